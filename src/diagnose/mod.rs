@@ -1,0 +1,3 @@
+//! Connections + rules -> findings.
+
+pub mod fact;

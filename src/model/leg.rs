@@ -1,0 +1,276 @@
+//! What one capture vantage point saw of one leg: the plain values that `capture` writes and `correlate` reads.
+
+use super::source::RecordRef;
+use super::time::Moment;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// A packet: when and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// As the capture's clock told it.
+    pub at: Moment,
+    pub record: RecordRef,
+}
+
+/// Which way a packet or frame went on its leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Direction {
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ToServer => "to-server",
+            Self::ToClient => "to-client",
+        }
+    }
+}
+
+/// What the bytes of a leg were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LegProtocol {
+    /// A 101 was seen.
+    WebSocket,
+    /// No handshake in the capture, frames recognised by their shape.
+    WebSocketMidstream,
+    /// An upgrade was asked for (Upgrade header or Sec-WebSocket-Key) and answered with something else.
+    UpgradeRefused,
+    /// An upgrade was asked for and never answered.
+    UpgradeUnanswered,
+    /// TLS records: nothing inside was read.
+    Tls,
+    /// TCP only: SYN without an answer, or reset before any byte, or accepted and never used.
+    NoPayload,
+}
+
+/// The HTTP/1.1 request that asked for the WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub mark: Mark,
+    pub method: String,
+    pub uri: String,
+    /// 0 or 1: HTTP/1.0, HTTP/1.1.
+    pub minor_version: u8,
+    pub host: Option<String>,
+    /// The header as it came; `None` = not there.
+    pub upgrade: Option<String>,
+    pub connection: Option<String>,
+    pub key: Option<String>,
+    pub protocol: Option<String>,
+    pub extensions: Option<String>,
+    pub forwarded_for: Option<String>,
+    pub real_ip: Option<String>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+    pub cookie: Option<String>,
+    pub via: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    pub mark: Mark,
+    pub status: u16,
+    pub reason: String,
+    pub minor_version: u8,
+    pub upgrade: Option<String>,
+    pub connection: Option<String>,
+    pub accept: Option<String>,
+    /// Sec-WebSocket-Accept is the right answer to the request's key (RFC 6455 4.2.2); `None` where either was not seen.
+    pub accept_right: Option<bool>,
+    pub protocol: Option<String>,
+    pub extensions: Option<String>,
+    pub server: Option<String>,
+    pub via: Option<String>,
+}
+
+/// A Close frame as it was on the wire (RFC 6455 5.5.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseFrame {
+    pub mark: Mark,
+    /// `None` = an empty payload (which APIs report as 1005).
+    pub code: Option<u16>,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    pub mark: Mark,
+    pub ttl: u8,
+    /// Its sequence number lies in the window the peer had open (RFC 9293 3.10.7.4).
+    pub in_window: bool,
+}
+
+/// Sent bytes that nobody acknowledged until the end of the leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unanswered {
+    /// When the oldest of these bytes were first sent.
+    pub first: Mark,
+    /// The last transmission of them.
+    pub last: Mark,
+    /// Transmissions after the first one.
+    pub retransmissions: u32,
+}
+
+/// A frame by which legs of one connection find each other: proxies pass the bytes on unchanged, mask included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    pub at: Moment,
+    pub direction: Direction,
+    pub opcode: u8,
+    pub len: u64,
+    /// Of the frame's first raw bytes after its length (mask key and masked payload).
+    pub hash: u64,
+}
+
+/// One Ping (RFC 6455 5.5.2) or application ping and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    pub sent: Mark,
+    pub direction: Direction,
+    /// The Pong with the same payload, or the next Pong.
+    pub answered: Option<Mark>,
+    /// The TCP acknowledgement that covers it.
+    pub acked: Option<Mark>,
+}
+
+/// One flow: everything one side of the leg sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flow {
+    pub packets: u64,
+    /// New payload bytes: retransmissions, keep-alive and zero-window probes left out.
+    pub bytes: u64,
+    pub first_packet: Option<Mark>,
+    pub last_packet: Option<Mark>,
+    /// The last packet with new payload.
+    pub last_payload: Option<Mark>,
+    /// The last data frame (text, binary, continuation); control frames left out.
+    pub last_data_frame: Option<Mark>,
+    pub data_frames: u64,
+    pub pings: u64,
+    pub pongs: u64,
+    pub close: Option<CloseFrame>,
+    /// The first FIN; a retransmitted one is no new one.
+    pub fin: Option<Mark>,
+    pub fin_acked: bool,
+    /// The first RST.
+    pub rst: Option<Reset>,
+    pub retransmissions: u32,
+    pub unanswered: Option<Unanswered>,
+    pub keepalives: u32,
+    /// Times this side advertised a window of zero, since when (if it still did at the end), and nanoseconds in all.
+    pub zero_windows: u32,
+    pub zero_window_since: Option<Mark>,
+    pub zero_window_ns: i64,
+    /// Bytes of this flow that the capture does not hold although the peer acknowledged them.
+    pub lost_bytes: u64,
+    pub out_of_order: u32,
+    /// TTL or hop limit of this side's ordinary packets, as seen here.
+    pub ttl: Option<u8>,
+}
+
+/// Something a reader of the evidence ladder wants to see, bounded per leg: the first ones, the last ones, every ending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegEvent {
+    pub mark: Mark,
+    pub direction: Direction,
+    pub what: LegEventKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LegEventKind {
+    Syn,
+    SynAck,
+    Request,
+    Response,
+    /// A data frame: opcode and payload length.
+    Data { opcode: u8, len: u64 },
+    Ping { len: u64 },
+    Pong { len: u64 },
+    Close { code: Option<u16>, reason: String },
+    Fin,
+    Rst,
+    Retransmission,
+    KeepAlive,
+    ZeroWindow,
+    WindowOpen,
+    /// Bytes that the capture does not hold.
+    Gap { bytes: u64 },
+    TlsAlert { level: u8, description: u8 },
+}
+
+/// One leg as one vantage point saw it. Flows are named by who receives them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegObservation {
+    /// Rotated files of one vantage point share it: the index of the vantage point, not of a file.
+    pub vantage: u32,
+    /// The side that opened the TCP connection.
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    /// False where no SYN told who opened it: guessed from the request, the masks or the ports.
+    pub sides_certain: bool,
+    pub protocol: LegProtocol,
+    pub syn: Option<Mark>,
+    pub syn_ack: Option<Mark>,
+    /// SYNs sent again.
+    pub syn_retransmissions: u32,
+    /// The SYN was answered by RST.
+    pub refused: bool,
+    pub request: Option<Request>,
+    pub response: Option<Response>,
+    /// Requests on this leg before the one that asked for the WebSocket (a pooled upstream connection).
+    pub earlier_requests: u32,
+    pub first: Mark,
+    pub last: Mark,
+    pub to_server: Flow,
+    pub to_client: Flow,
+    /// The last ones, at most 64, in the order they were sent.
+    pub pings: Vec<Ping>,
+    /// The first and the last ones, at most 32, in order of time.
+    pub fingerprints: Vec<Fingerprint>,
+    /// In order of time.
+    pub events: Vec<LegEvent>,
+    /// Packets recorded twice (`-i any` on a router), counted once everywhere else.
+    pub duplicates: u64,
+    /// RFC 6455 violations by name: `masked-to-client`, `reserved-opcode` ...
+    pub violations: Vec<String>,
+    /// First application bytes of a TLS leg named this server (SNI).
+    pub sni: Option<String>,
+}
+
+impl LegObservation {
+    pub const fn flow(&self, direction: Direction) -> &Flow {
+        match direction {
+            Direction::ToServer => &self.to_server,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+}
+
+/// One WebSocket frame, as `wsdrop frames` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The packet that completed the frame.
+    pub mark: Mark,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub direction: Direction,
+    pub fin: bool,
+    pub rsv1: bool,
+    pub opcode: u8,
+    pub masked: bool,
+    /// Payload bytes on the wire.
+    pub len: u64,
+    pub close_code: Option<u16>,
+    pub close_reason: Option<String>,
+}

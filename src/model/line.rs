@@ -1,0 +1,196 @@
+//! What one log line says, whatever its format: the plain values that `logs` writes and `correlate` reads.
+
+use super::source::RecordRef;
+use super::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// A kind of program on the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum HopKind {
+    Client,
+    Nginx,
+    Haproxy,
+    Alb,
+    Envoy,
+    /// A load balancer or proxy whose program is not known.
+    Proxy,
+    Server,
+}
+
+impl HopKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Alb => "alb",
+            Self::Envoy => "envoy",
+            Self::Proxy => "proxy",
+            Self::Server => "server",
+        }
+    }
+    pub const fn is_proxy(self) -> bool {
+        !matches!(self, Self::Client | Self::Server)
+    }
+}
+
+/// An access-log line about a request that was, or tried to be, a WebSocket: written once, when it was over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TunnelLine {
+    pub record: RecordRef,
+    pub hop: HopKind,
+    /// When the request came.
+    pub start: Option<Stamp>,
+    /// When the tunnel (or the refused request) was over.
+    pub end: Option<Stamp>,
+    /// The hop's own measure of the life, nanoseconds.
+    pub life_ns: Option<i64>,
+    /// The peer that the hop saw.
+    pub client: Option<IpAddr>,
+    pub client_port: Option<u16>,
+    /// X-Forwarded-For, outermost client first.
+    pub forwarded_for: Vec<IpAddr>,
+    pub upstream: Option<SocketAddr>,
+    pub method: Option<String>,
+    pub uri: Option<String>,
+    pub host: Option<String>,
+    pub status: Option<u16>,
+    pub upstream_status: Option<u16>,
+    pub bytes_to_client: Option<u64>,
+    pub bytes_to_server: Option<u64>,
+    /// The line says whether the client asked for an upgrade (`$http_upgrade`, ALB type `ws`); `None` = the format has no such field.
+    pub upgrade_asked: Option<bool>,
+    /// HAProxy's termination state, Envoy's response flags and details.
+    pub termination: Option<String>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+    pub ws_key: Option<String>,
+    /// nginx `$connection`: joins the error log's `*N`.
+    pub serial: Option<u64>,
+}
+
+/// What a proxy's error or process log says happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HopEvent {
+    /// An upgraded connection was idle too long ("upstream timed out ... while proxying upgraded connection").
+    IdleTimeout,
+    /// The client stopped reading ("client timed out").
+    ClientTimeout,
+    /// recv() failed (104) from the upstream of an upgraded connection, or from its client.
+    ResetWhileUpgraded,
+    /// recv() failed (110): the peer did not acknowledge for so long that TCP gave up.
+    TcpTimeout,
+    /// The upstream did not answer the handshake in time.
+    HandshakeTimeout,
+    /// connect() failed (111).
+    UpstreamRefused,
+    /// connect() timed out or the host is unreachable (110, 113) before a connection stood.
+    UpstreamUnreachable,
+    /// The upstream closed or reset before it answered the handshake.
+    UpstreamClosedEarly,
+    /// The client left before the answer came.
+    ClientLeftEarly,
+    NoLiveUpstreams,
+    WorkerConnections,
+    DescriptorsExhausted,
+    TlsFailed,
+    /// Started, or a new worker generation.
+    Started,
+    Reload,
+    /// "gracefully shutting down".
+    Draining,
+    Exiting,
+    /// A fast stop (SIGTERM, SIGINT).
+    Stopped,
+    /// "worker process N exited on signal S".
+    WorkerKilled,
+    /// A health check or an operator took an upstream out.
+    UpstreamDown,
+    UpstreamUp,
+    Other,
+}
+
+/// A line of a proxy's error or process log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HopLine {
+    pub record: RecordRef,
+    pub hop: HopKind,
+    pub at: Stamp,
+    /// As written: `info`, `error`.
+    pub level: Option<String>,
+    pub pid: Option<u32>,
+    pub what: HopEvent,
+    pub serial: Option<u64>,
+    pub client: Option<IpAddr>,
+    pub client_port: Option<u16>,
+    pub uri: Option<String>,
+    pub upstream: Option<SocketAddr>,
+    pub host: Option<String>,
+}
+
+/// What an application's log line says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppEvent {
+    Open,
+    /// 1005 and 1006 here are what the library made up: nothing of the kind was on the wire.
+    Close { code: Option<u16>, reason: String },
+    /// A socket or handler error; `code` such as `ECONNRESET`, `EMFILE`.
+    Error { code: Option<String>, message: String },
+    /// The application gave up on a peer that did not answer its pings.
+    HeartbeatMissed,
+    /// The upgrade was refused by the application.
+    Rejected { status: Option<u16> },
+    /// The application itself cut a peer that did not read.
+    Backpressure,
+    /// The process came up: listening, started.
+    Listening { port: Option<u16> },
+    /// A wanted stop began: SIGTERM received, draining, shutting down.
+    Stopping,
+    /// The process says that it dies or died: uncaught exception, exit by signal, OOM.
+    Crashed { message: String },
+    /// EMFILE, ENFILE, heap limit, pool exhausted.
+    Exhausted { message: String },
+    /// An exception that the process survived.
+    Exception { message: String },
+    /// Understood as a line of this application, and says nothing about connections.
+    Other,
+}
+
+/// A line of an application log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppLine {
+    pub record: RecordRef,
+    pub at: Stamp,
+    pub what: AppEvent,
+    pub pid: Option<u32>,
+    pub hostname: Option<String>,
+    /// The application's own id of the connection (`connId`, `socketId`).
+    pub connection_id: Option<String>,
+    /// The id of the user's session, the same over reconnects (`sessionId`, `userId`).
+    pub session: Option<String>,
+    /// Client addresses, outermost first (X-Forwarded-For lists are split).
+    pub client: Vec<IpAddr>,
+    pub client_port: Option<u16>,
+    pub uri: Option<String>,
+    pub ws_key: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// One line of any log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Line {
+    Tunnel(TunnelLine),
+    Hop(HopLine),
+    App(AppLine),
+}
+
+impl Line {
+    pub const fn record(&self) -> RecordRef {
+        match self {
+            Self::Tunnel(l) => l.record,
+            Self::Hop(l) => l.record,
+            Self::App(l) => l.record,
+        }
+    }
+}

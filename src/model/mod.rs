@@ -1,0 +1,17 @@
+//! Types that two rooms name which may not know each other: plain values, no behaviour beyond reading themselves.
+
+pub mod connection;
+pub mod leg;
+pub mod line;
+pub mod settings;
+pub mod source;
+pub mod time;
+pub mod verdict;
+
+pub use connection::*;
+pub use leg::*;
+pub use line::*;
+pub use settings::*;
+pub use source::*;
+pub use time::*;
+pub use verdict::*;

@@ -1,0 +1,307 @@
+//! What a connection's evidence adds up to: outcome, cause, tier, evidence, rivals, fixes.
+
+use super::connection::{Connection, ConnectionId};
+use super::source::{RecordRef, Source};
+use super::time::Stamp;
+use serde::{Deserialize, Serialize};
+
+macro_rules! causes {
+    ($($variant:ident $code:literal $id:literal $title:literal),+ $(,)?) => {
+        /// The catalogue of causes; ids and codes are stable and never reused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Cause { $($variant),+ }
+
+        impl Cause {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id),+ }
+            }
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+            /// A connection with this cause ...
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+            pub fn parse(id_or_code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|c| c.id() == id_or_code || c.code().eq_ignore_ascii_case(id_or_code))
+            }
+        }
+    };
+}
+
+causes! {
+    IdleTimeout "W101" "idle-timeout" "was silent for too long and a hop closed it",
+    LifetimeCap "W102" "lifetime-cap" "was cut at a fixed total life although traffic flowed",
+    MiddleboxExpiry "W103" "middlebox-expiry" "was forgotten by a NAT, firewall or conntrack table",
+    MissedHeartbeat "W201" "missed-heartbeat" "stopped answering pings, and the server gave up on it",
+    ClientHeartbeatTimeout "W202" "client-heartbeat-timeout" "was closed by the client, which saw no ping or pong in time",
+    MissingUpgrade "W301" "missing-upgrade" "never upgraded: a hop did not pass Upgrade, Connection or HTTP/1.1",
+    UpstreamUnavailable "W302" "upstream-unavailable" "never upgraded: the upstream refused or was not there",
+    HandshakeTimeout "W303" "handshake-timeout" "never upgraded: nobody answered in time",
+    HandshakeRejected "W304" "handshake-rejected" "never upgraded: the application said no",
+    TlsFailure "W305" "tls-failure" "never upgraded: the TLS handshake or a certificate failed",
+    ClientNetworkChange "W401" "client-network-change" "went silent because the client's address changed",
+    ClientVanished "W402" "client-vanished" "went silent, and nobody came back",
+    HalfOpenDuplicate "W403" "half-open-duplicate" "stayed open at the server after its client had come back",
+    ClientAbort "W404" "client-abort" "was ended by the client without a Close frame",
+    InjectedReset "W405" "injected-reset" "was reset by something that is neither end nor a known hop",
+    ServerCrash "W501" "server-crash" "ended because the server process died",
+    ServerException "W502" "server-exception" "ended on an application error",
+    ServerRestart "W503" "server-restart" "was drained by a restart or scale-in of the server",
+    ResourceExhaustion "W504" "resource-exhaustion" "failed on descriptors, connections, memory or threads",
+    SlowConsumer "W505" "slow-consumer" "was cut because the client did not read",
+    ProxyRestart "W506" "proxy-restart" "was cut by a reload, stop or crash of a proxy",
+    MessageTooBig "W601" "message-too-big" "was closed with 1009",
+    ProtocolError "W602" "protocol-error" "was closed with 1002, 1003, 1007 or 1010, or broke RFC 6455",
+    PolicyClose "W603" "policy-close" "was closed with 1008, 3000-3999 or 4000-4999",
+    Undecided "W901" "undecided" "dropped, and the evidence does not carry a cause",
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Clean,
+    Open,
+    FailedHandshake,
+    Drop,
+}
+
+impl Outcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Open => "open",
+            Self::FailedHandshake => "failed-handshake",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// What the evidence can carry, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    Undecided,
+    Possible,
+    Likely,
+    Certain,
+}
+
+impl Tier {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+/// Weight of one evidence line: 1, 2, 4, 8 bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strength {
+    Weak,
+    Moderate,
+    Strong,
+    Decisive,
+}
+
+impl Strength {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weak => "weak",
+            Self::Moderate => "moderate",
+            Self::Strong => "strong",
+            Self::Decisive => "decisive",
+        }
+    }
+    pub const fn bits(self) -> i32 {
+        match self {
+            Self::Weak => 1,
+            Self::Moderate => 2,
+            Self::Strong => 4,
+            Self::Decisive => 8,
+        }
+    }
+}
+
+/// One line of a verdict's ground.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub say: String,
+    /// True = speaks for the cause, false = against it.
+    pub supports: bool,
+    pub strength: Strength,
+    pub record: Option<RecordRef>,
+    pub at: Option<Stamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RivalVerdict {
+    RuledOut,
+    Weaker,
+    Untestable,
+}
+
+impl RivalVerdict {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RuledOut => "ruled-out",
+            Self::Weaker => "weaker",
+            Self::Untestable => "untestable",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    pub cause: Cause,
+    pub verdict: RivalVerdict,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untestable {
+    pub cause: Cause,
+    pub needs: String,
+}
+
+/// Three-valued truth: what the evidence shows, refutes, or cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Truth {
+    Shown,
+    Refuted,
+    Unobserved,
+}
+
+/// One evidence line of one rule, as it came out for one connection: the row of the Why view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    pub cause: Cause,
+    pub fact: String,
+    /// What the rule wants: `= a known time-out, within 500 ms`.
+    pub wanted: String,
+    /// What was seen: `60.000 s`; `not observed` where nothing could show it.
+    pub seen: String,
+    pub truth: Truth,
+    pub required: bool,
+    /// How far off, in the fact's unit; `None` where there is no distance.
+    pub distance: Option<String>,
+    pub records: Vec<RecordRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// `None` for clean and open connections.
+    pub cause: Option<Cause>,
+    pub tier: Tier,
+    /// One sentence: the answer.
+    pub sentence: String,
+    pub contributing: Vec<String>,
+    /// The time-out inferred, nanoseconds.
+    pub timeout_ns: Option<i64>,
+    /// Where that value is set: `nginx.conf:31 proxy_read_timeout`.
+    pub timeout_from: Option<String>,
+    pub evidence: Vec<Evidence>,
+    pub rivals: Vec<Rival>,
+    pub untestable: Vec<Untestable>,
+    pub fix: Vec<String>,
+    /// The rule's tests and those of the rules that came close, for the Why view.
+    pub tests: Vec<Test>,
+}
+
+/// A connection and what was found about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    pub connection: Connection,
+    pub verdict: Verdict,
+}
+
+/// Something found over many connections, or about the case, that is no single drop (W703, W801-W804).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub code: String,
+    pub kind: String,
+    pub say: String,
+    pub hop: Option<String>,
+    pub timeout_ns: Option<i64>,
+    pub connections: Vec<ConnectionId>,
+    pub records: Vec<RecordRef>,
+    pub fix: Vec<String>,
+}
+
+/// A happening of many connections (W701, W702).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    pub code: String,
+    pub kind: String,
+    pub start: Stamp,
+    pub end: Stamp,
+    pub connections: Vec<ConnectionId>,
+    pub say: String,
+    pub fix: Vec<String>,
+}
+
+/// All that the stages found: the immutable snapshot that reports and views read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Analysis {
+    /// What the user pointed at.
+    pub root: String,
+    /// `builtin`, or `builtin + rules/my.toml`.
+    pub rules: String,
+    pub window: Option<(Stamp, Stamp)>,
+    pub sources: Vec<Source>,
+    /// In order of `sort_at`, ties by id.
+    pub connections: Vec<Judged>,
+    pub findings: Vec<Finding>,
+    pub incidents: Vec<Incident>,
+}
+
+/// How many connections of which outcome and cause.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    pub connections: usize,
+    pub drops: usize,
+    pub clean: usize,
+    pub open: usize,
+    pub failed_handshakes: usize,
+    /// Drops and failed handshakes by cause, most frequent first, ties by code.
+    pub by_cause: Vec<(Cause, usize)>,
+}
+
+impl Analysis {
+    pub fn summary(&self) -> Summary {
+        let mut s = Summary { connections: self.connections.len(), ..Summary::default() };
+        let mut counts = std::collections::BTreeMap::new();
+        for Judged { verdict, .. } in &self.connections {
+            match verdict.outcome {
+                Outcome::Drop => s.drops += 1,
+                Outcome::Clean => s.clean += 1,
+                Outcome::Open => s.open += 1,
+                Outcome::FailedHandshake => s.failed_handshakes += 1,
+            }
+            if let Some(cause) = verdict.cause {
+                *counts.entry(cause).or_insert(0) += 1;
+            }
+        }
+        s.by_cause = counts.into_iter().collect();
+        s.by_cause.sort_by_key(|&(cause, n)| (std::cmp::Reverse(n), cause));
+        s
+    }
+
+    pub fn source(&self, id: super::source::SourceId) -> Option<&Source> {
+        self.sources.get(id.0 as usize)
+    }
+
+    pub fn find(&self, id: &str) -> Option<&Judged> {
+        self.connections.iter().find(|j| j.connection.id == id)
+    }
+}
