@@ -1,4 +1,8 @@
 //! Captures, logs and configuration of an incident -> why each WebSocket connection dropped, who ended it, what fixes it.
 
-pub mod model;
+pub mod capture;
+pub mod config;
+pub mod correlate;
 pub mod diagnose;
+pub mod logs;
+pub mod model;

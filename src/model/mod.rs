@@ -1,16 +1,20 @@
 //! Types that two rooms name which may not know each other: plain values, no behaviour beyond reading themselves.
 
 pub mod connection;
+pub mod context;
 pub mod leg;
 pub mod line;
+pub mod raw;
 pub mod settings;
 pub mod source;
 pub mod time;
 pub mod verdict;
 
 pub use connection::*;
+pub use context::*;
 pub use leg::*;
 pub use line::*;
+pub use raw::*;
 pub use settings::*;
 pub use source::*;
 pub use time::*;
