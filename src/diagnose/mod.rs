@@ -5,6 +5,8 @@ pub mod eval;
 pub mod explain;
 pub mod fact;
 pub mod lint;
+#[cfg(test)]
+mod lint_table;
 pub mod pack;
 pub mod rule;
 
