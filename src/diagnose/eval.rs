@@ -164,11 +164,11 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     let mut doubt = false;
     let mut ground = Witnesses::default();
     let mut seen_on_the_wire = false;
-    for (first, line) in rule.evidence.iter().enumerate() {
-        let members = members(rule, first);
-        if members.first() != Some(&first) {
-            continue; // its group was weighed with its first line
-        }
+    for members in &rule.groups {
+        let Some(&first) = members.first() else {
+            continue;
+        };
+        let line = &rule.evidence[first];
         let shown = || {
             members
                 .iter()
@@ -181,12 +181,15 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
                 .copied()
                 .filter(|&i| truths[i] == Truth::Refuted)
         };
+        // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
+        let strongest = shown().map(|i| rule.evidence[i].if_true).max().flatten();
+        let out = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive));
+        if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
+            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
+        }
         if shown().next().is_some() {
             seen = true;
-            bits += shown()
-                .map(|i| strength_bits(rule.evidence[i].if_true))
-                .max()
-                .unwrap_or(0);
+            bits += strength_bits(strongest);
             for i in shown() {
                 let witness = witnesses(&rule.evidence[i].condition, row);
                 // Lines without weight are told, and carry nothing.
@@ -200,10 +203,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         }
         let against = refuted().map(|i| rule.evidence[i].if_false).max().flatten();
         let all = refuted().count() == members.len();
-        if let Some(by) = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive))
-        {
-            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
-        }
         if all && line.required {
             return scored(Standing::RuledOut(first), Tier::Undecided, bits);
         }
@@ -226,16 +225,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         _ => return scored(Standing::Untestable(missing), Tier::Undecided, bits),
     };
     scored(Standing::Running, tier, bits)
-}
-
-/// The lines that stand for the same thing as this one, itself included, ascending.
-pub fn members(rule: &Rule, at: usize) -> Vec<usize> {
-    match rule.evidence.get(at).and_then(|l| l.group.as_ref()) {
-        None => vec![at],
-        Some(group) => (0..rule.evidence.len())
-            .filter(|&i| rule.evidence[i].group.as_ref() == Some(group))
-            .collect(),
-    }
 }
 
 fn strength_bits(strength: Option<Strength>) -> i32 {
@@ -468,7 +457,10 @@ mod tests {
         let pack = Pack::builtin();
         for (witness, expected) in [(APP, Tier::Likely), (APP.and(CAPTURE), Tier::Certain)] {
             let back = ("client.returned_elsewhere", Value::Bool(false));
-            let row = row(&[("heartbeat.miss_logged", Value::Bool(true)), back], witness);
+            let row = row(
+                &[("heartbeat.miss_logged", Value::Bool(true)), back],
+                witness,
+            );
             let weighed = weigh(&pack, &row, false);
             assert_eq!(
                 (weighed.best, weighed.tier),
@@ -480,10 +472,20 @@ mod tests {
     #[test]
     fn a_closer_explanation_that_is_open_keeps_the_general_one_from_being_certain() {
         let pack = Pack::builtin();
-        let row = row(&[("heartbeat.miss_logged", Value::Bool(true))], APP.and(CAPTURE));
+        let row = row(
+            &[("heartbeat.miss_logged", Value::Bool(true))],
+            APP.and(CAPTURE),
+        );
         let weighed = weigh(&pack, &row, false);
-        assert_eq!((weighed.best, weighed.tier), (Some(Cause::MissedHeartbeat), Tier::Likely));
-        assert!(weighed.weaker().any(|s| s.cause == Cause::ClientNetworkChange && s.tier == Tier::Possible));
+        assert_eq!(
+            (weighed.best, weighed.tier),
+            (Some(Cause::MissedHeartbeat), Tier::Likely)
+        );
+        assert!(
+            weighed
+                .weaker()
+                .any(|s| s.cause == Cause::ClientNetworkChange && s.tier == Tier::Possible)
+        );
     }
 
     #[test]

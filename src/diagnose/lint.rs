@@ -3,7 +3,7 @@
 use super::fact::{self, FACTS, FactType, NamedDuration, Value};
 use super::rule::{
     Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, SLOTS, Sample,
-    Slot, Status, Template, Want, is_runbook_row, parse_duration, runbook_rows, type_name,
+    Slot, Status, Template, Want, group, is_runbook_row, parse_duration, runbook_rows, type_name,
 };
 use crate::model::{Cause, Strength};
 use std::fmt;
@@ -171,7 +171,13 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
     let lower = word.to_lowercase();
     known
         .into_iter()
-        .map(|k| (edit_distance(word, k), edit_distance(&lower, &k.to_lowercase()), k))
+        .map(|k| {
+            (
+                edit_distance(word, k),
+                edit_distance(&lower, &k.to_lowercase()),
+                k,
+            )
+        })
         .filter(|&(d, _, _)| d <= limit)
         .min_by_key(|&(d, folded, k)| (folded, d, k))
         .map(|(_, _, k)| k)
@@ -214,6 +220,15 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     )
 }
 
+/// Text of a rule file as a terminal can bear it: on one line, without escapes, of a bearable length.
+fn inert(text: &str) -> String {
+    const LONGEST: usize = 400;
+    text.chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 type Node<'i> = Spanned<DeValue<'i>>;
 
 struct Reader<'t> {
@@ -233,11 +248,11 @@ impl Reader<'_> {
         let (line, column) = place(self.text, span.start);
         self.errors.push(RuleError {
             code,
-            path: self.path.to_owned(),
+            path: inert(self.path),
             line,
             column,
-            message: message.into(),
-            help,
+            message: inert(&message.into()),
+            help: help.map(|h| inert(&h)),
         });
     }
 
@@ -1179,6 +1194,7 @@ impl Reader<'_> {
             blind_spots,
             sentence,
             scope,
+            groups: group(&evidence),
             evidence,
             contributing,
             fixes,

@@ -270,21 +270,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tmp_time() {
-        for _ in 0..5 {
-            let t = std::time::Instant::now();
-            let p = Pack::builtin();
-            eprintln!("load {:?} {}", t.elapsed(), p.rules.len());
-        }
-        let p = Pack::builtin();
-        let s = &p.rules[0].samples[0];
-        let row = s.row();
-        let t = std::time::Instant::now();
-        for _ in 0..1000 { std::hint::black_box(eval::weigh(&p, &row, false)); }
-        eprintln!("weigh {:?}/1000", t.elapsed());
-    }
-
-    #[test]
     fn every_builtin_rule_reads() {
         let mut said = String::new();
         for (path, text) in BUILTIN {
@@ -351,9 +336,20 @@ mod tests {
         for rule in &pack.rules {
             for sample in &rule.samples {
                 let weighed = eval::weigh(&pack, &sample.row(), sample.handshake_failed(rule));
-                let Some(best) = weighed.best.and_then(|b| pack.rule(b)) else { continue };
-                for other in weighed.weaker().filter(|s| s.tier >= Tier::Likely && !best.beats.contains(&s.cause)) {
-                    said.push_str(&format!("{}:{}: {} and {}\n", rule.path, sample.line, best.cause.id(), other.cause.id()));
+                let Some(best) = weighed.best.and_then(|b| pack.rule(b)) else {
+                    continue;
+                };
+                for other in weighed
+                    .weaker()
+                    .filter(|s| s.tier >= Tier::Likely && !best.beats.contains(&s.cause))
+                {
+                    said.push_str(&format!(
+                        "{}:{}: {} and {}\n",
+                        rule.path,
+                        sample.line,
+                        best.cause.id(),
+                        other.cause.id()
+                    ));
                 }
             }
         }
