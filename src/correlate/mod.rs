@@ -27,6 +27,7 @@ pub fn correlate(observations: Observations, sources: &mut [Source]) -> (Vec<Con
     let connections = build::connections(drafts, &places);
     let context = CaseContext {
         settings,
+        paths: sources.iter().map(|s| s.path.clone()).collect(),
         hop_lines: rest.hop_lines,
         app_lines: rest.app_lines,
         window: window(sources),
