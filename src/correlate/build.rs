@@ -5,7 +5,7 @@ use super::hops::Places;
 use super::join::Draft;
 use super::legs;
 use crate::model::{
-    say_duration, AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent, HopKind,
+    say_duration, AppEvent, Client, CloseSummary, Closer, Connection, Event, EventKind, HopEvent, HopKind,
     LegEventKind, LegObservation, RequestSummary, Role, Stamp,
 };
 use std::collections::{BTreeMap, HashMap};

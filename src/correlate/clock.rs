@@ -36,9 +36,10 @@ enum Key {
 
 /// Estimates every source's offset and moves `legs` and `lines` to reference time.
 pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &mut [Source]) {
-    let points = points(legs, lines);
+    let clock_of = one_clock_per_vantage(legs, sources.len());
     let mut by_source: BTreeMap<SourceId, Vec<Point>> = BTreeMap::new();
-    for p in points {
+    for mut p in points(legs, lines) {
+        p.source = clock_of[p.source.0 as usize];
         by_source.entry(p.source).or_default().push(p);
     }
     let Some(reference) = choose_reference(&by_source, sources) else { return };
@@ -70,6 +71,11 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
             })
             .max_by_key(|&(id, _, _, pairs)| (pairs, std::cmp::Reverse(id)));
     }
+    for (i, first) in clock_of.iter().enumerate() {
+        if first.0 as usize != i {
+            sources[i].clock = sources[first.0 as usize].clock;
+        }
+    }
     let offsets: Vec<i64> = sources.iter().map(|s| s.clock.offset_ns + zone_shift(s)).collect();
     for leg in legs {
         shift_leg(leg, &offsets);
@@ -82,6 +88,22 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
             *stamp = stamp.plus(-offset);
         }
     }
+}
+
+/// Rotated files of one vantage point were stamped by one clock: each source's clock is that of the first of them.
+fn one_clock_per_vantage(legs: &[LegObservation], sources: usize) -> Vec<SourceId> {
+    let mut first: BTreeMap<u32, SourceId> = BTreeMap::new();
+    let mut vantage: Vec<Option<u32>> = vec![None; sources];
+    for leg in legs {
+        for record in [leg.first.record, leg.last.record].into_iter().chain(leg.events.iter().map(|e| e.mark.record)) {
+            if let Some(v) = vantage.get_mut(record.source.0 as usize) {
+                *v = Some(leg.vantage);
+            }
+            let least = first.entry(leg.vantage).or_insert(record.source);
+            *least = (*least).min(record.source);
+        }
+    }
+    (0..sources).map(|i| vantage[i].map_or(SourceId(i as u32), |v| first[&v])).collect()
 }
 
 /// Nanoseconds that a matched zone adds to the clock offset.

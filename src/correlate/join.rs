@@ -243,7 +243,11 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         // Ports come back: the times have to meet as well.
         let leg = draft.chain.iter().find(|l| exact(l.client.ip(), l.client.port()))?;
         let lives = start.at <= legs::ended(leg).plus(60 * SECOND_NS) && end.at >= legs::opened(leg).plus(-5 * SECOND_NS);
-        let began = line.start.is_none_or(|s| s.at.since(legs::opened(leg)).abs() < 5 * SECOND_NS);
+        let began = line.start.is_none_or(|s| {
+            let off = s.at.since(legs::opened(leg));
+            // A leg whose beginning the capture missed may be as old as it likes.
+            off.abs() < 5 * SECOND_NS || off < 0 && !legs::seen_from_start(leg)
+        });
         return (lives && began).then_some((1, spread));
     }
     // A port that is known on both sides and differs is another connection, unless a hop lies between.
@@ -280,11 +284,18 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
     // A hop may learn of the end much later than another (unacknowledged data): then the opening has to fit.
     let fits = near_open || near_over && line.start.is_none() || line.start.is_none() && over.is_none() && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
         || line.start.is_none() && same_uri && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns)) && over.is_none_or(|o| end.at.plus(end.tick_ns) >= o.at);
-    let rank = if same_uri { 2 } else { 6 };
+    // The hop that wrote the line named its own peer: the client itself, or the hop before it.
+    let names_peer = shares_client || draft.chain.iter().any(|l| line.client == Some(l.server.ip().to_canonical()));
+    let rank = match (same_uri, names_peer) {
+        (true, true) => 2,
+        (true, false) => 5,
+        (false, _) => 6,
+    };
     let cost = match (d_open, d_over) {
         (Some(a), Some(b)) => a.min(b).saturating_add(a.max(b) / 64),
         (Some(a), None) | (None, Some(a)) => a,
-        (None, None) => 0,
+        // Nothing to compare: any draft whose end or opening agrees comes first.
+        (None, None) => 60 * SECOND_NS,
     };
     fits.then_some((rank, cost))
 }
@@ -524,6 +535,10 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
         let inside = match (unit.open, unit.close, open, over) {
             (Some(a), _, _, Some(b)) => a.at <= b.at.plus(b.tick_ns),
             (None, Some(a), Some(b), _) => a.at.plus(a.tick_ns) >= b.at,
+            // The capture began in the middle of it, and it goes on.
+            (Some(a), None, None, None) if !draft.chain.is_empty() => {
+                draft.chain.iter().all(|l| !legs::seen_from_start(l) && a.at <= legs::opened(l).plus(a.tick_ns))
+            }
             _ => same_identity,
         };
         if !inside || !same_identity && (draft.chain.is_empty() && draft.tunnels.iter().any(|t| t.start.is_some())) {

@@ -80,6 +80,11 @@ pub(super) fn opened(leg: &Leg) -> Moment {
         .unwrap_or_default()
 }
 
+/// Some vantage point saw this leg's handshake: TCP's or HTTP's.
+pub(super) fn seen_from_start(leg: &Leg) -> bool {
+    leg.observations.iter().any(|o| o.syn.is_some() || o.request.is_some())
+}
+
 pub(super) fn ended(leg: &Leg) -> Moment {
     leg.observations.iter().map(|o| o.last.at).max().unwrap_or_default()
 }

@@ -232,15 +232,19 @@ fn client(s: &Subject<'_>, row: &mut Row) {
         } else if captured {
             row.set("client.unacked", shown(Value::Bool(false), CAPTURE, vec![]));
         }
-        let last = leg.observations.iter().filter_map(|o| o.to_server.last_packet).filter(|m| m.at <= cut.plus(50 * MILLI_NS)).max_by_key(|m| m.at);
-        let before = last.or_else(|| {
-            leg.observations
-                .iter()
-                .flat_map(|o| &o.events)
-                .filter(|e| e.direction == Direction::ToServer && e.mark.at <= cut)
-                .map(|e| e.mark)
-                .max_by_key(|m| m.at)
-        });
+        // Where one vantage point shows bytes that were never acknowledged, it also shows since when: another, nearer to the
+        // client, may still see it speak into a dead path.
+        let blind = unacked.map(|(o, _)| o);
+        let heard = |o: &LegObservation| {
+            let last = o.to_server.last_packet.filter(|m| m.at <= cut.plus(50 * MILLI_NS));
+            last.or_else(|| {
+                o.events.iter().filter(|e| e.direction == Direction::ToServer && e.mark.at <= cut).map(|e| e.mark).max_by_key(|m| m.at)
+            })
+        };
+        let before = match blind {
+            Some(o) => heard(o),
+            None => leg.observations.iter().filter_map(heard).max_by_key(|m| m.at),
+        };
         if let Some(mark) = before {
             let silent = cut.since(mark.at).max(0);
             row.set("client.silent_for", shown(Value::Duration(silent), CAPTURE, vec![at(mark)]));
@@ -377,7 +381,10 @@ fn server(s: &Subject<'_>, row: &mut Row) {
         let records = ends_of(s, &together);
         row.set("server.ended_together", shown(Value::Count(together.len() as i64), POPULATION, records));
         let lived = s.population.survivors(end, same);
-        row.set("server.none_survived", shown(Value::Bool(lived == 0), POPULATION, vec![]));
+        // One connection that ended with nobody beside it says nothing of its server.
+        if lived > 0 || together.len() >= 2 {
+            row.set("server.none_survived", shown(Value::Bool(lived == 0), POPULATION, vec![]));
+        }
         let elsewhere = s.population.survivors(end, |p| p.upstream != *upstream);
         if elsewhere > 0 {
             row.set("server.others_survived", shown(Value::Bool(true), POPULATION, vec![]));
@@ -489,6 +496,10 @@ fn rest(s: &Subject<'_>, row: &mut Row) {
         row.set("frames.violation", shown(Value::Bool(true), CAPTURE, vec![at(o.last)]));
     } else if s.readable() {
         row.set("frames.violation", shown(Value::Bool(false), CAPTURE, vec![]));
+    }
+    let too_big = s.c.app_lines.iter().find(|l| matches!(&l.what, AppEvent::Error { message, code } if says_too_big(message, code.as_deref())));
+    if let Some(l) = too_big {
+        row.set("message.too_big_logged", shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]));
     }
     let standing = s.c.closed.is_none() && s.place.accepted;
     row.set("half_open.at_server", shown(Value::Bool(standing), if s.c.legs.is_empty() { PROXY_LOG } else { CAPTURE }, vec![]));

@@ -130,6 +130,7 @@ pub const FACTS: &[FactSpec] = &[
     fact("handshake.upstream", Word(&["answered", "refused", "unreachable", "closed-early", "timed-out", "none"]), "what the upstream did with the request", "the proxy's error log, or a capture of the upstream leg"),
     fact("handshake.waited", Duration, "how long the client waited for an answer", PATH),
     fact("handshake.route_works", Bool, "other handshakes over the same hop and path were accepted", PATH),
+    fact("handshake.turned_away", Bool, "the server dropped the new connection unanswered while those it already had lived on", "a capture of the upstream leg, or the proxy's error log"),
     fact("config.upgrade_passed", Bool, "the configuration of the location passes the upgrade on", "the proxy's configuration"),
     // the close
     fact("close.frame", Bool, "a Close frame was sent by either side", "a capture of any leg, or an application log with close codes"),
@@ -190,5 +191,6 @@ pub const FACTS: &[FactSpec] = &[
     // the rest
     fact("tls.failed", Bool, "the TLS handshake failed", CAPTURE),
     fact("frames.violation", Bool, "a frame broke RFC 6455", CAPTURE),
+    fact("message.too_big_logged", Bool, "the application or a hop logged a message above its limit", APP),
     fact("half_open.at_server", Bool, "the server still held the connection when the evidence ended", PATH),
 ];

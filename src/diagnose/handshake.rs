@@ -64,6 +64,11 @@ fn asks(r: &Request) -> bool {
     r.upgrade.as_deref().is_some_and(|u| u.to_ascii_lowercase().contains("websocket"))
 }
 
+/// A head cut by the capture's snapshot length shows neither what was asked nor what was left out.
+fn whole(r: &Request) -> bool {
+    r.upgrade.is_some() || r.key.is_some()
+}
+
 fn connection_upgrade(r: &Request) -> bool {
     r.connection.as_deref().is_some_and(|c| c.to_ascii_lowercase().split(',').any(|t| t.trim() == "upgrade"))
 }
@@ -80,7 +85,7 @@ fn setting<'a>(s: &Subject<'a>) -> Option<(&'a UpgradeSetting, &'a crate::model:
 
 fn upgrade(s: &Subject<'_>, row: &mut Row) {
     let client_leg = s.client_leg().and_then(request);
-    if let Some(r) = client_leg {
+    if let Some(r) = client_leg.filter(|r| whole(r)) {
         row.set("handshake.upgrade_asked", shown(Value::Bool(asks(r)), CAPTURE, vec![at(r.mark)]));
     } else if let Some((t, asked)) = s.c.tunnels.iter().find_map(|t| Some((t, t.upgrade_asked?))) {
         row.set("handshake.upgrade_asked", shown(Value::Bool(asked), PROXY_LOG, vec![(t.record, t.end)]));
@@ -96,7 +101,10 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
         let record = crate::model::RecordRef { source: h.source, ordinal: u.line, start: 0, len: 0 };
         row.set("config.upgrade_passed", shown(Value::Bool(passes), CONFIG, vec![(record, None)]));
     }
-    if let Some(r) = inner {
+    if s.c.request.status == Some(101) {
+        // Whoever answers 101 was asked.
+        row.set("handshake.upgrade_passed", shown(Value::Bool(true), PROXY_LOG, vec![]));
+    } else if let Some(r) = inner.filter(|r| whole(r)) {
         let passed = asks(r) && connection_upgrade(r) && r.minor_version >= 1;
         row.set("handshake.upgrade_passed", shown(Value::Bool(passed), CAPTURE, vec![at(r.mark)]));
         row.set("handshake.http10", shown(Value::Bool(r.minor_version == 0), CAPTURE, vec![at(r.mark)]));
@@ -173,6 +181,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
     } else if let Some(l) = s.c.app_lines.iter().find(|l| matches!(l.what, AppEvent::Rejected { .. } | AppEvent::Open)) {
         row.set("handshake.upstream", shown(Value::Word("answered"), super::extract::APP_LOG, vec![(l.record, Some(l.at))]));
     }
+    turned_away(s, row);
     // Who wrote the refusal.
     let Some(status) = status.filter(|s| *s != 101) else { return };
     let rejected = s.c.app_lines.iter().find(|l| matches!(l.what, AppEvent::Rejected { .. }));
@@ -191,6 +200,18 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             row.set("handshake.from_server", shown(Value::Bool(false), witness, vec![]));
         }
     }
+}
+
+/// A server at the end of its descriptors accepts and drops at once, and keeps what it has.
+fn turned_away(s: &Subject<'_>, row: &mut Row) {
+    if super::outcome::word(row, "handshake.upstream") != Some("closed-early") {
+        return;
+    }
+    let moment = s.c.closed.or(s.c.opened);
+    let Some(moment) = moment else { return };
+    let lived = s.population.survivors(moment, |p| p.upstream == s.place.upstream || p.route == s.place.route);
+    let reading = row.get("handshake.upstream").cloned().unwrap_or_default();
+    row.set("handshake.turned_away", shown(Value::Bool(lived > 0), reading.witness.and(POPULATION), reading.records));
 }
 
 /// HAProxy's termination state and Envoy's response flags, where they speak of the handshake.
