@@ -58,11 +58,11 @@ const SAMPLES: &[Least] = &[
 /// What a sample folder holds beside the incident.
 const NOT_EVIDENCE: &[&str] = &["README.md", "expected.json"];
 
-fn samples() -> PathBuf {
+pub(crate) fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -72,7 +72,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The program, with nothing from the environment that could change an answer.
-fn wsdrop(args: &[&str], folder: &Path) -> Output {
+pub(crate) fn wsdrop(args: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsdrop"));
     for variable in [
         "NO_COLOR",
