@@ -161,45 +161,46 @@ fn apart(wanted: &Value, got: &Value) -> i64 {
         .map_or(i64::MAX, |(a, b)| a.abs_diff(b) as i64)
 }
 
+/// Every `ip:port` that this expected connection may be reported under.
+fn addresses(wanted: &Value) -> impl Iterator<Item = &str> {
+    let own = wanted["client"].as_str().into_iter();
+    own.chain(list(wanted, "seen_as").iter().filter_map(Value::as_str))
+}
+
+/// Whether the reported client has one of the expected addresses; `None` = the report names none.
+fn same_ip(wanted: &Value, got: &Value) -> Option<bool> {
+    let ip = got["client"]["ip"].as_str()?;
+    let mut ips = addresses(wanted).filter_map(|a| a.rsplit_once(':'));
+    Some(ips.any(|(wanted, _)| wanted.trim_matches(['[', ']']) == ip))
+}
+
+fn by_port(wanted: &Value, got: &Value) -> bool {
+    let port = got["client"]["port"].to_string();
+    let mut ports = addresses(wanted).filter_map(|a| a.rsplit_once(':'));
+    ports.any(|(ip, p)| got["client"]["ip"] == ip.trim_matches(['[', ']']) && p == port)
+}
+
+fn by_session(wanted: &Value, got: &Value) -> bool {
+    let uri = got["request"]["uri"].as_str().unwrap_or_default();
+    wanted["session"]
+        .as_str()
+        .is_some_and(|session| uri.contains(session))
+        && same_ip(wanted, got) != Some(false)
+        && apart(wanted, got) < 90_000
+}
+
+fn by_ip(wanted: &Value, got: &Value) -> bool {
+    got["client"]["port"].is_null()
+        && same_ip(wanted, got) == Some(true)
+        && apart(wanted, got) < 10_000
+}
+
 /// For each expected connection the reported one, if there is one; each reported one is used once. By address and port, else
 /// by the session in the URI, else by address alone; the nearest opening decides.
-fn pair<'a>(wanted: &'a [Value], got: &'a [Value]) -> Vec<Option<&'a Value>> {
-    let addresses = |w: &'a Value| {
-        let own = w["client"].as_str().into_iter();
-        own.chain(list(w, "seen_as").iter().filter_map(Value::as_str))
-    };
-    let ips = |w: &'a Value| {
-        addresses(w)
-            .filter_map(|a| a.rsplit_once(':'))
-            .map(|(ip, _)| ip)
-    };
-    let by_port = |w: &'a Value, g: &Value| {
-        let (Some(ip), Some(port)) = (g["client"]["ip"].as_str(), g["client"]["port"].as_u64())
-        else {
-            return false;
-        };
-        let (plain, bracketed) = (format!("{ip}:{port}"), format!("[{ip}]:{port}"));
-        addresses(w).any(|a| a == plain || a == bracketed)
-    };
-    let by_session = |w: &'a Value, g: &Value| {
-        let uri = g["request"]["uri"].as_str().unwrap_or_default();
-        let same_client = g["client"]["ip"]
-            .as_str()
-            .is_none_or(|ip| ips(w).any(|i| i == ip));
-        w["session"].as_str().is_some_and(|s| uri.contains(s))
-            && same_client
-            && apart(w, g) < 90_000
-    };
-    let by_ip = |w: &'a Value, g: &Value| {
-        let same_client = g["client"]["ip"]
-            .as_str()
-            .is_some_and(|ip| ips(w).any(|i| i == ip));
-        g["client"]["port"].is_null() && same_client && apart(w, g) < 10_000
-    };
+fn pair<'a>(wanted: &[Value], got: &'a [Value]) -> Vec<Option<&'a Value>> {
     let mut pairs = vec![None; wanted.len()];
     let mut free: Vec<&Value> = got.iter().collect();
-    let ways: [&dyn Fn(&'a Value, &Value) -> bool; 3] = [&by_port, &by_session, &by_ip];
-    for fits in ways {
+    for fits in [by_port, by_session, by_ip] {
         for (w, pair) in wanted.iter().zip(&mut pairs) {
             if pair.is_some() {
                 continue;
