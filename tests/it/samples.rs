@@ -396,6 +396,7 @@ fn the_same_folder_gives_the_same_bytes() {
     for Least { sample, .. } in SAMPLES {
         let folder = incident(sample, None);
         let first = report_bytes(folder.path(), &["--jobs", "1"]);
+        assert!(!first.is_empty(), "{sample}: no report");
         for jobs in ["1", "2"] {
             let again = report_bytes(folder.path(), &["--jobs", jobs]);
             assert!(
