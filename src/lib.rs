@@ -6,3 +6,5 @@ pub mod correlate;
 pub mod diagnose;
 pub mod logs;
 pub mod model;
+#[cfg(feature = "tui")]
+pub mod tui;
