@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod context;
+pub mod inert;
 pub mod leg;
 pub mod line;
 pub mod raw;
@@ -12,6 +13,7 @@ pub mod verdict;
 
 pub use connection::*;
 pub use context::*;
+pub use inert::inert;
 pub use leg::*;
 pub use line::*;
 pub use raw::*;
