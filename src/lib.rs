@@ -1,6 +1,9 @@
 //! Captures, logs and configuration of an incident -> why each WebSocket connection dropped, who ended it, what fixes it.
 
+pub mod analysis;
 pub mod capture;
+pub mod case;
+pub mod cli;
 pub mod config;
 pub mod correlate;
 pub mod diagnose;
@@ -8,3 +11,4 @@ pub mod logs;
 pub mod model;
 #[cfg(feature = "tui")]
 pub mod tui;
+pub mod report;
