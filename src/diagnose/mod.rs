@@ -1,15 +1,19 @@
 //! Connections + rules -> verdicts, findings and incidents.
 
+pub mod compose;
+pub mod eval;
+pub mod explain;
 pub mod fact;
+pub mod lint;
+pub mod pack;
+pub mod rule;
 
 use crate::model::{CaseContext, Connection, Finding, Incident, Judged};
 
-/// The rules in force.
-#[derive(Debug)]
-pub struct Pack {
-    /// `builtin`, or `builtin + dir`.
-    pub name: String,
-}
+pub use compose::{Names, verdict};
+pub use eval::{Weighed, weigh};
+pub use lint::RuleError;
+pub use pack::Pack;
 
 #[derive(Debug, Default)]
 pub struct Judgement {
