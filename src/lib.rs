@@ -9,6 +9,6 @@ pub mod correlate;
 pub mod diagnose;
 pub mod logs;
 pub mod model;
+pub mod report;
 #[cfg(feature = "tui")]
 pub mod tui;
-pub mod report;

@@ -50,9 +50,15 @@ pub(super) fn browse(
         return Err(failure.into());
     }
     let mut raw = CaseRaw::new(case, &analysis.sources, &options);
-    let look = TuiOptions { theme: Theme { mono: !screen.look.color, ascii: screen.look.ascii }, ..TuiOptions::default() };
-    let farewell =
-        tui::run(&analysis, &mut raw, &look).map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
+    let look = TuiOptions {
+        theme: Theme {
+            mono: !screen.look.color,
+            ascii: screen.look.ascii,
+        },
+        ..TuiOptions::default()
+    };
+    let farewell = tui::run(&analysis, &mut raw, &look)
+        .map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
     println!("{}", crate::model::inert(&farewell.line));
     if let Some(signal) = farewell.signal {
         std::process::exit(128 + signal);

@@ -13,7 +13,11 @@ pub(super) fn load(given: &[PathBuf]) -> Result<Pack, Failure> {
     for path in given {
         read(path, &mut files)?;
     }
-    let name = given.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" + ");
+    let name = given
+        .iter()
+        .map(|p| p.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" + ");
     Pack::with_dir(&name, &files).map_err(|errors| {
         let count = errors.len();
         let plural = if count == 1 { "" } else { "s" };
@@ -27,7 +31,8 @@ pub(super) fn load(given: &[PathBuf]) -> Result<Pack, Failure> {
 }
 
 fn read(path: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {
-    let cant = |e: std::io::Error| Failure::usage(format!("can't read the rules {}: {e}", path.display()));
+    let cant =
+        |e: std::io::Error| Failure::usage(format!("can't read the rules {}: {e}", path.display()));
     if path.is_dir() {
         let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
             .map_err(cant)?
@@ -36,7 +41,8 @@ fn read(path: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {
             .collect();
         inside.sort();
         if inside.is_empty() {
-            return Err(Failure::usage(format!("no rule in {}", path.display())).because("rules are files that end in .toml"));
+            return Err(Failure::usage(format!("no rule in {}", path.display()))
+                .because("rules are files that end in .toml"));
         }
         return inside.iter().try_for_each(|p| read(p, files));
     }

@@ -2,8 +2,8 @@
 
 use super::identity;
 use crate::model::{
-    AppEvent, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, Mark, Moment, Source, SourceId, Stamp, Zone,
-    ZoneBasis, MILLI_NS, SECOND_NS,
+    AppEvent, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark, Moment,
+    SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,16 +42,27 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
         p.source = clock_of[p.source.0 as usize];
         by_source.entry(p.source).or_default().push(p);
     }
-    let Some(reference) = choose_reference(&by_source, sources) else { return };
+    let Some(reference) = choose_reference(&by_source, sources) else {
+        return;
+    };
     let mut known: BTreeMap<(Key, bool), Vec<(i64, i64)>> = BTreeMap::new();
     let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
     let mut next = Some((reference, 0, 0, 0));
     // The source with most pairs against what is placed already comes next: offsets spread outwards from the reference.
     while let Some((id, offset, spread, pairs)) = next {
         todo.remove(&id);
-        place(&mut sources[id.0 as usize], id == reference, offset, spread, pairs);
+        place(
+            &mut sources[id.0 as usize],
+            id == reference,
+            offset,
+            spread,
+            pairs,
+        );
         for p in by_source.get(&id).into_iter().flatten() {
-            known.entry((p.key.clone(), p.opening)).or_default().push((p.at - offset, p.tick));
+            known
+                .entry((p.key.clone(), p.opening))
+                .or_default()
+                .push((p.at - offset, p.tick));
         }
         next = todo
             .iter()
@@ -76,7 +87,10 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
             sources[i].clock = sources[first.0 as usize].clock;
         }
     }
-    let offsets: Vec<i64> = sources.iter().map(|s| s.clock.offset_ns + zone_shift(s)).collect();
+    let offsets: Vec<i64> = sources
+        .iter()
+        .map(|s| s.clock.offset_ns + zone_shift(s))
+        .collect();
     for leg in legs {
         shift_leg(leg, &offsets);
     }
@@ -95,7 +109,10 @@ fn one_clock_per_vantage(legs: &[LegObservation], sources: usize) -> Vec<SourceI
     let mut first: BTreeMap<u32, SourceId> = BTreeMap::new();
     let mut vantage: Vec<Option<u32>> = vec![None; sources];
     for leg in legs {
-        for record in [leg.first.record, leg.last.record].into_iter().chain(leg.events.iter().map(|e| e.mark.record)) {
+        for record in [leg.first.record, leg.last.record]
+            .into_iter()
+            .chain(leg.events.iter().map(|e| e.mark.record))
+        {
             if let Some(v) = vantage.get_mut(record.source.0 as usize) {
                 *v = Some(leg.vantage);
             }
@@ -103,13 +120,18 @@ fn one_clock_per_vantage(legs: &[LegObservation], sources: usize) -> Vec<SourceI
             *least = (*least).min(record.source);
         }
     }
-    (0..sources).map(|i| vantage[i].map_or(SourceId(i as u32), |v| first[&v])).collect()
+    (0..sources)
+        .map(|i| vantage[i].map_or(SourceId(i as u32), |v| first[&v]))
+        .collect()
 }
 
 /// Nanoseconds that a matched zone adds to the clock offset.
 fn zone_shift(source: &Source) -> i64 {
     match &source.zone {
-        Some(Zone { offset_s, basis: ZoneBasis::Matched }) => i64::from(*offset_s) * SECOND_NS,
+        Some(Zone {
+            offset_s,
+            basis: ZoneBasis::Matched,
+        }) => i64::from(*offset_s) * SECOND_NS,
         _ => 0,
     }
 }
@@ -126,10 +148,16 @@ fn place(source: &mut Source, reference: bool, offset: i64, spread: i64, pairs: 
     source.clock.spread_ns = spread;
     source.clock.pairs = pairs;
     let zone = (offset + offset.signum() * ZONE_STEP_NS / 2) / ZONE_STEP_NS * ZONE_STEP_NS;
-    let assumed = source.zone.as_ref().is_some_and(|z| z.basis == ZoneBasis::Assumed);
+    let assumed = source
+        .zone
+        .as_ref()
+        .is_some_and(|z| z.basis == ZoneBasis::Assumed);
     if assumed && zone != 0 && (offset - zone).abs() < 60 * SECOND_NS {
         // A stamp without a zone that is a quarter of an hour or more off is a zone, not a clock.
-        source.zone = Some(Zone { offset_s: (zone / SECOND_NS) as i32, basis: ZoneBasis::Matched });
+        source.zone = Some(Zone {
+            offset_s: (zone / SECOND_NS) as i32,
+            basis: ZoneBasis::Matched,
+        });
         let rest = offset - zone;
         source.clock.offset_ns = if rest.abs() < SECOND_NS { 0 } else { rest };
     } else {
@@ -138,26 +166,46 @@ fn place(source: &mut Source, reference: bool, offset: i64, spread: i64, pairs: 
 }
 
 /// Captures before logs, fine ticks before coarse, then the one with most to compare.
-fn choose_reference(by_source: &BTreeMap<SourceId, Vec<Point>>, sources: &[Source]) -> Option<SourceId> {
+fn choose_reference(
+    by_source: &BTreeMap<SourceId, Vec<Point>>,
+    sources: &[Source],
+) -> Option<SourceId> {
     by_source
         .iter()
         .map(|(&id, points)| {
             let tick = points.iter().map(|p| p.tick).min().unwrap_or(i64::MAX);
             let capture = sources[id.0 as usize].kind.is_capture();
-            let epoch = sources[id.0 as usize].zone.as_ref().is_none_or(|z| z.basis != ZoneBasis::Assumed);
-            ((capture, epoch, tick < SECOND_NS, points.len(), std::cmp::Reverse(id)), id)
+            let epoch = sources[id.0 as usize]
+                .zone
+                .as_ref()
+                .is_none_or(|z| z.basis != ZoneBasis::Assumed);
+            (
+                (
+                    capture,
+                    epoch,
+                    tick < SECOND_NS,
+                    points.len(),
+                    std::cmp::Reverse(id),
+                ),
+                id,
+            )
         })
         .max()
         .map(|(_, id)| id)
 }
 
 /// Offset, half spread and number of agreeing pairs of one source against what is known, by the densest window of differences.
-fn estimate(points: &[Point], known: &BTreeMap<(Key, bool), Vec<(i64, i64)>>) -> Option<(i64, i64, u32)> {
+fn estimate(
+    points: &[Point],
+    known: &BTreeMap<(Key, bool), Vec<(i64, i64)>>,
+) -> Option<(i64, i64, u32)> {
     let mut strong = Vec::new();
     let mut weak = Vec::new();
     let mut tick = 0;
     for p in points {
-        let Some(others) = known.get(&(p.key.clone(), p.opening)) else { continue };
+        let Some(others) = known.get(&(p.key.clone(), p.opening)) else {
+            continue;
+        };
         for &(at, other_tick) in others.iter().take(64) {
             tick = tick.max(p.tick).max(other_tick);
             let delta = p.at - at;
@@ -173,9 +221,15 @@ fn estimate(points: &[Point], known: &BTreeMap<(Key, bool), Vec<(i64, i64)>>) ->
     let window = tick + LOG_JITTER_NS;
     if let Some((offset, spread, pairs)) = densest(&mut strong, window) {
         // One pair alone may be a coincidence; a whole zone off is none.
-        let zone_like = offset.abs() > ZONE_STEP_NS / 2 && (offset.abs() % ZONE_STEP_NS).min(ZONE_STEP_NS - offset.abs() % ZONE_STEP_NS) < 5 * SECOND_NS;
+        let zone_like = offset.abs() > ZONE_STEP_NS / 2
+            && (offset.abs() % ZONE_STEP_NS).min(ZONE_STEP_NS - offset.abs() % ZONE_STEP_NS)
+                < 5 * SECOND_NS;
         let trusted = pairs > 1 || zone_like || offset.abs() <= window;
-        return Some(if trusted { (offset, spread, pairs) } else { (0, 0, pairs) });
+        return Some(if trusted {
+            (offset, spread, pairs)
+        } else {
+            (0, 0, pairs)
+        });
     }
     // Addresses alone agree by chance: only a clear majority counts, and no offset is the simpler explanation of a few.
     let (offset, spread, pairs) = densest(&mut weak, window)?;
@@ -200,7 +254,8 @@ fn densest(deltas: &mut [i64], window: i64) -> Option<(i64, i64, u32)> {
         }
         let better = to + 1 - from > best.1 - best.0
             || to + 1 - from == best.1 - best.0
-                && deltas[from].abs().min(deltas[to].abs()) < deltas[best.0].abs().min(deltas[best.1 - 1].abs());
+                && deltas[from].abs().min(deltas[to].abs())
+                    < deltas[best.0].abs().min(deltas[best.1 - 1].abs());
         if better {
             best = (from, to + 1);
         }
@@ -223,9 +278,20 @@ fn points(legs: &[LegObservation], lines: &[Line]) -> Vec<Point> {
 
 fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
     let mut add = |key: Key, opening: bool, mark: Mark| {
-        all.push(Point { source: mark.record.source, key, opening, at: mark.at.0, tick: 1_000 });
+        all.push(Point {
+            source: mark.record.source,
+            key,
+            opening,
+            at: mark.at.0,
+            tick: 1_000,
+        });
     };
-    let opened = leg.response.as_ref().map(|r| r.mark).or(leg.request.as_ref().map(|r| r.mark)).or(leg.syn);
+    let opened = leg
+        .response
+        .as_ref()
+        .map(|r| r.mark)
+        .or(leg.request.as_ref().map(|r| r.mark))
+        .or(leg.syn);
     let token = identity::of_leg(leg);
     let forwarded: Vec<IpAddr> = leg
         .request
@@ -235,7 +301,11 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
         .unwrap_or_default();
     if let Some(mark) = opened {
         add(Key::Packet(leg.client, leg.server), true, mark);
-        add(Key::Endpoint(leg.client.ip(), leg.client.port()), true, mark);
+        add(
+            Key::Endpoint(leg.client.ip(), leg.client.port()),
+            true,
+            mark,
+        );
         if let Some(token) = &token {
             add(Key::Token(token.clone()), true, mark);
         }
@@ -245,7 +315,11 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
     }
     if let Some(mark) = first_teardown(leg) {
         add(Key::Packet(leg.client, leg.server), false, mark);
-        add(Key::Endpoint(leg.client.ip(), leg.client.port()), false, mark);
+        add(
+            Key::Endpoint(leg.client.ip(), leg.client.port()),
+            false,
+            mark,
+        );
         if let Some(token) = token {
             add(Key::Token(token), false, mark);
         }
@@ -259,7 +333,13 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
 pub(super) fn first_teardown(leg: &LegObservation) -> Option<Mark> {
     [&leg.to_server, &leg.to_client]
         .into_iter()
-        .flat_map(|f| [f.close.as_ref().map(|c| c.mark), f.fin, f.rst.map(|r| r.mark)])
+        .flat_map(|f| {
+            [
+                f.close.as_ref().map(|c| c.mark),
+                f.fin,
+                f.rst.map(|r| r.mark),
+            ]
+        })
         .flatten()
         .min_by_key(|m| (m.at, m.record.ordinal))
 }
@@ -267,7 +347,13 @@ pub(super) fn first_teardown(leg: &LegObservation) -> Option<Mark> {
 fn line_points(line: &Line, all: &mut Vec<Point>) {
     let source = line.record().source;
     let mut add = |key: Key, opening: bool, stamp: Stamp| {
-        all.push(Point { source, key, opening, at: stamp.middle().0, tick: stamp.tick_ns });
+        all.push(Point {
+            source,
+            key,
+            opening,
+            at: stamp.middle().0,
+            tick: stamp.tick_ns,
+        });
     };
     match line {
         Line::Tunnel(t) => {
@@ -350,8 +436,18 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
-    let move_mark = |m: &mut Mark| m.at = m.at.plus(-offsets.get(m.record.source.0 as usize).copied().unwrap_or(0));
-    let offset = offsets.get(leg.first.record.source.0 as usize).copied().unwrap_or(0);
+    let move_mark = |m: &mut Mark| {
+        m.at = m.at.plus(
+            -offsets
+                .get(m.record.source.0 as usize)
+                .copied()
+                .unwrap_or(0),
+        )
+    };
+    let offset = offsets
+        .get(leg.first.record.source.0 as usize)
+        .copied()
+        .unwrap_or(0);
     for m in [&mut leg.syn, &mut leg.syn_ack].into_iter().flatten() {
         move_mark(m);
     }
@@ -364,9 +460,29 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
         move_mark(&mut r.mark);
     }
     for flow in [&mut leg.to_server, &mut leg.to_client] {
-        let Flow { first_packet, last_packet, last_payload, last_data_frame, close, fin, rst, unanswered, zero_window_since, .. } =
-            flow;
-        for m in [first_packet, last_packet, last_payload, last_data_frame, fin, zero_window_since].into_iter().flatten() {
+        let Flow {
+            first_packet,
+            last_packet,
+            last_payload,
+            last_data_frame,
+            close,
+            fin,
+            rst,
+            unanswered,
+            zero_window_since,
+            ..
+        } = flow;
+        for m in [
+            first_packet,
+            last_packet,
+            last_payload,
+            last_data_frame,
+            fin,
+            zero_window_since,
+        ]
+        .into_iter()
+        .flatten()
+        {
             move_mark(m);
         }
         if let Some(c) = close {
@@ -395,7 +511,10 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
 }
 
 fn shift_line(line: &mut Line, offsets: &[i64]) {
-    let offset = offsets.get(line.record().source.0 as usize).copied().unwrap_or(0);
+    let offset = offsets
+        .get(line.record().source.0 as usize)
+        .copied()
+        .unwrap_or(0);
     let move_at = |m: &mut Moment| *m = m.plus(-offset);
     match line {
         Line::Tunnel(t) => {
@@ -416,10 +535,20 @@ mod tests {
     fn densest_window() {
         let s = SECOND_NS;
         for (name, mut deltas, window, want) in [
-            ("all agree", vec![3 * s, 3 * s + 5, 3 * s - 5], 100, Some((3 * s, 5, 3))),
+            (
+                "all agree",
+                vec![3 * s, 3 * s + 5, 3 * s - 5],
+                100,
+                Some((3 * s, 5, 3)),
+            ),
             ("a stray one", vec![-40 * s, 7, 9, 11], 100, Some((9, 2, 3))),
             ("none", vec![], 100, None),
-            ("tie goes to the smaller offset", vec![50 * s, 1], 100, Some((1, 0, 1))),
+            (
+                "tie goes to the smaller offset",
+                vec![50 * s, 1],
+                100,
+                Some((1, 0, 1)),
+            ),
         ] {
             assert_eq!(densest(&mut deltas, window), want, "{name}");
         }

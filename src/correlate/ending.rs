@@ -1,6 +1,9 @@
 //! The first signs of the end on each leg -> when a connection was over, and who ended it first.
 
-use crate::model::{Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, Mark, Moment, Role, Stamp, MILLI_NS};
+use crate::model::{
+    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, MILLI_NS, Mark, Moment, Role,
+    Stamp,
+};
 
 /// A Close frame that comes later than this after a FIN or RST elsewhere did not cause it.
 const CLOSE_LEAD_NS: i64 = 100 * MILLI_NS;
@@ -45,7 +48,10 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
     };
     let tcp = acts.iter().find(|a| !a.close).map(|a| {
         let what = if a.reset { "RST" } else { "FIN" };
-        format!("{what} by {}", hops.get(a.by).map_or("unknown", |h| h.name.as_str()))
+        format!(
+            "{what} by {}",
+            hops.get(a.by).map_or("unknown", |h| h.name.as_str())
+        )
     });
     Ending {
         closed: acts.first().map(|a| Stamp::new(a.mark.at, 1_000)),
@@ -60,7 +66,11 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation) -> Vec<
     let mut acts = Vec::new();
     for direction in [Direction::ToServer, Direction::ToClient] {
         let flow = o.flow(direction);
-        let by = if direction == Direction::ToServer { leg.from } else { leg.from + 1 };
+        let by = if direction == Direction::ToServer {
+            leg.from
+        } else {
+            leg.from + 1
+        };
         let foreign = flow.rst.is_some() && is_foreign(leg, direction);
         let act = |mark: Mark, close: bool, reset: bool| Act {
             mark,
@@ -80,7 +90,11 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation) -> Vec<
 
 /// An RST that its pretended sender did not send: another TTL than all its packets, or unseen where the sender's packets are seen.
 pub(super) fn is_foreign(leg: &ConnectionLeg, direction: Direction) -> bool {
-    let with_rst = || leg.observations.iter().filter(|o| o.flow(direction).rst.is_some());
+    let with_rst = || {
+        leg.observations
+            .iter()
+            .filter(|o| o.flow(direction).rst.is_some())
+    };
     let odd_ttl = with_rst().any(|o| {
         let flow = o.flow(direction);
         matches!((flow.rst, flow.ttl), (Some(rst), Some(ttl)) if rst.ttl != ttl)
@@ -93,7 +107,10 @@ pub(super) fn is_foreign(leg: &ConnectionLeg, direction: Direction) -> bool {
         && leg.observations.iter().any(|o| {
             o.flow(direction).rst.is_none()
                 && with_rst().all(|r| {
-                    let at = r.flow(direction).rst.map_or(Moment::default(), |x| x.mark.at);
+                    let at = r
+                        .flow(direction)
+                        .rst
+                        .map_or(Moment::default(), |x| x.mark.at);
                     o.last.at > at
                 })
                 && nearer_to_sender(leg, o, direction)
@@ -116,21 +133,38 @@ fn reset_by_own_stack(leg: &ConnectionLeg, direction: Direction) -> bool {
 /// The vantage point that saw the sender's packets with the higher TTL stands nearer to it.
 fn nearer_to_sender(leg: &ConnectionLeg, o: &LegObservation, direction: Direction) -> bool {
     let own = o.flow(direction).ttl.unwrap_or(0);
-    leg.observations.iter().filter_map(|x| x.flow(direction).ttl).all(|t| t <= own)
+    leg.observations
+        .iter()
+        .filter_map(|x| x.flow(direction).ttl)
+        .all(|t| t <= own)
 }
 
 /// Walks the legs: each tells on which side of it the end began; where the two walls meet stands the closer.
 fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
-    let unknown = Closer { role: Role::Unknown, hop: None, address: None };
-    let Some(first) = acts.first() else { return unknown };
+    let unknown = Closer {
+        role: Role::Unknown,
+        hop: None,
+        address: None,
+    };
+    let Some(first) = acts.first() else {
+        return unknown;
+    };
     if let Some(foreign) = acts.iter().find(|a| a.foreign) {
         if foreign.mark.at.since(first.mark.at) < CLOSE_LEAD_NS {
-            return Closer { role: Role::Network, hop: None, address: None };
+            return Closer {
+                role: Role::Network,
+                hop: None,
+                address: None,
+            };
         }
     }
     if let Some(close) = acts.iter().find(|a| a.close) {
         if close.mark.at.since(first.mark.at) <= CLOSE_LEAD_NS {
-            let end = if close.direction == Direction::ToServer { 0 } else { hops.len().saturating_sub(1) };
+            let end = if close.direction == Direction::ToServer {
+                0
+            } else {
+                hops.len().saturating_sub(1)
+            };
             return named(hops, end);
         }
     }
@@ -138,7 +172,9 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
     let (mut lo, mut hi) = (0, hops.len().saturating_sub(1));
     let mut conflict = false;
     for (i, leg) in legs.iter().enumerate() {
-        let Some(act) = acts.iter().find(|a| a.leg == i && !a.close) else { continue };
+        let Some(act) = acts.iter().find(|a| a.leg == i && !a.close) else {
+            continue;
+        };
         let (l, h) = match act.direction {
             Direction::ToServer => (0, leg.from),
             Direction::ToClient => (leg.from + 1, hops.len().saturating_sub(1)),
@@ -157,7 +193,10 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
     if lo == hi {
         return named(hops, lo);
     }
-    if hops.get(lo..=hi).is_some_and(|r| r.iter().all(|h| h.kind.is_proxy())) {
+    if hops
+        .get(lo..=hi)
+        .is_some_and(|r| r.iter().all(|h| h.kind.is_proxy()))
+    {
         return named(hops, lo);
     }
     unknown
@@ -169,13 +208,21 @@ fn named_between(hops: &[Hop], first: &Act, legs: &[ConnectionLeg]) -> Closer {
     if outer || relayed {
         named(hops, first.by)
     } else {
-        Closer { role: Role::Unknown, hop: None, address: None }
+        Closer {
+            role: Role::Unknown,
+            hop: None,
+            address: None,
+        }
     }
 }
 
 pub(super) fn named(hops: &[Hop], index: usize) -> Closer {
     let Some(hop) = hops.get(index) else {
-        return Closer { role: Role::Unknown, hop: None, address: None };
+        return Closer {
+            role: Role::Unknown,
+            hop: None,
+            address: None,
+        };
     };
     let role = match hop.kind {
         HopKind::Client => Role::Client,
@@ -183,7 +230,11 @@ pub(super) fn named(hops: &[Hop], index: usize) -> Closer {
         _ => Role::Proxy,
     };
     let hop_name = (role == Role::Proxy).then(|| hop.name.clone());
-    Closer { role, hop: hop_name, address: hop.address }
+    Closer {
+        role,
+        hop: hop_name,
+        address: hop.address,
+    }
 }
 
 /// The last new payload on any leg, either way.

@@ -31,7 +31,20 @@ const NAMES: &[&str] = &[
 ];
 
 /// Parameters that say how to talk, never who talks (Engine.IO, SignalR, Phoenix, caches).
-const NEVER: &[&str] = &["eio", "transport", "t", "v", "vsn", "version", "b64", "encoding", "compress", "lang", "room", "channel"];
+const NEVER: &[&str] = &[
+    "eio",
+    "transport",
+    "t",
+    "v",
+    "vsn",
+    "version",
+    "b64",
+    "encoding",
+    "compress",
+    "lang",
+    "room",
+    "channel",
+];
 
 /// The identity in a request's URI: `/ws?session=u1-7f` -> `u1-7f`.
 pub(super) fn token(uri: &str) -> Option<String> {
@@ -74,10 +87,15 @@ pub(super) fn of_app(line: &AppLine) -> Option<String> {
 
 /// A session cookie: `sid=…`, `connect.sid=…`, `JSESSIONID=…`.
 fn cookie(header: &str) -> Option<String> {
-    header.split(';').filter_map(|c| c.trim().split_once('=')).find_map(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        (value.len() >= 6 && (name.contains("sess") || name.ends_with("sid") || name == "token")).then(|| value.to_owned())
-    })
+    header
+        .split(';')
+        .filter_map(|c| c.trim().split_once('='))
+        .find_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            (value.len() >= 6
+                && (name.contains("sess") || name.ends_with("sid") || name == "token"))
+                .then(|| value.to_owned())
+        })
 }
 
 #[cfg(test)]
@@ -97,6 +115,9 @@ mod tests {
         ] {
             assert_eq!(token(uri).as_deref(), want, "{uri}");
         }
-        assert_eq!(cookie("a=b; connect.sid=s%3Aabc"), Some("s%3Aabc".to_owned()));
+        assert_eq!(
+            cookie("a=b; connect.sid=s%3Aabc"),
+            Some("s%3Aabc".to_owned())
+        );
     }
 }

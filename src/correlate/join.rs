@@ -3,7 +3,10 @@
 use super::clock::addresses;
 use super::identity;
 use super::legs::{self, Chain};
-use crate::model::{AppEvent, AppLine, HopEvent, HopKind, HopLine, Line, Moment, SourceId, Stamp, TunnelLine, MILLI_NS, SECOND_NS};
+use crate::model::{
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, Line, MILLI_NS, Moment, SECOND_NS, SourceId,
+    Stamp, TunnelLine,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -61,13 +64,19 @@ impl Draft {
     /// When it was asked for, as well as the evidence knows.
     pub(super) fn opened(&self) -> Option<Stamp> {
         let wire = self.chain.iter().find_map(|l| {
-            let answered = legs::response(l).map(|r| r.mark).or_else(|| legs::request(l).map(|r| r.mark));
+            let answered = legs::response(l)
+                .map(|r| r.mark)
+                .or_else(|| legs::request(l).map(|r| r.mark));
             let syn = l.observations.iter().find_map(|o| o.syn);
             answered.or(syn).map(|m| Stamp::new(m.at, 1_000))
         });
         wire.or_else(|| {
             let lines = self.tunnels.iter().filter_map(|t| t.start);
-            let app = self.app_lines.iter().filter(|a| a.what == AppEvent::Open).map(|a| a.at);
+            let app = self
+                .app_lines
+                .iter()
+                .filter(|a| a.what == AppEvent::Open)
+                .map(|a| a.at);
             lines.chain(app).min_by_key(|s| (s.tick_ns, s.at))
         })
     }
@@ -78,7 +87,11 @@ impl Draft {
             return Some(Stamp::new(at, 1_000));
         }
         let lines = self.tunnels.iter().filter_map(|t| t.end);
-        let app = self.app_lines.iter().filter(|a| matches!(a.what, AppEvent::Close { .. })).map(|a| a.at);
+        let app = self
+            .app_lines
+            .iter()
+            .filter(|a| matches!(a.what, AppEvent::Close { .. }))
+            .map(|a| a.at);
         lines.chain(app).min_by_key(|s| (s.tick_ns, s.at))
     }
 
@@ -112,7 +125,13 @@ pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>) -> (Vec<Draft>, Rest)
             Line::App(a) => apps.push(a),
         }
     }
-    let mut drafts: Vec<Draft> = keep_attempts(chains).into_iter().map(|chain| Draft { chain, ..Draft::default() }).collect();
+    let mut drafts: Vec<Draft> = keep_attempts(chains)
+        .into_iter()
+        .map(|chain| Draft {
+            chain,
+            ..Draft::default()
+        })
+        .collect();
     join_tunnels(&mut drafts, tunnels);
     let mut rest = Rest::default();
     join_apps(&mut drafts, apps, &mut rest);
@@ -124,13 +143,29 @@ pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>) -> (Vec<Draft>, Rest)
 /// Drops chains that are one thrown-away TCP connection, unless they went where WebSockets are served and came from a client.
 fn keep_attempts(chains: Vec<Chain>) -> Vec<Chain> {
     let speaks = |c: &Chain| c.iter().any(legs::asked);
-    let entries: BTreeSet<_> = chains.iter().filter(|c| speaks(c)).map(|c| c[0].server).collect();
-    let proxies: BTreeSet<IpAddr> = chains.iter().filter(|c| c.len() > 1).map(|c| c[0].server.ip()).collect();
-    let encrypted = |c: &Chain| c.iter().all(|l| !legs::asked(l)) && c[0].observations.iter().any(|o| o.protocol == crate::model::LegProtocol::Tls);
+    let entries: BTreeSet<_> = chains
+        .iter()
+        .filter(|c| speaks(c))
+        .map(|c| c[0].server)
+        .collect();
+    let proxies: BTreeSet<IpAddr> = chains
+        .iter()
+        .filter(|c| c.len() > 1)
+        .map(|c| c[0].server.ip())
+        .collect();
+    let encrypted = |c: &Chain| {
+        c.iter().all(|l| !legs::asked(l))
+            && c[0]
+                .observations
+                .iter()
+                .any(|o| o.protocol == crate::model::LegProtocol::Tls)
+    };
     chains
         .into_iter()
         .filter(|c| {
-            speaks(c) || encrypted(c) || (entries.contains(&c[0].server) && !proxies.contains(&c[0].client.ip()))
+            speaks(c)
+                || encrypted(c)
+                || (entries.contains(&c[0].server) && !proxies.contains(&c[0].client.ip()))
         })
         .collect()
 }
@@ -156,12 +191,16 @@ fn assign(mut pairs: Vec<(Cost, usize, usize)>, lines: usize) -> Vec<Option<usiz
 
 fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
     // Which paths speak WebSocket is known by those that did: a refused request to them was an attempt.
-    let mut ws_paths: BTreeSet<String> =
-        drafts.iter().filter_map(|d| d.uri().map(|u| identity::path(u).to_owned())).collect();
+    let mut ws_paths: BTreeSet<String> = drafts
+        .iter()
+        .filter_map(|d| d.uri().map(|u| identity::path(u).to_owned()))
+        .collect();
     ws_paths.extend(
         tunnels
             .iter()
-            .filter(|t| t.status == Some(101) || t.upgrade_asked == Some(true) || t.ws_key.is_some())
+            .filter(|t| {
+                t.status == Some(101) || t.upgrade_asked == Some(true) || t.ws_key.is_some()
+            })
             .filter_map(|t| t.uri.as_deref().map(|u| identity::path(u).to_owned())),
     );
     let mut by_source: BTreeMap<(HopKind, SourceId), Vec<TunnelLine>> = BTreeMap::new();
@@ -170,20 +209,31 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
             || t.upgrade_asked == Some(true)
             || t.ws_key.is_some()
             || t.uri.is_none()
-            || t.upgrade_asked.is_none() && t.uri.as_deref().is_some_and(|u| {
-                let path = identity::path(u);
-                ws_paths.contains(path) || path.rsplit('/').next().is_some_and(looks_like_websocket)
-            });
+            || t.upgrade_asked.is_none()
+                && t.uri.as_deref().is_some_and(|u| {
+                    let path = identity::path(u);
+                    ws_paths.contains(path)
+                        || path.rsplit('/').next().is_some_and(looks_like_websocket)
+                });
         if attempt {
-            by_source.entry((t.hop, t.record.source)).or_default().push(t);
+            by_source
+                .entry((t.hop, t.record.source))
+                .or_default()
+                .push(t);
         }
     }
     // The outermost hop's lines first: they know the client best.
     let mut groups: Vec<((HopKind, SourceId), Vec<TunnelLine>)> = by_source.into_iter().collect();
     groups.sort_by_key(|((hop, source), lines)| {
-        let forwarded = lines.iter().filter(|t| !t.forwarded_for.is_empty()).count() * 2 > lines.len();
+        let forwarded =
+            lines.iter().filter(|t| !t.forwarded_for.is_empty()).count() * 2 > lines.len();
         let ported = lines.iter().all(|t| t.client_port.is_some());
-        (forwarded, !matches!(hop, HopKind::Alb | HopKind::Haproxy | HopKind::Proxy), !ported, *source)
+        (
+            forwarded,
+            !matches!(hop, HopKind::Alb | HopKind::Haproxy | HopKind::Proxy),
+            !ported,
+            *source,
+        )
     });
     for (_, lines) in groups {
         join_tunnel_group(drafts, lines);
@@ -199,7 +249,11 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     let index = Index::new(drafts);
     let mut pairs = Vec::new();
     for (i, line) in lines.iter().enumerate() {
-        for d in index.candidates(line.client.iter().chain(&line.forwarded_for), identity::of_tunnel(line).as_deref(), line.uri.as_deref()) {
+        for d in index.candidates(
+            line.client.iter().chain(&line.forwarded_for),
+            identity::of_tunnel(line).as_deref(),
+            line.uri.as_deref(),
+        ) {
             if let Some(cost) = tunnel_cost(&drafts[d], line) {
                 pairs.push((cost, i, d));
             }
@@ -209,7 +263,10 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     for (line, draft) in lines.into_iter().zip(of_line) {
         match draft {
             Some(d) => drafts[d].tunnels.push(line),
-            None => drafts.push(Draft { tunnels: vec![line], ..Draft::default() }),
+            None => drafts.push(Draft {
+                tunnels: vec![line],
+                ..Draft::default()
+            }),
         }
     }
 }
@@ -225,24 +282,47 @@ fn distance(a: Option<Stamp>, b: Option<Stamp>) -> Option<i64> {
 
 fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
     // Two hops of one program on one path are possible, two lines of one file about one connection are not.
-    if draft.tunnels.iter().any(|t| t.record.source == line.record.source) {
+    if draft
+        .tunnels
+        .iter()
+        .any(|t| t.record.source == line.record.source)
+    {
         return None;
     }
-    let exact = |ip: IpAddr, port: u16| line.client == Some(ip.to_canonical()) && line.client_port == Some(port);
+    let exact = |ip: IpAddr, port: u16| {
+        line.client == Some(ip.to_canonical()) && line.client_port == Some(port)
+    };
     let start = line.start.or(line.end)?;
     let end = line.end.or(line.start)?;
     let open = draft.opened();
     let over = draft.over();
     let d_open = distance(line.start, open);
     let d_over = distance(line.end, over);
-    let spread = d_open.unwrap_or(0).min(d_over.unwrap_or(i64::MAX)) .min(i64::MAX / 4);
-    if let (Some(a), Some(draft_key)) = (&line.ws_key, draft.chain.iter().find_map(|l| legs::request(l)?.key.as_ref())) {
+    let spread = d_open
+        .unwrap_or(0)
+        .min(d_over.unwrap_or(i64::MAX))
+        .min(i64::MAX / 4);
+    if let (Some(a), Some(draft_key)) = (
+        &line.ws_key,
+        draft
+            .chain
+            .iter()
+            .find_map(|l| legs::request(l)?.key.as_ref()),
+    ) {
         return (a == draft_key).then_some((0, 0));
     }
-    if draft.chain.iter().any(|l| exact(l.client.ip(), l.client.port())) {
+    if draft
+        .chain
+        .iter()
+        .any(|l| exact(l.client.ip(), l.client.port()))
+    {
         // Ports come back: the times have to meet as well.
-        let leg = draft.chain.iter().find(|l| exact(l.client.ip(), l.client.port()))?;
-        let lives = start.at <= legs::ended(leg).plus(60 * SECOND_NS) && end.at >= legs::opened(leg).plus(-5 * SECOND_NS);
+        let leg = draft
+            .chain
+            .iter()
+            .find(|l| exact(l.client.ip(), l.client.port()))?;
+        let lives = start.at <= legs::ended(leg).plus(60 * SECOND_NS)
+            && end.at >= legs::opened(leg).plus(-5 * SECOND_NS);
         let began = line.start.is_none_or(|s| {
             let off = s.at.since(legs::opened(leg));
             // A leg whose beginning the capture missed may be as old as it likes.
@@ -256,16 +336,30 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
             return None;
         }
     }
-    if let (Some(port), Some(known)) = (line.client_port, draft.tunnels.iter().find(|t| t.client == line.client).and_then(|t| t.client_port)) {
+    if let (Some(port), Some(known)) = (
+        line.client_port,
+        draft
+            .tunnels
+            .iter()
+            .find(|t| t.client == line.client)
+            .and_then(|t| t.client_port),
+    ) {
         if port != known {
             return None;
         }
     }
-    if draft.refused() != (line.status != Some(101)) && line.status.is_some() && (draft.opened().is_some() && (draft.refused() || has_101(draft))) {
+    if draft.refused() != (line.status != Some(101))
+        && line.status.is_some()
+        && (draft.opened().is_some() && (draft.refused() || has_101(draft)))
+    {
         return None;
     }
     let clients = draft.clients();
-    let shares_client = line.client.iter().chain(&line.forwarded_for).any(|ip| clients.contains(&ip.to_canonical()));
+    let shares_client = line
+        .client
+        .iter()
+        .chain(&line.forwarded_for)
+        .any(|ip| clients.contains(&ip.to_canonical()));
     let same_uri = match (draft.uri(), line.uri.as_deref()) {
         (Some(a), Some(b)) => {
             if !same_target(a, b) {
@@ -275,17 +369,37 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         }
         _ => false,
     };
-    let chained = draft.tunnels.iter().any(|t| t.upstream.is_some_and(|u| Some(u.ip()) == line.client) || t.hop != line.hop);
+    let chained = draft
+        .tunnels
+        .iter()
+        .any(|t| t.upstream.is_some_and(|u| Some(u.ip()) == line.client) || t.hop != line.hop);
     if !shares_client && !(same_uri && chained) && !(same_uri && !draft.chain.is_empty()) {
         return None;
     }
-    let near_open = line.start.zip(open).is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
-    let near_over = line.end.zip(over).is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
+    let near_open = line
+        .start
+        .zip(open)
+        .is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
+    let near_over = line
+        .end
+        .zip(over)
+        .is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
     // A hop may learn of the end much later than another (unacknowledged data): then the opening has to fit.
-    let fits = near_open || near_over && line.start.is_none() || line.start.is_none() && over.is_none() && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
-        || line.start.is_none() && same_uri && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns)) && over.is_none_or(|o| end.at.plus(end.tick_ns) >= o.at);
+    let fits = near_open
+        || near_over && line.start.is_none()
+        || line.start.is_none()
+            && over.is_none()
+            && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
+        || line.start.is_none()
+            && same_uri
+            && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
+            && over.is_none_or(|o| end.at.plus(end.tick_ns) >= o.at);
     // The hop that wrote the line named its own peer: the client itself, or the hop before it.
-    let names_peer = shares_client || draft.chain.iter().any(|l| line.client == Some(l.server.ip().to_canonical()));
+    let names_peer = shares_client
+        || draft
+            .chain
+            .iter()
+            .any(|l| line.client == Some(l.server.ip().to_canonical()));
     let rank = match (same_uri, names_peer) {
         (true, true) => 2,
         (true, false) => 5,
@@ -301,7 +415,10 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
 }
 
 fn has_101(draft: &Draft) -> bool {
-    draft.chain.iter().any(|l| legs::response(l).is_some_and(|r| r.status == 101))
+    draft
+        .chain
+        .iter()
+        .any(|l| legs::response(l).is_some_and(|r| r.status == 101))
         || draft.tunnels.iter().any(|t| t.status == Some(101))
 }
 
@@ -325,7 +442,10 @@ struct Index {
 
 impl Index {
     fn new(drafts: &[Draft]) -> Self {
-        let mut index = Self { by_ip: HashMap::new(), by_token: HashMap::new() };
+        let mut index = Self {
+            by_ip: HashMap::new(),
+            by_token: HashMap::new(),
+        };
         for (i, d) in drafts.iter().enumerate() {
             for ip in d.clients() {
                 index.by_ip.entry(ip).or_default().push(i);
@@ -337,7 +457,12 @@ impl Index {
         index
     }
 
-    fn candidates<'a>(&self, ips: impl Iterator<Item = &'a IpAddr>, token: Option<&str>, _uri: Option<&str>) -> Vec<usize> {
+    fn candidates<'a>(
+        &self,
+        ips: impl Iterator<Item = &'a IpAddr>,
+        token: Option<&str>,
+        _uri: Option<&str>,
+    ) -> Vec<usize> {
         let mut all: Vec<usize> = Vec::new();
         let by_token = token.and_then(|t| self.by_token.get(t));
         if let Some(found) = by_token {
@@ -363,11 +488,18 @@ struct Unit {
 
 impl Unit {
     fn new(lines: Vec<AppLine>) -> Self {
-        let open = lines.iter().find(|l| l.what == AppEvent::Open).map(|l| l.at);
+        let open = lines
+            .iter()
+            .find(|l| l.what == AppEvent::Open)
+            .map(|l| l.at);
         let close = lines
             .iter()
             .find(|l| matches!(l.what, AppEvent::Close { .. }))
-            .or_else(|| lines.iter().find(|l| !matches!(l.what, AppEvent::Open | AppEvent::Other)))
+            .or_else(|| {
+                lines
+                    .iter()
+                    .find(|l| !matches!(l.what, AppEvent::Open | AppEvent::Other))
+            })
             .map(|l| l.at);
         Self { lines, open, close }
     }
@@ -378,7 +510,9 @@ impl Unit {
         self.lines.iter().flat_map(|l| &l.client)
     }
     fn first(&self) -> Option<Stamp> {
-        self.open.or(self.close).or_else(|| self.lines.first().map(|l| l.at))
+        self.open
+            .or(self.close)
+            .or_else(|| self.lines.first().map(|l| l.at))
     }
 }
 
@@ -396,7 +530,10 @@ fn join_apps(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest) {
                 | AppEvent::Exception { .. }
                 | AppEvent::Exhausted { .. }
                 | AppEvent::Other
-        ) && (line.connection_id.is_some() || line.session.is_some() || !line.client.is_empty() || line.uri.is_some());
+        ) && (line.connection_id.is_some()
+            || line.session.is_some()
+            || !line.client.is_empty()
+            || line.uri.is_some());
         if of_connection {
             by_source.entry(line.record.source).or_default().push(line);
         } else {
@@ -421,7 +558,10 @@ fn join_apps(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest) {
     let mut has_close = vec![false; drafts.len()];
     let mut of_unit = vec![None; units.len()];
     for (_, u, d) in pairs {
-        if of_unit[u].is_some() || units[u].open.is_some() && has_open[d] || units[u].close.is_some() && has_close[d] {
+        if of_unit[u].is_some()
+            || units[u].open.is_some() && has_open[d]
+            || units[u].close.is_some() && has_close[d]
+        {
             continue;
         }
         has_open[d] |= units[u].open.is_some();
@@ -452,17 +592,29 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
         if let Some(id) = line.connection_id.clone() {
             by_id.entry(id).or_default().push(line);
         } else if let Some(session) = identity::of_app(&line) {
-            by_session.entry((session, line.client.first().copied())).or_default().push(line);
+            by_session
+                .entry((session, line.client.first().copied()))
+                .or_default()
+                .push(line);
         } else {
-            by_address.entry(line.client.clone()).or_default().push(line);
+            by_address
+                .entry(line.client.clone())
+                .or_default()
+                .push(line);
         }
     }
     done.extend(by_id.into_values().map(Unit::new));
     for lines in by_session.into_values() {
         let mut current: Vec<AppLine> = Vec::new();
         for line in lines {
-            let closed = current.iter().any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
-            let after_close = closed && !matches!(line.what, AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other);
+            let closed = current
+                .iter()
+                .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
+            let after_close = closed
+                && !matches!(
+                    line.what,
+                    AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
+                );
             if line.what == AppEvent::Open && !current.is_empty() || after_close {
                 done.push(Unit::new(std::mem::take(&mut current)));
             }
@@ -475,8 +627,10 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
         for line in lines {
             let opens = line.what == AppEvent::Open;
             let ends_moment = |m: &[AppLine]| {
-                m.iter().any(|l| l.what == AppEvent::Open || matches!(l.what, AppEvent::Close { .. }))
-                    || m.last().is_some_and(|l| line.at.at.since(l.at.at) > SECOND_NS)
+                m.iter()
+                    .any(|l| l.what == AppEvent::Open || matches!(l.what, AppEvent::Close { .. }))
+                    || m.last()
+                        .is_some_and(|l| line.at.at.since(l.at.at) > SECOND_NS)
             };
             if !moment.is_empty() && (opens || ends_moment(&moment)) {
                 done.push(Unit::new(std::mem::take(&mut moment)));
@@ -499,18 +653,37 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
         _ => false,
     };
     let clients = draft.clients();
-    let shares = unit.clients().next().is_none() || unit.clients().any(|ip| clients.contains(&ip.to_canonical()));
+    let shares = unit.clients().next().is_none()
+        || unit
+            .clients()
+            .any(|ip| clients.contains(&ip.to_canonical()));
     if !shares {
         return None;
     }
     let (open, over) = (draft.opened(), draft.over());
-    let rejected = unit.lines.iter().any(|l| matches!(l.what, AppEvent::Rejected { .. }));
+    let rejected = unit
+        .lines
+        .iter()
+        .any(|l| matches!(l.what, AppEvent::Rejected { .. }));
     if draft.refused() && (unit.open.is_some() || !rejected && unit.close.is_some()) {
         return None;
     }
-    let slack_ns = |a: Stamp, b: Stamp| a.tick_ns.max(b.tick_ns) + if same_identity { 3 * SECOND_NS } else { 1500 * MILLI_NS };
-    let d_open = unit.open.zip(open).map(|(a, b)| (a.middle().since(b.middle()).abs(), slack_ns(a, b)));
-    let d_over = unit.close.zip(over).map(|(a, b)| (a.middle().since(b.middle()), slack_ns(a, b)));
+    let slack_ns = |a: Stamp, b: Stamp| {
+        a.tick_ns.max(b.tick_ns)
+            + if same_identity {
+                3 * SECOND_NS
+            } else {
+                1500 * MILLI_NS
+            }
+    };
+    let d_open = unit
+        .open
+        .zip(open)
+        .map(|(a, b)| (a.middle().since(b.middle()).abs(), slack_ns(a, b)));
+    let d_over = unit
+        .close
+        .zip(over)
+        .map(|(a, b)| (a.middle().since(b.middle()), slack_ns(a, b)));
     let mut cost = 0_i64;
     let mut said = false;
     if let Some((d, limit)) = d_open {
@@ -536,18 +709,35 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
             (Some(a), _, _, Some(b)) => a.at <= b.at.plus(b.tick_ns),
             (None, Some(a), Some(b), _) => a.at.plus(a.tick_ns) >= b.at,
             // The capture began in the middle of it, and it goes on.
-            (Some(a), None, None, None) if !draft.chain.is_empty() => {
-                draft.chain.iter().all(|l| !legs::seen_from_start(l) && a.at <= legs::opened(l).plus(a.tick_ns))
-            }
+            (Some(a), None, None, None) if !draft.chain.is_empty() => draft
+                .chain
+                .iter()
+                .all(|l| !legs::seen_from_start(l) && a.at <= legs::opened(l).plus(a.tick_ns)),
             _ => same_identity,
         };
-        if !inside || !same_identity && (draft.chain.is_empty() && draft.tunnels.iter().any(|t| t.start.is_some())) {
+        if !inside
+            || !same_identity
+                && (draft.chain.is_empty() && draft.tunnels.iter().any(|t| t.start.is_some()))
+        {
             return None;
         }
-        let far = unit.open.zip(over).map(|(a, b)| b.at.since(a.at).abs()).unwrap_or(0);
+        let far = unit
+            .open
+            .zip(over)
+            .map(|(a, b)| b.at.since(a.at).abs())
+            .unwrap_or(0);
         cost = cost.saturating_add(far / 16).saturating_add(SECOND_NS);
     }
-    Some((if same_identity { 0 } else if said { 2 } else { 5 }, cost))
+    Some((
+        if same_identity {
+            0
+        } else if said {
+            2
+        } else {
+            5
+        },
+        cost,
+    ))
 }
 
 /// What no known connection took: openings and closes of one client paired in order become connections of their own.
@@ -562,15 +752,29 @@ fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, rest: &mut Rest) {
         let whole = unit.lines.iter().any(|l| l.connection_id.is_some());
         if unit.open.is_some() {
             let open_ended = unit.close.is_none() && !whole;
-            drafts.push(Draft { app_lines: unit.lines, ..Draft::default() });
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
             if open_ended {
                 waiting.entry(key).or_default().push(drafts.len() - 1);
             }
-        } else if let Some(d) = waiting.get_mut(&key).filter(|w| !w.is_empty()).map(|w| w.remove(0)) {
+        } else if let Some(d) = waiting
+            .get_mut(&key)
+            .filter(|w| !w.is_empty())
+            .map(|w| w.remove(0))
+        {
             drafts[d].app_lines.extend(unit.lines);
-        } else if unit.lines.iter().any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. })) {
+        } else if unit
+            .lines
+            .iter()
+            .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }))
+        {
             // Its opening lies before the log begins.
-            drafts.push(Draft { app_lines: unit.lines, ..Draft::default() });
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
         } else {
             rest.app_lines.extend(unit.lines);
         }
@@ -598,7 +802,12 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
         }
         let token = line.uri.as_deref().and_then(identity::token);
         // nginx numbers its connections anew after a restart: serial and client have to agree.
-        let numbered = line.serial.and_then(|s| by_serial.get(&(line.hop, s))).into_iter().flatten().copied();
+        let numbered = line
+            .serial
+            .and_then(|s| by_serial.get(&(line.hop, s)))
+            .into_iter()
+            .flatten()
+            .copied();
         let mut candidates: Vec<(Cost, usize)> = numbered
             .filter_map(|d| hop_cost(&drafts[d], &line).map(|c| ((0, c.1), d)))
             .collect();
@@ -619,8 +828,6 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
     }
     rest.hop_lines.sort_by_key(|l| (l.at, l.record));
 }
-
-
 
 fn hop_cost(draft: &Draft, line: &HopLine) -> Option<Cost> {
     let clients = draft.clients();
@@ -644,14 +851,24 @@ fn hop_cost(draft: &Draft, line: &HopLine) -> Option<Cost> {
             | HopEvent::NoLiveUpstreams
             | HopEvent::WorkerConnections
     );
-    let established = matches!(line.what, HopEvent::IdleTimeout | HopEvent::ClientTimeout | HopEvent::ResetWhileUpgraded | HopEvent::TcpTimeout);
+    let established = matches!(
+        line.what,
+        HopEvent::IdleTimeout
+            | HopEvent::ClientTimeout
+            | HopEvent::ResetWhileUpgraded
+            | HopEvent::TcpTimeout
+    );
     if handshake && has_101(draft) || established && draft.refused() {
         return None;
     }
     let at = line.at.middle();
     let open = draft.opened().map(Stamp::middle);
     let over = draft.over().map(Stamp::middle);
-    let nearest = [open.filter(|_| handshake), over].into_iter().flatten().map(|m: Moment| at.since(m).abs()).min();
+    let nearest = [open.filter(|_| handshake), over]
+        .into_iter()
+        .flatten()
+        .map(|m: Moment| at.since(m).abs())
+        .min();
     let limit = line.at.tick_ns + 2 * SECOND_NS;
     match nearest {
         Some(d) if d <= limit => Some((1, d)),

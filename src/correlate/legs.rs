@@ -2,7 +2,9 @@
 
 use super::clock::{addresses, first_teardown};
 use super::identity;
-use crate::model::{ConnectionLeg, Direction, LegObservation, LegProtocol, Moment, MILLI_NS, SECOND_NS};
+use crate::model::{
+    ConnectionLeg, Direction, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,7 +43,12 @@ pub(super) fn chains(observations: Vec<LegObservation>) -> Vec<Chain> {
         for (i, leg) in chain.iter_mut().enumerate() {
             leg.from = i;
         }
-        if chain.iter().any(|l| asked(l) || l.observations.iter().any(|o| matches!(o.protocol, LegProtocol::Tls))) {
+        if chain.iter().any(|l| {
+            asked(l)
+                || l.observations
+                    .iter()
+                    .any(|o| matches!(o.protocol, LegProtocol::Tls))
+        }) {
             chains.push(chain);
         } else if rejected_at_accept(&chain) {
             chains.push(chain);
@@ -82,11 +89,17 @@ pub(super) fn opened(leg: &Leg) -> Moment {
 
 /// Some vantage point saw this leg's handshake: TCP's or HTTP's.
 pub(super) fn seen_from_start(leg: &Leg) -> bool {
-    leg.observations.iter().any(|o| o.syn.is_some() || o.request.is_some())
+    leg.observations
+        .iter()
+        .any(|o| o.syn.is_some() || o.request.is_some())
 }
 
 pub(super) fn ended(leg: &Leg) -> Moment {
-    leg.observations.iter().map(|o| o.last.at).max().unwrap_or_default()
+    leg.observations
+        .iter()
+        .map(|o| o.last.at)
+        .max()
+        .unwrap_or_default()
 }
 
 fn merge(observations: Vec<LegObservation>) -> Vec<Leg> {
@@ -105,11 +118,17 @@ fn merge(observations: Vec<LegObservation>) -> Vec<Leg> {
         let mut here: Vec<Leg> = Vec::new();
         for o in all {
             let same = here.iter_mut().find(|l| {
-                l.observations.iter().all(|k| k.vantage != o.vantage) && l.observations.iter().any(|k| same_leg(k, &o))
+                l.observations.iter().all(|k| k.vantage != o.vantage)
+                    && l.observations.iter().any(|k| same_leg(k, &o))
             });
             match same {
                 Some(leg) => leg.observations.push(o),
-                None => here.push(Leg { from: 0, client, server, observations: vec![o] }),
+                None => here.push(Leg {
+                    from: 0,
+                    client,
+                    server,
+                    observations: vec![o],
+                }),
             }
         }
         legs.append(&mut here);
@@ -142,7 +161,11 @@ fn link(legs: &[Leg]) -> HashMap<usize, usize> {
         let mut candidates: Vec<usize> = Vec::new();
         if let Some(below) = by_client.get(&upper.server.ip()) {
             let from = below.partition_point(|&j| opened(&legs[j]) < start.plus(-RELAY_NS));
-            candidates.extend(below[from..].iter().take_while(|&&j| opened(&legs[j]) <= start.plus(RELAY_NS)));
+            candidates.extend(
+                below[from..]
+                    .iter()
+                    .take_while(|&&j| opened(&legs[j]) <= start.plus(RELAY_NS)),
+            );
         }
         if let Some(key) = request(upper).and_then(|r| r.key.as_ref()) {
             candidates.extend(by_key.get(key).into_iter().flatten());
@@ -209,10 +232,16 @@ fn relay_score(upper: &Leg, below: &Leg) -> Option<u32> {
             return None;
         }
         let after = b.mark.at.since(a.mark.at);
-        if !(-50 * MILLI_NS..RELAY_NS).contains(&after) || identity::path(&a.uri) != identity::path(&b.uri) && a.uri != b.uri {
+        if !(-50 * MILLI_NS..RELAY_NS).contains(&after)
+            || identity::path(&a.uri) != identity::path(&b.uri) && a.uri != b.uri
+        {
             return None;
         }
-        let forwarded = b.forwarded_for.as_deref().map(addresses).unwrap_or_default();
+        let forwarded = b
+            .forwarded_for
+            .as_deref()
+            .map(addresses)
+            .unwrap_or_default();
         let named = forwarded.contains(&upper.client.ip().to_canonical());
         return (a.uri == b.uri || named).then_some(500 + u32::from(named) * 100);
     }
@@ -224,7 +253,10 @@ fn relay_score(upper: &Leg, below: &Leg) -> Option<u32> {
     if shared > 0 {
         return Some(300 + shared.min(100));
     }
-    let silent_below = below.observations.iter().all(|o| o.protocol == LegProtocol::NoPayload);
+    let silent_below = below
+        .observations
+        .iter()
+        .all(|o| o.protocol == LegProtocol::NoPayload);
     let asked_at = request(upper)?.mark.at;
     let after = opened(below).since(asked_at);
     let until = response(upper).map_or(ended(upper), |r| r.mark.at);
@@ -240,23 +272,37 @@ fn addresses_meet(a: &Leg, b: &Leg) -> bool {
 fn shared_frames(upper: &Leg, below: &Leg) -> u32 {
     let mut shared = 0;
     for a in upper.observations.iter().flat_map(|o| &o.fingerprints) {
-        let mate = below.observations.iter().flat_map(|o| &o.fingerprints).any(|b| {
-            let relayed = match a.direction {
-                Direction::ToServer => b.at.since(a.at),
-                Direction::ToClient => a.at.since(b.at),
-            };
-            a.hash == b.hash
-                && a.len == b.len
-                && a.direction == b.direction
-                && (-5 * MILLI_NS..FRAME_RELAY_NS).contains(&relayed)
-        });
+        let mate = below
+            .observations
+            .iter()
+            .flat_map(|o| &o.fingerprints)
+            .any(|b| {
+                let relayed = match a.direction {
+                    Direction::ToServer => b.at.since(a.at),
+                    Direction::ToClient => a.at.since(b.at),
+                };
+                a.hash == b.hash
+                    && a.len == b.len
+                    && a.direction == b.direction
+                    && (-5 * MILLI_NS..FRAME_RELAY_NS).contains(&relayed)
+            });
         // Unmasked control frames look alike on every connection: they count little.
-        shared += u32::from(mate) * if a.direction == Direction::ToServer { 10 } else { 1 };
+        shared += u32::from(mate)
+            * if a.direction == Direction::ToServer {
+                10
+            } else {
+                1
+            };
     }
     shared
 }
 
 /// Nothing but what the last capture held: the moment of the first Close, FIN or RST on any leg of a chain.
 pub(super) fn torn_down(chain: &[Leg]) -> Option<Moment> {
-    chain.iter().flat_map(|l| &l.observations).filter_map(first_teardown).map(|m| m.at).min()
+    chain
+        .iter()
+        .flat_map(|l| &l.observations)
+        .filter_map(first_teardown)
+        .map(|m| m.at)
+        .min()
 }

@@ -19,8 +19,15 @@ pub struct Observations {
 }
 
 /// Ties everything together; writes clock offsets and vantage points into `sources`.
-pub fn correlate(observations: Observations, sources: &mut [Source]) -> (Vec<Connection>, CaseContext) {
-    let Observations { mut legs, mut lines, settings } = observations;
+pub fn correlate(
+    observations: Observations,
+    sources: &mut [Source],
+) -> (Vec<Connection>, CaseContext) {
+    let Observations {
+        mut legs,
+        mut lines,
+        settings,
+    } = observations;
     clock::align(&mut legs, &mut lines, sources);
     let (drafts, rest) = join::drafts(legs::chains(legs), lines);
     let places = hops::Places::survey(&drafts, &settings);

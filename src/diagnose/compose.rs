@@ -6,7 +6,8 @@ use super::fact::{FACTS, NamedDuration, Row, Value};
 use super::pack::Pack;
 use super::rule::{Condition, Rule, Slot, Template};
 use crate::model::{
-    Cause, Evidence, Outcome, Rival, RivalVerdict, Strength, Test, Tier, Truth, Untestable, Verdict, say_duration,
+    Cause, Evidence, Outcome, Rival, RivalVerdict, Strength, Test, Tier, Truth, Untestable,
+    Verdict, say_duration,
 };
 
 /// How many refuted rivals a verdict names beside the look-alikes.
@@ -30,10 +31,22 @@ pub struct Names {
 }
 
 /// Writes the verdict for a connection whose outcome is a drop or a failed handshake.
-pub fn verdict(pack: &Pack, row: &Row, weighed: &Weighed, names: &Names, outcome: Outcome) -> Verdict {
+pub fn verdict(
+    pack: &Pack,
+    row: &Row,
+    weighed: &Weighed,
+    names: &Names,
+    outcome: Outcome,
+) -> Verdict {
     let cause = weighed.best.unwrap_or(Cause::Undecided);
-    let Some(rule) = pack.rule(cause) else { return without_rule(weighed, outcome, cause) };
-    let words = Words { row, names, timeout: eval::timeout(rule, row) };
+    let Some(rule) = pack.rule(cause) else {
+        return without_rule(weighed, outcome, cause);
+    };
+    let words = Words {
+        row,
+        names,
+        timeout: eval::timeout(rule, row),
+    };
     let (timeout_ns, timeout_from) = match words.timeout {
         Some(d) => (Some(d.ns), (!d.name.is_empty()).then(|| d.name.clone())),
         None => (None, None),
@@ -103,8 +116,14 @@ impl Words<'_> {
                 (None, Some(d)) if !d.hop.is_empty() => d.hop.clone(),
                 _ => "a hop on the path".to_owned(),
             },
-            Slot::Server => names.server.clone().unwrap_or_else(|| "the server".to_owned()),
-            Slot::Client => names.client.clone().unwrap_or_else(|| "the client".to_owned()),
+            Slot::Server => names
+                .server
+                .clone()
+                .unwrap_or_else(|| "the server".to_owned()),
+            Slot::Client => names
+                .client
+                .clone()
+                .unwrap_or_else(|| "the client".to_owned()),
             Slot::Location => names.location.clone()?,
             Slot::Timeout => say_duration(self.timeout_ns()?),
             Slot::TimeoutHalf => say_duration(self.timeout_ns()? / 2),
@@ -123,7 +142,10 @@ impl Words<'_> {
     }
 
     fn first(&self, templates: &[Template]) -> String {
-        templates.iter().find_map(|t| t.fill(|slot| self.slot(slot))).unwrap_or_default()
+        templates
+            .iter()
+            .find_map(|t| t.fill(|slot| self.slot(slot)))
+            .unwrap_or_default()
     }
 
     /// An evidence line's text.
@@ -140,16 +162,21 @@ impl Words<'_> {
     /// Why a condition fails: the fact's question, what was seen and what was wanted.
     fn refuted(&self, condition: &Condition) -> String {
         let asks = FACTS.get(condition.fact).map_or("", |f| f.asks);
-        let seen = eval::value(self.row, condition.fact).map_or_else(String::new, explain::say_value);
+        let seen =
+            eval::value(self.row, condition.fact).map_or_else(String::new, explain::say_value);
         let wanted = explain::wanted(condition);
         match condition.want {
-            super::rule::Want::Bool(want) => format!("{}: {asks}", if want { "not so" } else { "it is so" }),
+            super::rule::Want::Bool(want) => {
+                format!("{}: {asks}", if want { "not so" } else { "it is so" })
+            }
             _ => format!("{asks}: {seen}, not {wanted}"),
         }
     }
 
     fn refuted_line(&self, rule: &Rule, at: usize) -> String {
-        let Some(line) = rule.evidence.get(at) else { return String::new() };
+        let Some(line) = rule.evidence.get(at) else {
+            return String::new();
+        };
         line.say_if_false
             .as_ref()
             .and_then(|t| self.line(t, &line.condition))
@@ -157,10 +184,13 @@ impl Words<'_> {
     }
 
     fn shown_line(&self, rule: &Rule, at: usize) -> String {
-        let Some(line) = rule.evidence.get(at) else { return String::new() };
+        let Some(line) = rule.evidence.get(at) else {
+            return String::new();
+        };
         self.line(&line.say, &line.condition).unwrap_or_else(|| {
             let asks = FACTS.get(line.condition.fact).map_or("", |f| f.asks);
-            let seen = eval::value(self.row, line.condition.fact).map_or_else(String::new, explain::say_value);
+            let seen = eval::value(self.row, line.condition.fact)
+                .map_or_else(String::new, explain::say_value);
             format!("{asks}: {seen}")
         })
     }
@@ -173,7 +203,10 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
         let truth = eval::truth(&line.condition, row);
         let shown = truth == Truth::Shown;
         let (say, strength) = match (truth, line.if_true, line.if_false) {
-            (Truth::Shown, strength, _) => (words.shown_line(rule, at), strength.unwrap_or(Strength::Weak)),
+            (Truth::Shown, strength, _) => (
+                words.shown_line(rule, at),
+                strength.unwrap_or(Strength::Weak),
+            ),
             (Truth::Refuted, _, Some(against)) => {
                 // In a group that another line carries, a refuted one is no counter-evidence.
                 let carried = eval::members(rule, at)
@@ -186,8 +219,17 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
             }
             _ => continue,
         };
-        let record = row.readings.get(line.condition.fact).and_then(|r| r.records.first());
-        out.push(Evidence { say, supports: shown, strength, record: record.map(|r| r.0), at: record.and_then(|r| r.1) });
+        let record = row
+            .readings
+            .get(line.condition.fact)
+            .and_then(|r| r.records.first());
+        out.push(Evidence {
+            say,
+            supports: shown,
+            strength,
+            record: record.map(|r| r.0),
+            at: record.and_then(|r| r.1),
+        });
     }
     out.sort_by_key(|e| (!e.supports, std::cmp::Reverse(e.strength)));
     out.dedup_by(|a, b| a.say == b.say);
@@ -197,8 +239,14 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
 fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<'_>) -> Vec<Rival> {
     let mut out = Vec::new();
     for score in weighed.weaker() {
-        let Some(other) = pack.rule(score.cause) else { continue };
-        out.push(Rival { cause: score.cause, verdict: RivalVerdict::Weaker, why: why_weaker(rule, other, score, words) });
+        let Some(other) = pack.rule(score.cause) else {
+            continue;
+        };
+        out.push(Rival {
+            cause: score.cause,
+            verdict: RivalVerdict::Weaker,
+            why: why_weaker(rule, other, score, words),
+        });
     }
     // Refuted look-alikes, then what came nearest before it was refuted.
     let mut refuted: Vec<(&Score, String)> = weighed
@@ -207,25 +255,45 @@ fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<
         .filter_map(|score| Some((score, why_refuted(pack.rule(score.cause)?, score, words)?)))
         .collect();
     refuted.sort_by_key(|(score, _)| {
-        let listed = rule.confused_with.iter().position(|c| *c == score.cause).unwrap_or(usize::MAX);
-        (listed, std::cmp::Reverse(shown_bits(pack, score, row)), score.cause)
+        let listed = rule
+            .confused_with
+            .iter()
+            .position(|c| *c == score.cause)
+            .unwrap_or(usize::MAX);
+        (
+            listed,
+            std::cmp::Reverse(shown_bits(pack, score, row)),
+            score.cause,
+        )
     });
-    let look_alikes = refuted.iter().filter(|(s, _)| rule.confused_with.contains(&s.cause)).count();
+    let look_alikes = refuted
+        .iter()
+        .filter(|(s, _)| rule.confused_with.contains(&s.cause))
+        .count();
     for (score, why) in refuted.into_iter().take(look_alikes.max(RIVALS)) {
-        out.push(Rival { cause: score.cause, verdict: RivalVerdict::RuledOut, why });
+        out.push(Rival {
+            cause: score.cause,
+            verdict: RivalVerdict::RuledOut,
+            why,
+        });
     }
     out
 }
 
 fn why_weaker(rule: &Rule, other: &Rule, score: &Score, words: &Words<'_>) -> String {
     if rule.beats.contains(&other.cause) && score.tier >= Tier::Likely {
-        return format!("it holds too, but {} is the closer explanation", rule.cause.id());
+        return format!(
+            "it holds too, but {} is the closer explanation",
+            rule.cause.id()
+        );
     }
     let unseen = score.truths.iter().enumerate().find_map(|(at, truth)| {
         let line = other.evidence.get(at)?;
         let open = line.required
             && *truth == Truth::Unobserved
-            && !eval::members(other, at).iter().any(|&i| score.truths.get(i) == Some(&Truth::Shown));
+            && !eval::members(other, at)
+                .iter()
+                .any(|&i| score.truths.get(i) == Some(&Truth::Shown));
         open.then_some(line)
     });
     if let Some(line) = unseen {
@@ -233,7 +301,11 @@ fn why_weaker(rule: &Rule, other: &Rule, score: &Score, words: &Words<'_>) -> St
         return format!("nothing shows whether {} (needs {})", spec.asks, spec.needs);
     }
     let against = score.truths.iter().enumerate().find(|(at, truth)| {
-        **truth == Truth::Refuted && other.evidence.get(*at).is_some_and(|l| l.if_false.is_some())
+        **truth == Truth::Refuted
+            && other
+                .evidence
+                .get(*at)
+                .is_some_and(|l| l.if_false.is_some())
     });
     if let Some((at, _)) = against {
         return words.refuted_line(other, at);
@@ -264,10 +336,17 @@ fn shown_bits(pack: &Pack, score: &Score, row: &Row) -> i32 {
 fn untestable(pack: &Pack, rule: &Rule, weighed: &Weighed, words: &Words<'_>) -> Vec<Untestable> {
     let mut out = Vec::new();
     for score in &weighed.scores {
-        let Standing::Untestable(missing) = score.standing else { continue };
+        let Standing::Untestable(missing) = score.standing else {
+            continue;
+        };
         let wanted = rule.cause == Cause::Undecided || rule.confused_with.contains(&score.cause);
-        let Some(other) = pack.rule(score.cause).filter(|_| wanted) else { continue };
-        out.push(Untestable { cause: score.cause, needs: needs(other, missing, words) });
+        let Some(other) = pack.rule(score.cause).filter(|_| wanted) else {
+            continue;
+        };
+        out.push(Untestable {
+            cause: score.cause,
+            needs: needs(other, missing, words),
+        });
     }
     if rule.cause == Cause::Undecided {
         // What is nearest to an answer first.
@@ -280,17 +359,27 @@ fn untestable(pack: &Pack, rule: &Rule, weighed: &Weighed, words: &Words<'_>) ->
 }
 
 fn needs(rule: &Rule, missing: Option<usize>, words: &Words<'_>) -> String {
-    if let Some(text) = rule.drills.iter().find_map(|d| d.needs.fill(|slot| words.slot(slot))) {
+    if let Some(text) = rule
+        .drills
+        .iter()
+        .find_map(|d| d.needs.fill(|slot| words.slot(slot)))
+    {
         return text;
     }
     missing
         .and_then(|at| rule.evidence.get(at))
         .and_then(|l| FACTS.get(l.condition.fact))
-        .map_or_else(|| "more evidence of the end".to_owned(), |f| f.needs.to_owned())
+        .map_or_else(
+            || "more evidence of the end".to_owned(),
+            |f| f.needs.to_owned(),
+        )
 }
 
 fn fixes(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<String> {
-    let hop = words.slot(Slot::Hop).unwrap_or_default().to_ascii_lowercase();
+    let hop = words
+        .slot(Slot::Hop)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     rule.fixes
         .iter()
         .filter(|f| f.when_hop.is_none_or(|h| hop.contains(h)) && eval::all_shown(&f.when, row))
@@ -303,10 +392,18 @@ fn fixes(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<String> {
 fn tests(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed) -> Vec<Test> {
     let mut causes: Vec<Cause> = vec![rule.cause];
     causes.extend(weighed.weaker().map(|s| s.cause));
-    causes.extend(rule.confused_with.iter().copied().filter(|c| weighed.score(*c).is_some()));
+    causes.extend(
+        rule.confused_with
+            .iter()
+            .copied()
+            .filter(|c| weighed.score(*c).is_some()),
+    );
     if rule.cause == Cause::Undecided {
-        let mut close: Vec<&Score> =
-            weighed.scores.iter().filter(|s| matches!(s.standing, Standing::Untestable(_))).collect();
+        let mut close: Vec<&Score> = weighed
+            .scores
+            .iter()
+            .filter(|s| matches!(s.standing, Standing::Untestable(_)))
+            .collect();
         close.sort_by_key(|s| (std::cmp::Reverse(s.bits), s.cause));
         causes.extend(close.into_iter().take(CLOSE).map(|s| s.cause));
     }

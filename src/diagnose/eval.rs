@@ -50,30 +50,52 @@ impl Weighed {
     }
     /// The rules in the running beside the best.
     pub fn weaker(&self) -> impl Iterator<Item = &Score> {
-        self.scores.iter().filter(|s| s.standing == Standing::Running && Some(s.cause) != self.best)
+        self.scores
+            .iter()
+            .filter(|s| s.standing == Standing::Running && Some(s.cause) != self.best)
     }
 }
 
 /// Weighs a row against the rules that are asked about such a connection.
 pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
-    let mut scores: Vec<Score> =
-        pack.asked().filter(|r| r.phase.asks(handshake_failed)).map(|rule| score(rule, row)).collect();
+    let mut scores: Vec<Score> = pack
+        .asked()
+        .filter(|r| r.phase.asks(handshake_failed))
+        .map(|rule| score(rule, row))
+        .collect();
     scores.sort_by_key(|s| {
         let running = s.standing == Standing::Running;
-        (!running, std::cmp::Reverse((s.tier, if running { s.bits } else { 0 })), s.cause)
+        (
+            !running,
+            std::cmp::Reverse((s.tier, if running { s.bits } else { 0 })),
+            s.cause,
+        )
     });
-    let mut running = scores.iter().take_while(|s| s.standing == Standing::Running).count();
+    let mut running = scores
+        .iter()
+        .take_while(|s| s.standing == Standing::Running)
+        .count();
     if running > 0 {
         let best = closest(pack, &scores[..running]);
         scores[..=best].rotate_right(1);
     }
-    let Some(top) = scores.first_mut().filter(|s| s.standing == Standing::Running) else {
-        return Weighed { best: None, tier: Tier::Undecided, scores, contributing: Vec::new() };
+    let Some(top) = scores
+        .first_mut()
+        .filter(|s| s.standing == Standing::Running)
+    else {
+        return Weighed {
+            best: None,
+            tier: Tier::Undecided,
+            scores,
+            contributing: Vec::new(),
+        };
     };
     let (best, mut tier) = (top.cause, top.tier);
     // A closer explanation that is still possible keeps the general one from being certain.
     running = running.min(scores.len());
-    let open = scores[..running].iter().any(|s| pack.rule(s.cause).is_some_and(|r| r.beats.contains(&best)));
+    let open = scores[..running]
+        .iter()
+        .any(|s| pack.rule(s.cause).is_some_and(|r| r.beats.contains(&best)));
     if open && tier == Tier::Certain {
         tier = Tier::Likely;
         if let Some(top) = scores.first_mut() {
@@ -81,9 +103,18 @@ pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
         }
     }
     let contributing = pack.rule(best).map_or_else(Vec::new, |rule| {
-        rule.contributing.iter().filter(|c| all_shown(&c.when, row)).map(|c| c.tag.clone()).collect()
+        rule.contributing
+            .iter()
+            .filter(|c| all_shown(&c.when, row))
+            .map(|c| c.tag.clone())
+            .collect()
     });
-    Weighed { best: Some(best), tier, scores, contributing }
+    Weighed {
+        best: Some(best),
+        tier,
+        scores,
+        contributing,
+    }
 }
 
 /// Index of the score that no other in the running beats by declared order; they come sorted by (tier, bits, code).
@@ -93,7 +124,8 @@ fn closest(pack: &Pack, running: &[Score]) -> usize {
     for _ in 0..running.len() {
         let (cause, tier) = (running[best].cause, running[best].tier);
         let closer = running.iter().position(|s| {
-            s.tier >= tier.min(Tier::Likely) && pack.rule(s.cause).is_some_and(|r| r.beats.contains(&cause))
+            s.tier >= tier.min(Tier::Likely)
+                && pack.rule(s.cause).is_some_and(|r| r.beats.contains(&cause))
         });
         match closer {
             Some(at) => best = at,
@@ -109,9 +141,23 @@ pub fn all_shown(conditions: &[Condition], row: &Row) -> bool {
 
 /// Weighs one rule.
 pub fn score(rule: &Rule, row: &Row) -> Score {
-    let truths: Vec<Truth> = rule.evidence.iter().map(|l| truth(&l.condition, row)).collect();
-    let scored = |standing, tier, bits| Score { cause: rule.cause, standing, tier, bits, truths: truths.clone() };
-    if let Some(at) = rule.scope.iter().position(|c| truth(c, row) == Truth::Refuted) {
+    let truths: Vec<Truth> = rule
+        .evidence
+        .iter()
+        .map(|l| truth(&l.condition, row))
+        .collect();
+    let scored = |standing, tier, bits| Score {
+        cause: rule.cause,
+        standing,
+        tier,
+        bits,
+        truths: truths.clone(),
+    };
+    if let Some(at) = rule
+        .scope
+        .iter()
+        .position(|c| truth(c, row) == Truth::Refuted)
+    {
         return scored(Standing::OutOfScope(at), Tier::Undecided, 0);
     }
     let (mut bits, mut missing, mut seen) = (0, None, false);
@@ -123,24 +169,39 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         if members.first() != Some(&first) {
             continue; // its group was weighed with its first line
         }
-        let shown = || members.iter().copied().filter(|&i| truths[i] == Truth::Shown);
-        let refuted = || members.iter().copied().filter(|&i| truths[i] == Truth::Refuted);
+        let shown = || {
+            members
+                .iter()
+                .copied()
+                .filter(|&i| truths[i] == Truth::Shown)
+        };
+        let refuted = || {
+            members
+                .iter()
+                .copied()
+                .filter(|&i| truths[i] == Truth::Refuted)
+        };
         if shown().next().is_some() {
             seen = true;
-            bits += shown().map(|i| strength_bits(rule.evidence[i].if_true)).max().unwrap_or(0);
+            bits += shown()
+                .map(|i| strength_bits(rule.evidence[i].if_true))
+                .max()
+                .unwrap_or(0);
             for i in shown() {
                 let witness = witnesses(&rule.evidence[i].condition, row);
                 // Lines without weight are told, and carry nothing.
                 if rule.evidence[i].if_true.is_some() {
                     ground = ground.and(witness);
                 }
-                seen_on_the_wire |= rule.evidence[i].if_true == Some(Strength::Decisive) && witness.capture;
+                seen_on_the_wire |=
+                    rule.evidence[i].if_true == Some(Strength::Decisive) && witness.capture;
             }
             continue;
         }
         let against = refuted().map(|i| rule.evidence[i].if_false).max().flatten();
         let all = refuted().count() == members.len();
-        if let Some(by) = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive)) {
+        if let Some(by) = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive))
+        {
             return scored(Standing::RuledOut(by), Tier::Undecided, bits);
         }
         if all && line.required {
@@ -155,7 +216,11 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     let tier = match missing {
         None if bits >= Strength::Moderate.bits() => {
             let agreed = ground.count() >= 2 || seen_on_the_wire;
-            if agreed && !doubt { Tier::Certain } else { Tier::Likely }
+            if agreed && !doubt {
+                Tier::Certain
+            } else {
+                Tier::Likely
+            }
         }
         _ if seen && bits >= POSSIBLE_BITS => Tier::Possible,
         _ => return scored(Standing::Untestable(missing), Tier::Undecided, bits),
@@ -167,7 +232,9 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
 pub fn members(rule: &Rule, at: usize) -> Vec<usize> {
     match rule.evidence.get(at).and_then(|l| l.group.as_ref()) {
         None => vec![at],
-        Some(group) => (0..rule.evidence.len()).filter(|&i| rule.evidence[i].group.as_ref() == Some(group)).collect(),
+        Some(group) => (0..rule.evidence.len())
+            .filter(|&i| rule.evidence[i].group.as_ref() == Some(group))
+            .collect(),
     }
 }
 
@@ -198,12 +265,18 @@ pub fn witnesses(condition: &Condition, row: &Row) -> Witnesses {
         Want::Reaches { other, .. } | Want::Below { other, .. } => Some(other),
         _ => None,
     };
-    own.and(other.and_then(|o| reading(row, o)).map_or_else(Witnesses::default, |r| r.witness))
+    own.and(
+        other
+            .and_then(|o| reading(row, o))
+            .map_or_else(Witnesses::default, |r| r.witness),
+    )
 }
 
 /// What the row says to a condition. A value of a type that the condition can't read says nothing.
 pub fn truth(condition: &Condition, row: &Row) -> Truth {
-    let Some(value) = value(row, condition.fact) else { return Truth::Unobserved };
+    let Some(value) = value(row, condition.fact) else {
+        return Truth::Unobserved;
+    };
     let of = |yes: bool| if yes { Truth::Shown } else { Truth::Refuted };
     match (&condition.want, value) {
         (Want::Bool(want), Value::Bool(is)) => of(want == is),
@@ -211,8 +284,17 @@ pub fn truth(condition: &Condition, row: &Row) -> Truth {
         (Want::Counts(counts), Value::Count(is)) => of(counts.contains(is)),
         (Want::AtLeast(least), Value::Duration(is) | Value::Count(is)) => of(is >= least),
         (Want::AtMost(most), Value::Duration(is) | Value::Count(is)) => of(is <= most),
-        (Want::Between(low, high), Value::Duration(is) | Value::Count(is)) => of((low..=high).contains(&is)),
-        (Want::NearAny { list, ratio, at_least_ns }, Value::Duration(is)) => match super::eval::value(row, *list) {
+        (Want::Between(low, high), Value::Duration(is) | Value::Count(is)) => {
+            of((low..=high).contains(&is))
+        }
+        (
+            Want::NearAny {
+                list,
+                ratio,
+                at_least_ns,
+            },
+            Value::Duration(is),
+        ) => match super::eval::value(row, *list) {
             Some(Value::Durations(all)) => of(nearest_in(all, *is, *ratio, *at_least_ns).is_some()),
             _ => Truth::Unobserved,
         },
@@ -233,7 +315,12 @@ pub fn tolerance(ns: i64, ratio: f64, at_least_ns: i64) -> i64 {
 
 /// The named duration that `is` is near to. Of several equally near (to a tenth of a second) the first in the list,
 /// which puts the more telling ones first.
-fn nearest_in(all: &[NamedDuration], is: i64, ratio: f64, at_least_ns: i64) -> Option<&NamedDuration> {
+fn nearest_in(
+    all: &[NamedDuration],
+    is: i64,
+    ratio: f64,
+    at_least_ns: i64,
+) -> Option<&NamedDuration> {
     const STEP_NS: u64 = 100_000_000;
     all.iter()
         .filter(|d| (is.abs_diff(d.ns)) <= tolerance(d.ns, ratio, at_least_ns).unsigned_abs())
@@ -242,8 +329,17 @@ fn nearest_in(all: &[NamedDuration], is: i64, ratio: f64, at_least_ns: i64) -> O
 
 /// What a `near_any` condition found near, where it holds.
 pub fn nearest<'r>(condition: &Condition, row: &'r Row) -> Option<&'r NamedDuration> {
-    let Want::NearAny { list, ratio, at_least_ns } = condition.want else { return None };
-    let Some(Value::Durations(all)) = value(row, list) else { return None };
+    let Want::NearAny {
+        list,
+        ratio,
+        at_least_ns,
+    } = condition.want
+    else {
+        return None;
+    };
+    let Some(Value::Durations(all)) = value(row, list) else {
+        return None;
+    };
     nearest_in(all, duration(row, condition.fact)?, ratio, at_least_ns)
 }
 

@@ -9,7 +9,10 @@ use std::fmt::Write as _;
 
 /// Each evidence line of a rule, as it came out for this row.
 pub fn why_not(rule: &Rule, row: &Row) -> Vec<Test> {
-    rule.evidence.iter().map(|line| test(rule, line, row)).collect()
+    rule.evidence
+        .iter()
+        .map(|line| test(rule, line, row))
+        .collect()
 }
 
 fn test(rule: &Rule, line: &Line, row: &Row) -> Test {
@@ -27,7 +30,9 @@ fn test(rule: &Rule, line: &Line, row: &Row) -> Test {
 }
 
 fn records(fact: usize, row: &Row) -> Vec<RecordRef> {
-    row.readings.get(fact).map_or_else(Vec::new, |r| r.records.iter().map(|(record, _)| *record).collect())
+    row.readings.get(fact).map_or_else(Vec::new, |r| {
+        r.records.iter().map(|(record, _)| *record).collect()
+    })
 }
 
 /// How far a value is from being wanted; 0 = it is.
@@ -51,11 +56,18 @@ pub fn distance(condition: &Condition, row: &Row) -> Option<Distance> {
     };
     let outside = |low: i64, high: i64| low.saturating_sub(is).max(is.saturating_sub(high)).max(0);
     let off = match &condition.want {
-        Want::Counts(counts) => counts.iter().map(|c| is.saturating_sub(*c).saturating_abs()).min()?,
+        Want::Counts(counts) => counts
+            .iter()
+            .map(|c| is.saturating_sub(*c).saturating_abs())
+            .min()?,
         Want::AtLeast(least) => outside(*least, i64::MAX),
         Want::AtMost(most) => outside(i64::MIN, *most),
         Want::Between(low, high) => outside(*low, *high),
-        Want::NearAny { list, ratio, at_least_ns } => match eval::value(row, *list)? {
+        Want::NearAny {
+            list,
+            ratio,
+            at_least_ns,
+        } => match eval::value(row, *list)? {
             Value::Durations(all) => all
                 .iter()
                 .map(|d| {
@@ -87,7 +99,11 @@ pub fn say_value(value: &Value) -> String {
         Value::Count(n) => n.to_string(),
         Value::Word(word) => (*word).to_owned(),
         Value::Durations(all) if all.is_empty() => "none".to_owned(),
-        Value::Durations(all) => all.iter().map(|d| say_duration(d.ns)).collect::<Vec<_>>().join(", "),
+        Value::Durations(all) => all
+            .iter()
+            .map(|d| say_duration(d.ns))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -98,19 +114,37 @@ pub fn wanted(condition: &Condition) -> String {
         _ => n.to_string(),
     };
     let name = |at: usize| FACTS.get(at).map_or("", |f| f.name);
-    let times = |ratio: f64| if ratio == 1.0 { String::new() } else { format!("{ratio} x ") };
+    let times = |ratio: f64| {
+        if ratio == 1.0 {
+            String::new()
+        } else {
+            format!("{ratio} x ")
+        }
+    };
     match &condition.want {
         Want::Bool(true) => "yes".to_owned(),
         Want::Bool(false) => "no".to_owned(),
         Want::Words(words) => words.join(" or "),
-        Want::Counts(counts) => counts.iter().map(i64::to_string).collect::<Vec<_>>().join(" or "),
+        Want::Counts(counts) => counts
+            .iter()
+            .map(i64::to_string)
+            .collect::<Vec<_>>()
+            .join(" or "),
         Want::AtLeast(n) => format!("at least {}", number(*n)),
         Want::AtMost(n) => format!("at most {}", number(*n)),
         Want::Between(low, high) => format!("from {} to {}", number(*low), number(*high)),
-        Want::NearAny { list, ratio, at_least_ns } => {
+        Want::NearAny {
+            list,
+            ratio,
+            at_least_ns,
+        } => {
             let percent = format!("{:.2}", ratio * 100.0);
             let percent = percent.trim_end_matches('0').trim_end_matches('.');
-            format!("near one of {}, within {percent} % or {}", name(*list), say_duration(*at_least_ns))
+            format!(
+                "near one of {}, within {percent} % or {}",
+                name(*list),
+                say_duration(*at_least_ns)
+            )
         }
         Want::Reaches { other, ratio } => format!("at least {}{}", times(*ratio), name(*other)),
         Want::Below { other, ratio } => format!("below {}{}", times(*ratio), name(*other)),
@@ -121,7 +155,13 @@ pub fn wanted(condition: &Condition) -> String {
 pub fn list(pack: &Pack) -> String {
     let mut out = String::new();
     for rule in &pack.rules {
-        let _ = writeln!(out, "{}  {:<25} {}", rule.code(), rule.cause.id(), rule.title);
+        let _ = writeln!(
+            out,
+            "{}  {:<25} {}",
+            rule.code(),
+            rule.cause.id(),
+            rule.title
+        );
     }
     out
 }
@@ -130,7 +170,12 @@ pub fn list(pack: &Pack) -> String {
 pub fn page(rule: &Rule) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} {}: {}\n", rule.code(), rule.cause.id(), rule.title);
-    let _ = writeln!(out, "A connection with this cause {}.\n{}\n", rule.cause.title(), rule.meaning);
+    let _ = writeln!(
+        out,
+        "A connection with this cause {}.\n{}\n",
+        rule.cause.title(),
+        rule.meaning
+    );
 
     if !rule.scope.is_empty() {
         out.push_str("Asked unless\n");
@@ -150,42 +195,103 @@ pub fn page(rule: &Rule) -> String {
         }
         let group = eval::members(rule, at);
         if group.len() > 1 {
-            let need = if rule.evidence[at].required { "needed: one of" } else { "counts once" };
-            let _ = writeln!(out, "  {} ({need})", rule.evidence[at].group.as_deref().unwrap_or_default());
+            let need = if rule.evidence[at].required {
+                "needed: one of"
+            } else {
+                "counts once"
+            };
+            let _ = writeln!(
+                out,
+                "  {} ({need})",
+                rule.evidence[at].group.as_deref().unwrap_or_default()
+            );
         }
         for &i in &group {
             line(&mut out, &rule.evidence[i], group.len() > 1);
         }
         told.extend(group);
     }
-    section(&mut out, "Helped along by", rule.contributing.iter().map(|c| {
-        let when: Vec<String> = c.when.iter().map(|c| format!("{} {}", FACTS[c.fact].name, wanted(c))).collect();
-        format!("{}: {}", c.tag, when.join(", "))
-    }));
-    section(&mut out, "Easily taken for", rule.confused_with.iter().map(|c| {
-        let order = if rule.beats.contains(c) { "; where both hold, this is the closer explanation" } else { "" };
-        format!("{} {}: a connection that {}{order}", c.code(), c.id(), c.title())
-    }));
+    section(
+        &mut out,
+        "Helped along by",
+        rule.contributing.iter().map(|c| {
+            let when: Vec<String> = c
+                .when
+                .iter()
+                .map(|c| format!("{} {}", FACTS[c.fact].name, wanted(c)))
+                .collect();
+            format!("{}: {}", c.tag, when.join(", "))
+        }),
+    );
+    section(
+        &mut out,
+        "Easily taken for",
+        rule.confused_with.iter().map(|c| {
+            let order = if rule.beats.contains(c) {
+                "; where both hold, this is the closer explanation"
+            } else {
+                ""
+            };
+            format!(
+                "{} {}: a connection that {}{order}",
+                c.code(),
+                c.id(),
+                c.title()
+            )
+        }),
+    );
     section(&mut out, "Blind spots", rule.blind_spots.iter().cloned());
-    section(&mut out, "First checks", rule.checks.iter().map(|c| format!("{} [{}]", c.say, c.runbook.join(" "))));
-    section(&mut out, "What fixes it", rule.fixes.iter().map(|f| {
-        let hop = f.when_hop.map_or_else(String::new, |h| format!("{h}: "));
-        let say = f.say.first().map(super::rule::Template::source).unwrap_or_default();
-        format!("{hop}{say} [{}]", f.runbook.join(" "))
-    }));
-    section(&mut out, "What would settle it", rule.drills.iter().map(|d| format!("{} [{}]", d.needs.source(), d.runbook.join(" "))));
+    section(
+        &mut out,
+        "First checks",
+        rule.checks
+            .iter()
+            .map(|c| format!("{} [{}]", c.say, c.runbook.join(" "))),
+    );
+    section(
+        &mut out,
+        "What fixes it",
+        rule.fixes.iter().map(|f| {
+            let hop = f.when_hop.map_or_else(String::new, |h| format!("{h}: "));
+            let say = f
+                .say
+                .first()
+                .map(super::rule::Template::source)
+                .unwrap_or_default();
+            format!("{hop}{say} [{}]", f.runbook.join(" "))
+        }),
+    );
+    section(
+        &mut out,
+        "What would settle it",
+        rule.drills
+            .iter()
+            .map(|d| format!("{} [{}]", d.needs.source(), d.runbook.join(" "))),
+    );
     if let Some(sample) = rule.samples.iter().find(|s| s.expect == Expect::Fires) {
         section(&mut out, "For example", example(sample));
     }
-    let _ = writeln!(out, "\nRunbook rows {}; since {}; {}", rule.runbook.join(" "), rule.since, rule.status.name());
+    let _ = writeln!(
+        out,
+        "\nRunbook rows {}; since {}; {}",
+        rule.runbook.join(" "),
+        rule.since,
+        rule.status.name()
+    );
     out
 }
 
 fn line(out: &mut String, line: &Line, indent: bool) {
     let spec = &FACTS[line.condition.fact];
     let pad = if indent { "    " } else { "  " };
-    let need = if line.required && !indent { ", needed" } else { "" };
-    let weigh = |label: &str, s: Option<crate::model::Strength>| s.map_or_else(String::new, |s| format!(", {label} {}", s.name()));
+    let need = if line.required && !indent {
+        ", needed"
+    } else {
+        ""
+    };
+    let weigh = |label: &str, s: Option<crate::model::Strength>| {
+        s.map_or_else(String::new, |s| format!(", {label} {}", s.name()))
+    };
     let _ = writeln!(
         out,
         "{pad}{} = {}{need}{}{}\n{pad}    {}; seen in {}",
@@ -210,7 +316,11 @@ fn section(out: &mut String, title: &str, lines: impl IntoIterator<Item = String
 }
 
 fn example(sample: &Sample) -> Vec<String> {
-    sample.facts.iter().map(|(fact, value)| format!("{} = {}", FACTS[*fact].name, say_value(value))).collect()
+    sample
+        .facts
+        .iter()
+        .map(|(fact, value)| format!("{} = {}", FACTS[*fact].name, say_value(value)))
+        .collect()
 }
 
 /// The catalogue of facts: name, type, question, what can answer it.
@@ -221,20 +331,27 @@ pub fn facts() -> String {
             FactType::Word(words) => words.join("|"),
             kind => type_name(kind).to_owned(),
         };
-        let _ = writeln!(out, "{} ({kind}): {}; needs {}", spec.name, spec.asks, spec.needs);
+        let _ = writeln!(
+            out,
+            "{} ({kind}): {}; needs {}",
+            spec.name, spec.asks, spec.needs
+        );
     }
     out
 }
 
 /// What `wsdrop explain [NAME]` prints; `Err` carries the advice for an unknown name.
 pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
-    let Some(name) = name else { return Ok(list(pack)) };
+    let Some(name) = name else {
+        return Ok(list(pack));
+    };
     if let Some(rule) = pack.find(name) {
         return Ok(page(rule));
     }
     let known = pack.rules.iter().flat_map(|r| [r.code(), r.cause.id()]);
-    let help = super::lint::did_you_mean(name, known)
-        .map_or_else(|| "`wsdrop explain` lists them all".to_owned(), |k| format!("did you mean `{k}`?"));
+    let help = super::lint::did_you_mean(name, known).map_or_else(
+        || "`wsdrop explain` lists them all".to_owned(),
+        |k| format!("did you mean `{k}`?"),
+    );
     Err(format!("no rule or cause is called `{name}`; {help}"))
 }
-

@@ -9,7 +9,8 @@ use super::pack::Pack;
 use super::population::Population;
 use super::timers;
 use crate::model::{
-    say_duration, CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role, Tier, TimeoutKind, Verdict,
+    CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
+    Tier, TimeoutKind, Verdict, say_duration,
 };
 use std::collections::BTreeMap;
 
@@ -37,10 +38,17 @@ pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -
             if let Some(closer) = closer {
                 connection.closer = closer;
             }
-            Judged { connection, verdict }
+            Judged {
+                connection,
+                verdict,
+            }
         })
         .collect();
-    Judgement { findings: recurring_timeouts(&connections), incidents: Vec::new(), connections }
+    Judgement {
+        findings: recurring_timeouts(&connections),
+        incidents: Vec::new(),
+        connections,
+    }
 }
 
 /// The facts of one connection of a case: what `--why` and the rules' own tests look at.
@@ -70,7 +78,9 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
     let sentence = match (outcome, outcome::count(row, "close.code")) {
         (Outcome::Clean, Some(1005)) => "closed by agreement, without a close code".to_owned(),
         (Outcome::Clean, Some(code)) => format!("closed as wanted, close code {code}"),
-        (Outcome::Open, _) if !s.place.accepted => "its handshake was still waiting when the evidence ends".to_owned(),
+        (Outcome::Open, _) if !s.place.accepted => {
+            "its handshake was still waiting when the evidence ends".to_owned()
+        }
         _ => "still open when the evidence ends".to_owned(),
     };
     Verdict {
@@ -90,22 +100,36 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
 }
 
 fn standing_closer(s: &Subject<'_>, outcome: Outcome) -> Option<Closer> {
-    (outcome == Outcome::Open && s.c.closer.role == Role::Unknown).then_some(Closer { role: Role::None, hop: None, address: None })
+    (outcome == Outcome::Open && s.c.closer.role == Role::Unknown).then_some(Closer {
+        role: Role::None,
+        hop: None,
+        address: None,
+    })
 }
 
 fn names(s: &Subject<'_>) -> Names {
     let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
-    let hop = s.c.closer.hop.clone().or_else(|| proxy.map(|h| h.name.clone()));
+    let hop =
+        s.c.closer
+            .hop
+            .clone()
+            .or_else(|| proxy.map(|h| h.name.clone()));
     let uri = s.c.request.uri.as_deref().unwrap_or("");
     let mut best: Option<(i64, String)> = None;
     let mut location = None;
     for settings in &s.context.settings {
-        let Some(route) = settings.route(uri) else { continue };
+        let Some(route) = settings.route(uri) else {
+            continue;
+        };
         let path = s.context.paths.get(settings.source.0 as usize);
         if let (None, Some(line), Some(path)) = (&location, route.line, path) {
             location = Some(format!("{} ({path}:{line})", route.name));
         }
-        for t in route.timeouts.iter().filter(|t| t.kind == TimeoutKind::Idle) {
+        for t in route
+            .timeouts
+            .iter()
+            .filter(|t| t.kind == TimeoutKind::Idle)
+        {
             if best.as_ref().is_none_or(|(ns, _)| t.value_ns < *ns) {
                 best = Some((t.value_ns, timers::name(t, path, settings.hop)));
             }
@@ -114,7 +138,12 @@ fn names(s: &Subject<'_>) -> Names {
     let (timeout_ns, timeout_name) = best.unzip();
     Names {
         hop,
-        server: s.c.hops.last().and_then(|h| h.address).map(|a| format!("the server {a}")),
+        server: s
+            .c
+            .hops
+            .last()
+            .and_then(|h| h.address)
+            .map(|a| format!("the server {a}")),
         client: s.c.client.ip.map(|ip| format!("the client {ip}")),
         location,
         timeout_ns,
@@ -124,7 +153,11 @@ fn names(s: &Subject<'_>) -> Names {
 
 /// Where no capture shows who ended it, the cause does.
 fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
-    let none = Closer { role: Role::None, hop: None, address: None };
+    let none = Closer {
+        role: Role::None,
+        hop: None,
+        address: None,
+    };
     if s.c.closed.is_none() && verdict.outcome == Outcome::Drop {
         return Some(none);
     }
@@ -136,11 +169,27 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     }
     let proxy = || {
         let hop = s.c.hops.iter().find(|h| h.kind.is_proxy());
-        Closer { role: Role::Proxy, hop: hop.map(|h| h.name.clone()), address: hop.and_then(|h| h.address) }
+        Closer {
+            role: Role::Proxy,
+            hop: hop.map(|h| h.name.clone()),
+            address: hop.and_then(|h| h.address),
+        }
     };
-    let server = || Closer { role: Role::Server, hop: None, address: s.c.hops.last().and_then(|h| h.address) };
-    let client = || Closer { role: Role::Client, hop: None, address: s.c.client.ip };
-    let network = || Closer { role: Role::Network, hop: None, address: None };
+    let server = || Closer {
+        role: Role::Server,
+        hop: None,
+        address: s.c.hops.last().and_then(|h| h.address),
+    };
+    let client = || Closer {
+        role: Role::Client,
+        hop: None,
+        address: s.c.client.ip,
+    };
+    let network = || Closer {
+        role: Role::Network,
+        hop: None,
+        address: None,
+    };
     Some(match verdict.cause? {
         Cause::IdleTimeout | Cause::ProxyRestart | Cause::LifetimeCap => proxy(),
         Cause::MissedHeartbeat
@@ -168,9 +217,21 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
 /// Who said no, or gave up.
 fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
     let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
-    let by_proxy = || Closer { role: Role::Proxy, hop: proxy.map(|h| h.name.clone()), address: proxy.and_then(|h| h.address) };
-    let server = || Closer { role: Role::Server, hop: None, address: s.c.hops.last().and_then(|h| h.address) };
-    let client = || Closer { role: Role::Client, hop: None, address: s.c.client.ip };
+    let by_proxy = || Closer {
+        role: Role::Proxy,
+        hop: proxy.map(|h| h.name.clone()),
+        address: proxy.and_then(|h| h.address),
+    };
+    let server = || Closer {
+        role: Role::Server,
+        hop: None,
+        address: s.c.hops.last().and_then(|h| h.address),
+    };
+    let client = || Closer {
+        role: Role::Client,
+        hop: None,
+        address: s.c.client.ip,
+    };
     let status = s.c.request.status;
     // 502 to 504 are a proxy's own words whatever its upstream did; a crashed accept is the server's doing.
     match status {
@@ -182,14 +243,31 @@ fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
             _ => server(),
         },
         Some(_) if outcome::is(row, "handshake.from_server") || proxy.is_none() => server(),
-        Some(_) if row.get("handshake.from_server").is_some_and(|r| r.value.is_some()) => by_proxy(),
+        Some(_)
+            if row
+                .get("handshake.from_server")
+                .is_some_and(|r| r.value.is_some()) =>
+        {
+            by_proxy()
+        }
         // Envoy answers a refused upgrade itself; other proxies pass the server's answer on.
         Some(_) if proxy.is_some_and(|h| h.kind == HopKind::Envoy) => by_proxy(),
         Some(_) => server(),
         None => match s.c.closer.role {
             Role::Unknown => {
-                let reset_by_far = s.c.legs.first().is_some_and(|l| l.observations.iter().any(|o| o.to_client.rst.is_some()));
-                if reset_by_far && proxy.is_some() { by_proxy() } else { Closer { role: Role::Unknown, hop: None, address: None } }
+                let reset_by_far =
+                    s.c.legs
+                        .first()
+                        .is_some_and(|l| l.observations.iter().any(|o| o.to_client.rst.is_some()));
+                if reset_by_far && proxy.is_some() {
+                    by_proxy()
+                } else {
+                    Closer {
+                        role: Role::Unknown,
+                        hop: None,
+                        address: None,
+                    }
+                }
             }
             _ => s.c.closer.clone(),
         },
@@ -199,9 +277,16 @@ fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
 /// W703: one time-out that ended two or more connections.
 fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
     let mut groups: BTreeMap<(i64, Option<String>, Option<String>), Vec<String>> = BTreeMap::new();
-    for j in all.iter().filter(|j| j.verdict.cause == Some(Cause::IdleTimeout)) {
+    for j in all
+        .iter()
+        .filter(|j| j.verdict.cause == Some(Cause::IdleTimeout))
+    {
         if let Some(ns) = j.verdict.timeout_ns {
-            let key = (ns, j.connection.closer.hop.clone(), j.verdict.timeout_from.clone());
+            let key = (
+                ns,
+                j.connection.closer.hop.clone(),
+                j.verdict.timeout_from.clone(),
+            );
             groups.entry(key).or_default().push(j.connection.id.clone());
         }
     }
@@ -219,7 +304,11 @@ fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
             Finding {
                 code: "W703".to_owned(),
                 kind: "recurring-timeout".to_owned(),
-                say: format!("{who} ended {} connections after {} of silence{set_by}", connections.len(), say_duration(ns)),
+                say: format!(
+                    "{who} ended {} connections after {} of silence{set_by}",
+                    connections.len(),
+                    say_duration(ns)
+                ),
                 hop,
                 timeout_ns: Some(ns),
                 connections,

@@ -2,8 +2,8 @@
 
 use super::fact::{self, FACTS, FactType, NamedDuration, Value};
 use super::rule::{
-    Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, SLOTS, Sample, Slot, Status, Template,
-    Want, is_runbook_row, parse_duration, runbook_rows, type_name,
+    Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, SLOTS, Sample,
+    Slot, Status, Template, Want, is_runbook_row, parse_duration, runbook_rows, type_name,
 };
 use crate::model::{Cause, Strength};
 use std::fmt;
@@ -27,7 +27,14 @@ pub struct RuleError {
 
 impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, path, line, column, message, help } = self;
+        let Self {
+            code,
+            path,
+            line,
+            column,
+            message,
+            help,
+        } = self;
         write!(f, "{path}:{line}:{column}: error[{code}]: {message}")?;
         if let Some(help) = help {
             write!(f, "\n  help: {help}")?;
@@ -54,7 +61,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("R012", "a code that another rule has"),
     ("R013", "an unknown row of the runbook"),
     ("R014", "no row of the runbook is cited"),
-    ("R015", "a rule named as its own look-alike, or as one it beats"),
+    (
+        "R015",
+        "a rule named as its own look-alike, or as one it beats",
+    ),
     ("R016", "not exactly one operator"),
     ("R017", "bounds that nothing can meet"),
     ("R018", "not a list of durations"),
@@ -77,20 +87,67 @@ pub const CODES: &[(&str, &str)] = &[
 ];
 
 const RULE_KEYS: &[&str] = &[
-    "code", "cause", "title", "meaning", "status", "since", "phase", "replaces", "runbook", "confused_with", "beats",
-    "blind_spots", "sentence", "scope", "evidence", "contributing", "fix", "drill", "check", "sample",
+    "code",
+    "cause",
+    "title",
+    "meaning",
+    "status",
+    "since",
+    "phase",
+    "replaces",
+    "runbook",
+    "confused_with",
+    "beats",
+    "blind_spots",
+    "sentence",
+    "scope",
+    "evidence",
+    "contributing",
+    "fix",
+    "drill",
+    "check",
+    "sample",
 ];
-const OPERATORS: &[&str] = &["is", "at_least", "at_most", "between", "near_any", "reaches", "below"];
+const OPERATORS: &[&str] = &[
+    "is", "at_least", "at_most", "between", "near_any", "reaches", "below",
+];
 const LINE_KEYS: &[&str] = &[
-    "fact", "is", "at_least", "at_most", "between", "near_any", "reaches", "below", "tolerance", "ratio", "required",
-    "if_true", "if_false", "group", "say", "say_if_false",
+    "fact",
+    "is",
+    "at_least",
+    "at_most",
+    "between",
+    "near_any",
+    "reaches",
+    "below",
+    "tolerance",
+    "ratio",
+    "required",
+    "if_true",
+    "if_false",
+    "group",
+    "say",
+    "say_if_false",
 ];
-const CONDITION_KEYS: &[&str] =
-    &["is", "at_least", "at_most", "between", "near_any", "reaches", "below", "tolerance", "ratio"];
+const CONDITION_KEYS: &[&str] = &[
+    "is",
+    "at_least",
+    "at_most",
+    "between",
+    "near_any",
+    "reaches",
+    "below",
+    "tolerance",
+    "ratio",
+];
 
 /// Reads one rule. `path` is only named in messages.
 pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
-    let mut reader = Reader { path, text, errors: Vec::new() };
+    let mut reader = Reader {
+        path,
+        text,
+        errors: Vec::new(),
+    };
     let table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(e) => {
@@ -111,7 +168,12 @@ pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
 /// The nearest of `known` by edit distance, where it is near enough to be meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
-    known.into_iter().map(|k| (edit_distance(word, k), k)).filter(|&(d, _)| d <= limit).min_by_key(|&(d, k)| (d, k)).map(|(_, k)| k)
+    known
+        .into_iter()
+        .map(|k| (edit_distance(word, k), k))
+        .filter(|&(d, _)| d <= limit)
+        .min_by_key(|&(d, k)| (d, k))
+        .map(|(_, k)| k)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words.
@@ -124,7 +186,9 @@ pub fn edit_distance(a: &str, b: &str) -> usize {
         let mut next = Vec::with_capacity(b.len() + 1);
         next.push(i + 1);
         for (j, y) in b.iter().enumerate() {
-            let mut d = (row[j] + usize::from(x != y)).min(row[j + 1] + 1).min(next[j] + 1);
+            let mut d = (row[j] + usize::from(x != y))
+                .min(row[j + 1] + 1)
+                .min(next[j] + 1);
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 d = d.min(before[j - 1] + 1);
             }
@@ -143,7 +207,10 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     }
     let before = &text[..at];
     let start = before.rfind('\n').map_or(0, |n| n + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[start..].chars().count() + 1,
+    )
 }
 
 type Node<'i> = Spanned<DeValue<'i>>;
@@ -155,23 +222,48 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn error(&mut self, code: &'static str, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+    fn error(
+        &mut self,
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
         let (line, column) = place(self.text, span.start);
-        self.errors.push(RuleError { code, path: self.path.to_owned(), line, column, message: message.into(), help });
+        self.errors.push(RuleError {
+            code,
+            path: self.path.to_owned(),
+            line,
+            column,
+            message: message.into(),
+            help,
+        });
     }
 
     fn wrong_type(&mut self, node: &Node<'_>, what: &str, wanted: &str) {
         let found = node.get_ref().type_str();
-        self.error("R004", node.span(), format!("`{what}` is {wanted}, not {found}"), None);
+        self.error(
+            "R004",
+            node.span(),
+            format!("`{what}` is {wanted}, not {found}"),
+            None,
+        );
     }
 
     fn keys(&mut self, table: &DeTable<'_>, known: &[&str], of: &str) {
         for (key, _) in table {
             let name = key.get_ref();
             if !known.contains(&name.as_ref()) {
-                let help = did_you_mean(name, known.iter().copied())
-                    .map_or_else(|| format!("known keys: {}", known.join(", ")), |k| format!("did you mean `{k}`?"));
-                self.error("R002", key.span(), format!("unknown key `{name}` in {of}"), Some(help));
+                let help = did_you_mean(name, known.iter().copied()).map_or_else(
+                    || format!("known keys: {}", known.join(", ")),
+                    |k| format!("did you mean `{k}`?"),
+                );
+                self.error(
+                    "R002",
+                    key.span(),
+                    format!("unknown key `{name}` in {of}"),
+                    Some(help),
+                );
             }
         }
     }
@@ -192,7 +284,13 @@ impl Reader<'_> {
         Some(text)
     }
 
-    fn need_text<'n>(&mut self, table: &'n DeTable<'_>, key: &str, of: &str, span: &Range<usize>) -> Option<&'n str> {
+    fn need_text<'n>(
+        &mut self,
+        table: &'n DeTable<'_>,
+        key: &str,
+        of: &str,
+        span: &Range<usize>,
+    ) -> Option<&'n str> {
         match table.get(key) {
             Some(node) => self.text(node, key),
             None => {
@@ -203,7 +301,9 @@ impl Reader<'_> {
     }
 
     fn flag(&mut self, table: &DeTable<'_>, key: &str) -> bool {
-        let Some(node) = table.get(key) else { return false };
+        let Some(node) = table.get(key) else {
+            return false;
+        };
         node.get_ref().as_bool().unwrap_or_else(|| {
             self.wrong_type(node, key, "true or false");
             false
@@ -213,7 +313,11 @@ impl Reader<'_> {
     /// A list of texts, or one text.
     fn texts<'n, 'i>(&mut self, node: &'n Node<'i>, key: &str) -> Vec<(&'n str, Range<usize>)> {
         if node.get_ref().is_str() {
-            return self.text(node, key).map(|t| (t, node.span())).into_iter().collect();
+            return self
+                .text(node, key)
+                .map(|t| (t, node.span()))
+                .into_iter()
+                .collect();
         }
         let Some(array) = node.get_ref().as_array() else {
             self.wrong_type(node, key, "a list of texts");
@@ -232,10 +336,21 @@ impl Reader<'_> {
     }
 
     /// The tables of `[[key]]`.
-    fn tables<'n, 'i>(&mut self, root: &'n DeTable<'i>, key: &str) -> Vec<(&'n DeTable<'i>, Range<usize>)> {
-        let Some(node) = root.get(key) else { return Vec::new() };
+    fn tables<'n, 'i>(
+        &mut self,
+        root: &'n DeTable<'i>,
+        key: &str,
+    ) -> Vec<(&'n DeTable<'i>, Range<usize>)> {
+        let Some(node) = root.get(key) else {
+            return Vec::new();
+        };
         let Some(array) = node.get_ref().as_array() else {
-            self.error("R004", node.span(), format!("`{key}` is a list of tables"), Some(format!("write `[[{key}]]`")));
+            self.error(
+                "R004",
+                node.span(),
+                format!("`{key}` is a list of tables"),
+                Some(format!("write `[[{key}]]`")),
+            );
             return Vec::new();
         };
         let mut out = Vec::new();
@@ -248,27 +363,51 @@ impl Reader<'_> {
         out
     }
 
-    fn word<T: Copy>(&mut self, node: &Node<'_>, key: &str, known: &[(&'static str, T)]) -> Option<T> {
+    fn word<T: Copy>(
+        &mut self,
+        node: &Node<'_>,
+        key: &str,
+        known: &[(&'static str, T)],
+    ) -> Option<T> {
         let text = self.text(node, key)?;
         if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
             return Some(*value);
         }
         let names: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
-        let help = did_you_mean(text, names.iter().copied())
-            .map_or_else(|| format!("known words: {}", names.join(", ")), |k| format!("did you mean `{k}`?"));
-        self.error("R020", node.span(), format!("`{key}` is never `{text}`"), Some(help));
+        let help = did_you_mean(text, names.iter().copied()).map_or_else(
+            || format!("known words: {}", names.join(", ")),
+            |k| format!("did you mean `{k}`?"),
+        );
+        self.error(
+            "R020",
+            node.span(),
+            format!("`{key}` is never `{text}`"),
+            Some(help),
+        );
         None
     }
 
     fn strength(&mut self, table: &DeTable<'_>, key: &str) -> Option<Strength> {
-        const ALL: [Strength; 4] = [Strength::Weak, Strength::Moderate, Strength::Strong, Strength::Decisive];
+        const ALL: [Strength; 4] = [
+            Strength::Weak,
+            Strength::Moderate,
+            Strength::Strong,
+            Strength::Decisive,
+        ];
         let node = table.get(key)?;
         let text = self.text(node, key)?;
         let found = ALL.into_iter().find(|s| s.name() == text);
         if found.is_none() {
-            let help = did_you_mean(text, ALL.iter().map(|s| s.name()))
-                .map_or_else(|| "known: weak, moderate, strong, decisive".to_owned(), |k| format!("did you mean `{k}`?"));
-            self.error("R009", node.span(), format!("`{text}` is no strength"), Some(help));
+            let help = did_you_mean(text, ALL.iter().map(|s| s.name())).map_or_else(
+                || "known: weak, moderate, strong, decisive".to_owned(),
+                |k| format!("did you mean `{k}`?"),
+            );
+            self.error(
+                "R009",
+                node.span(),
+                format!("`{text}` is no strength"),
+                Some(help),
+            );
         }
         found
     }
@@ -276,18 +415,29 @@ impl Reader<'_> {
     fn cause(&mut self, text: &str, span: Range<usize>) -> Option<Cause> {
         let found = Cause::ALL.iter().copied().find(|c| c.id() == text);
         if found.is_none() {
-            let help = did_you_mean(text, Cause::ALL.iter().map(|c| c.id()))
-                .map_or_else(|| "`wsdrop explain` lists the causes".to_owned(), |k| format!("did you mean `{k}`?"));
-            self.error("R010", span, format!("no cause is called `{text}`"), Some(help));
+            let help = did_you_mean(text, Cause::ALL.iter().map(|c| c.id())).map_or_else(
+                || "`wsdrop explain` lists the causes".to_owned(),
+                |k| format!("did you mean `{k}`?"),
+            );
+            self.error(
+                "R010",
+                span,
+                format!("no cause is called `{text}`"),
+                Some(help),
+            );
         }
         found
     }
 
     fn causes(&mut self, root: &DeTable<'_>, key: &str, own: Option<Cause>) -> Vec<Cause> {
-        let Some(node) = root.get(key) else { return Vec::new() };
+        let Some(node) = root.get(key) else {
+            return Vec::new();
+        };
         let mut out = Vec::new();
         for (text, span) in self.texts(node, key) {
-            let Some(cause) = self.cause(text, span.clone()) else { continue };
+            let Some(cause) = self.cause(text, span.clone()) else {
+                continue;
+            };
             if Some(cause) == own {
                 self.error("R015", span, format!("`{key}` names the rule itself"), None);
             } else {
@@ -299,7 +449,12 @@ impl Reader<'_> {
 
     fn runbook(&mut self, table: &DeTable<'_>, of: &str, span: &Range<usize>) -> Vec<String> {
         let Some(node) = table.get("runbook") else {
-            self.error("R014", span.clone(), format!("{of} cites no row of the runbook"), Some("write `runbook = [\"Q1\"]`".to_owned()));
+            self.error(
+                "R014",
+                span.clone(),
+                format!("{of} cites no row of the runbook"),
+                Some("write `runbook = [\"Q1\"]`".to_owned()),
+            );
             return Vec::new();
         };
         let mut out = Vec::new();
@@ -309,8 +464,14 @@ impl Reader<'_> {
                 continue;
             }
             let rows: Vec<String> = runbook_rows().collect();
-            let help = did_you_mean(text, rows.iter().map(String::as_str)).map(|k| format!("did you mean `{k}`?"));
-            self.error("R013", span, format!("the runbook has no row `{text}`"), help);
+            let help = did_you_mean(text, rows.iter().map(String::as_str))
+                .map(|k| format!("did you mean `{k}`?"));
+            self.error(
+                "R013",
+                span,
+                format!("the runbook has no row `{text}`"),
+                help,
+            );
         }
         out
     }
@@ -319,19 +480,34 @@ impl Reader<'_> {
         match Template::parse(text) {
             Ok(template) => Some(template),
             Err(slot) => {
-                let names = SLOTS.iter().map(|(n, _)| *n).chain(FACTS.iter().map(|f| f.name));
+                let names = SLOTS
+                    .iter()
+                    .map(|(n, _)| *n)
+                    .chain(FACTS.iter().map(|f| f.name));
                 let help = did_you_mean(&slot, names).map_or_else(
                     || "slots are {hop}, {timeout}, {timeout/2} ... and the names of facts; `{{` is a brace".to_owned(),
                     |k| format!("did you mean `{{{k}}}`?"),
                 );
-                self.error("R024", span, format!("nothing fills the slot `{slot}`"), Some(help));
+                self.error(
+                    "R024",
+                    span,
+                    format!("nothing fills the slot `{slot}`"),
+                    Some(help),
+                );
                 None
             }
         }
     }
 
     /// One template, or several of which the last can always be filled where `closed`.
-    fn templates(&mut self, table: &DeTable<'_>, key: &str, of: &str, span: &Range<usize>, closed: bool) -> Vec<Template> {
+    fn templates(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        of: &str,
+        span: &Range<usize>,
+        closed: bool,
+    ) -> Vec<Template> {
         let Some(node) = table.get(key) else {
             self.missing(span, key, of);
             return Vec::new();
@@ -340,14 +516,33 @@ impl Reader<'_> {
         let mut out = Vec::new();
         let last = texts.len().saturating_sub(1);
         for (i, (text, span)) in texts.into_iter().enumerate() {
-            let Some(template) = self.template(text, span.clone()) else { continue };
-            if let Some(slot) = template.slots().find(|s| matches!(s, Slot::Value | Slot::Nearest | Slot::NearestName)) {
-                let name = SLOTS.iter().find(|(_, s)| *s == slot).map_or("", |(n, _)| n);
-                self.error("R024", span.clone(), format!("`{{{name}}}` belongs to an evidence line"), Some("use `{timeout}` or a fact's name".to_owned()));
+            let Some(template) = self.template(text, span.clone()) else {
+                continue;
+            };
+            if let Some(slot) = template
+                .slots()
+                .find(|s| matches!(s, Slot::Value | Slot::Nearest | Slot::NearestName))
+            {
+                let name = SLOTS
+                    .iter()
+                    .find(|(_, s)| *s == slot)
+                    .map_or("", |(n, _)| n);
+                self.error(
+                    "R024",
+                    span.clone(),
+                    format!("`{{{name}}}` belongs to an evidence line"),
+                    Some("use `{timeout}` or a fact's name".to_owned()),
+                );
             }
             if closed && i == last && template.slots().any(|s| !s.always()) {
-                let help = "add a wording after it with no slot but {hop}, {server} and {client}".to_owned();
-                self.error("R025", span, "the last wording needs what may be unobserved", Some(help));
+                let help = "add a wording after it with no slot but {hop}, {server} and {client}"
+                    .to_owned();
+                self.error(
+                    "R025",
+                    span,
+                    "the last wording needs what may be unobserved",
+                    Some(help),
+                );
             }
             out.push(template);
         }
@@ -358,10 +553,18 @@ impl Reader<'_> {
         let found = fact::index(name);
         if found.is_none() {
             let help = did_you_mean(name, FACTS.iter().map(|f| f.name)).map_or_else(
-                || "the catalogue of facts is closed: `wsdrop explain` names those in use".to_owned(),
+                || {
+                    "the catalogue of facts is closed: `wsdrop explain` names those in use"
+                        .to_owned()
+                },
                 |k| format!("did you mean `{k}`?"),
             );
-            self.error("R005", span, format!("no fact is called `{name}`"), Some(help));
+            self.error(
+                "R005",
+                span,
+                format!("no fact is called `{name}`"),
+                Some(help),
+            );
         }
         found
     }
@@ -372,18 +575,33 @@ impl Reader<'_> {
                 let found = parse_duration(text);
                 if found.is_none() {
                     let help = Some("units are ns, us, ms, s, m, h: \"60s\", \"250ms\"".to_owned());
-                    self.error("R008", node.span(), format!("`{text}` is no duration"), help);
+                    self.error(
+                        "R008",
+                        node.span(),
+                        format!("`{text}` is no duration"),
+                        help,
+                    );
                 }
                 found
             }
             DeValue::Integer(number) => {
                 let help = Some(format!("write \"{number}s\" or \"{number}ms\""));
-                self.error("R008", node.span(), format!("`{key}` is a duration, and {number} has no unit"), help);
+                self.error(
+                    "R008",
+                    node.span(),
+                    format!("`{key}` is a duration, and {number} has no unit"),
+                    help,
+                );
                 None
             }
             DeValue::Float(number) => {
                 let help = Some(format!("write \"{number}s\" or \"{number}ms\""));
-                self.error("R008", node.span(), format!("`{key}` is a duration, and {number} has no unit"), help);
+                self.error(
+                    "R008",
+                    node.span(),
+                    format!("`{key}` is a duration, and {number} has no unit"),
+                    help,
+                );
                 None
             }
             _ => {
@@ -411,7 +629,12 @@ impl Reader<'_> {
             return None;
         };
         if !(number > 0.0 && number <= most) {
-            self.error("R019", node.span(), format!("`{key}` is above 0 and at most {most}, not {number}"), None);
+            self.error(
+                "R019",
+                node.span(),
+                format!("`{key}` is above 0 and at most {most}, not {number}"),
+                None,
+            );
             return None;
         }
         Some(number)
@@ -437,7 +660,12 @@ impl Reader<'_> {
             FactType::Durations => "none: name it in `near_any`",
         };
         let name = FACTS[fact].name;
-        self.error("R007", span, format!("`{key}` does not fit `{name}`, a {}", type_name(kind)), Some(format!("operators that fit: {fits}")));
+        self.error(
+            "R007",
+            span,
+            format!("`{key}` does not fit `{name}`, a {}", type_name(kind)),
+            Some(format!("operators that fit: {fits}")),
+        );
     }
 
     fn is(&mut self, fact: usize, node: &Node<'_>) -> Option<Want> {
@@ -480,23 +708,52 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_word(&mut self, fact: usize, words: &[&'static str], text: &str, span: Range<usize>) {
-        let help = did_you_mean(text, words.iter().copied())
-            .map_or_else(|| format!("its words: {}", words.join(", ")), |k| format!("did you mean `{k}`?"));
-        self.error("R006", span, format!("`{}` is never `{text}`", FACTS[fact].name), Some(help));
+    fn unknown_word(
+        &mut self,
+        fact: usize,
+        words: &[&'static str],
+        text: &str,
+        span: Range<usize>,
+    ) {
+        let help = did_you_mean(text, words.iter().copied()).map_or_else(
+            || format!("its words: {}", words.join(", ")),
+            |k| format!("did you mean `{k}`?"),
+        );
+        self.error(
+            "R006",
+            span,
+            format!("`{}` is never `{text}`", FACTS[fact].name),
+            Some(help),
+        );
     }
 
     /// The one operator of a condition.
     fn want(&mut self, fact: usize, table: &DeTable<'_>, span: &Range<usize>) -> Option<Want> {
-        let used: Vec<(&str, &Node<'_>)> = OPERATORS.iter().filter_map(|o| table.get(*o).map(|n| (*o, n))).collect();
+        let used: Vec<(&str, &Node<'_>)> = OPERATORS
+            .iter()
+            .filter_map(|o| table.get(*o).map(|n| (*o, n)))
+            .collect();
         let &[(operator, node)] = used.as_slice() else {
             let message = format!("{} operators where one is needed", used.len());
-            self.error("R016", span.clone(), message, Some(format!("write one of {}", OPERATORS.join(", "))));
+            self.error(
+                "R016",
+                span.clone(),
+                message,
+                Some(format!("write one of {}", OPERATORS.join(", "))),
+            );
             return None;
         };
-        for (key, only) in [("tolerance", &["near_any"][..]), ("ratio", &["reaches", "below"])] {
+        for (key, only) in [
+            ("tolerance", &["near_any"][..]),
+            ("ratio", &["reaches", "below"]),
+        ] {
             if let Some(extra) = table.get(key).filter(|_| !only.contains(&operator)) {
-                self.error("R019", extra.span(), format!("`{key}` belongs to {}", only.join(" and ")), None);
+                self.error(
+                    "R019",
+                    extra.span(),
+                    format!("`{key}` belongs to {}", only.join(" and ")),
+                    None,
+                );
             }
         }
         let kind = FACTS[fact].kind;
@@ -505,13 +762,26 @@ impl Reader<'_> {
             "at_least" => self.bound(fact, node, operator).map(Want::AtLeast),
             "at_most" => self.bound(fact, node, operator).map(Want::AtMost),
             "between" => {
-                let Some([low, high]) = node.get_ref().as_array().map(|a| a.iter().collect::<Vec<_>>()).and_then(|v| <[_; 2]>::try_from(v).ok()) else {
+                let Some([low, high]) = node
+                    .get_ref()
+                    .as_array()
+                    .map(|a| a.iter().collect::<Vec<_>>())
+                    .and_then(|v| <[_; 2]>::try_from(v).ok())
+                else {
                     self.wrong_type(node, operator, "two bounds, [low, high]");
                     return None;
                 };
-                let (low, high) = (self.bound(fact, low, operator)?, self.bound(fact, high, operator)?);
+                let (low, high) = (
+                    self.bound(fact, low, operator)?,
+                    self.bound(fact, high, operator)?,
+                );
                 if low > high {
-                    self.error("R017", node.span(), "the lower bound is above the upper one", Some("swap them".to_owned()));
+                    self.error(
+                        "R017",
+                        node.span(),
+                        "the lower bound is above the upper one",
+                        Some("swap them".to_owned()),
+                    );
                     return None;
                 }
                 Some(Want::Between(low, high))
@@ -525,7 +795,10 @@ impl Reader<'_> {
                 let name = self.text(node, operator)?;
                 let other = self.fact(name, node.span())?;
                 if !matches!(FACTS[other].kind, FactType::Duration) {
-                    let message = format!("`{operator}` compares with a duration, and `{name}` is a {}", type_name(FACTS[other].kind));
+                    let message = format!(
+                        "`{operator}` compares with a duration, and `{name}` is a {}",
+                        type_name(FACTS[other].kind)
+                    );
                     self.error("R007", node.span(), message, None);
                     return None;
                 }
@@ -533,7 +806,11 @@ impl Reader<'_> {
                     Some(node) => self.ratio(node, "ratio", 1000.0)?,
                     None => 1.0,
                 };
-                Some(if operator == "reaches" { Want::Reaches { other, ratio } } else { Want::Below { other, ratio } })
+                Some(if operator == "reaches" {
+                    Want::Reaches { other, ratio }
+                } else {
+                    Want::Below { other, ratio }
+                })
             }
         }
     }
@@ -542,13 +819,29 @@ impl Reader<'_> {
         let name = self.text(node, "near_any")?;
         let list = self.fact(name, node.span())?;
         if !matches!(FACTS[list].kind, FactType::Durations) {
-            let lists: Vec<&str> = FACTS.iter().filter(|f| f.kind == FactType::Durations).map(|f| f.name).collect();
-            let help = did_you_mean(name, lists.iter().copied()).map_or_else(|| format!("lists: {}", lists.join(", ")), |k| format!("did you mean `{k}`?"));
-            self.error("R018", node.span(), format!("`{name}` is a {}, not a list of durations", type_name(FACTS[list].kind)), Some(help));
+            let lists: Vec<&str> = FACTS
+                .iter()
+                .filter(|f| f.kind == FactType::Durations)
+                .map(|f| f.name)
+                .collect();
+            let help = did_you_mean(name, lists.iter().copied()).map_or_else(
+                || format!("lists: {}", lists.join(", ")),
+                |k| format!("did you mean `{k}`?"),
+            );
+            self.error(
+                "R018",
+                node.span(),
+                format!(
+                    "`{name}` is a {}, not a list of durations",
+                    type_name(FACTS[list].kind)
+                ),
+                Some(help),
+            );
             return None;
         }
         let Some(tolerance) = table.get("tolerance") else {
-            let help = Some("write `tolerance = { ratio = 0.02, at_least = \"500ms\" }`".to_owned());
+            let help =
+                Some("write `tolerance = { ratio = 0.02, at_least = \"500ms\" }`".to_owned());
             self.error("R019", node.span(), "`near_any` needs a tolerance", help);
             return None;
         };
@@ -558,22 +851,35 @@ impl Reader<'_> {
         };
         self.keys(inner, &["ratio", "at_least"], "tolerance");
         let (Some(ratio), Some(at_least)) = (inner.get("ratio"), inner.get("at_least")) else {
-            self.error("R019", tolerance.span(), "a tolerance has both `ratio` and `at_least`", None);
+            self.error(
+                "R019",
+                tolerance.span(),
+                "a tolerance has both `ratio` and `at_least`",
+                None,
+            );
             return None;
         };
-        Some(Want::NearAny { list, ratio: self.ratio(ratio, "ratio", 0.2)?, at_least_ns: self.duration(at_least, "at_least")? })
+        Some(Want::NearAny {
+            list,
+            ratio: self.ratio(ratio, "ratio", 0.2)?,
+            at_least_ns: self.duration(at_least, "at_least")?,
+        })
     }
 
     /// `"close.frame" = false`, `"close.code" = [1001, 1012]`, `"idle.gap" = { at_least = "10s" }`.
     fn conditions(&mut self, table: &DeTable<'_>, key: &str) -> Vec<Condition> {
-        let Some(node) = table.get(key) else { return Vec::new() };
+        let Some(node) = table.get(key) else {
+            return Vec::new();
+        };
         let Some(inner) = node.get_ref().as_table() else {
             self.wrong_type(node, key, "a table of facts");
             return Vec::new();
         };
         let mut out = Vec::new();
         for (name, value) in inner {
-            let Some(fact) = self.fact(name.get_ref(), name.span()) else { continue };
+            let Some(fact) = self.fact(name.get_ref(), name.span()) else {
+                continue;
+            };
             let want = match value.get_ref().as_table() {
                 Some(table) => {
                     self.keys(table, CONDITION_KEYS, "a condition");
@@ -589,24 +895,57 @@ impl Reader<'_> {
     fn line(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Option<Line> {
         self.keys(table, LINE_KEYS, "[[evidence]]");
         let required = self.flag(table, "required");
-        let (if_true, if_false) = (self.strength(table, "if_true"), self.strength(table, "if_false"));
+        let (if_true, if_false) = (
+            self.strength(table, "if_true"),
+            self.strength(table, "if_false"),
+        );
         let group = table.get("group").and_then(|node| self.tag(node, "group"));
-        let say = self.need_text(table, "say", "[[evidence]]", span).map(str::to_owned);
-        let say = say.and_then(|text| self.template(&text, table.get("say").map_or_else(|| span.clone(), Spanned::span)));
+        let say = self
+            .need_text(table, "say", "[[evidence]]", span)
+            .map(str::to_owned);
+        let say = say.and_then(|text| {
+            self.template(
+                &text,
+                table.get("say").map_or_else(|| span.clone(), Spanned::span),
+            )
+        });
         let say_if_false = match table.get("say_if_false") {
-            Some(node) => self.text(node, "say_if_false").and_then(|t| self.template(t, node.span())),
+            Some(node) => self
+                .text(node, "say_if_false")
+                .and_then(|t| self.template(t, node.span())),
             None => None,
         };
         let name = self.need_text(table, "fact", "[[evidence]]", span)?;
-        let fact = self.fact(name, table.get("fact").map_or_else(|| span.clone(), Spanned::span))?;
+        let fact = self.fact(
+            name,
+            table
+                .get("fact")
+                .map_or_else(|| span.clone(), Spanned::span),
+        )?;
         let want = self.want(fact, table, span)?;
-        Some(Line { condition: Condition { fact, want }, required, if_true, if_false, group, say: say?, say_if_false })
+        Some(Line {
+            condition: Condition { fact, want },
+            required,
+            if_true,
+            if_false,
+            group,
+            say: say?,
+            say_if_false,
+        })
     }
 
     fn tag(&mut self, node: &Node<'_>, key: &str) -> Option<String> {
         let text = self.text(node, key)?;
-        if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            self.error("R026", node.span(), format!("`{text}` is no tag"), Some("lower-case letters, digits and `-`".to_owned()));
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            self.error(
+                "R026",
+                node.span(),
+                format!("`{text}` is no tag"),
+                Some("lower-case letters, digits and `-`".to_owned()),
+            );
             return None;
         }
         Some(text.to_owned())
@@ -622,7 +961,9 @@ impl Reader<'_> {
             }
         };
         let like = match table.get("like") {
-            Some(node) => self.text(node, "like").and_then(|t| self.cause(t, node.span())),
+            Some(node) => self
+                .text(node, "like")
+                .and_then(|t| self.cause(t, node.span())),
             None => None,
         };
         let Some(node) = table.get("facts") else {
@@ -635,11 +976,18 @@ impl Reader<'_> {
         };
         let mut facts = Vec::new();
         for (name, value) in inner {
-            let Some(fact) = self.fact(name.get_ref(), name.span()) else { continue };
+            let Some(fact) = self.fact(name.get_ref(), name.span()) else {
+                continue;
+            };
             facts.extend(self.value(fact, value).map(|v| (fact, v)));
         }
         facts.sort_by_key(|(fact, _)| *fact);
-        Some(Sample { expect: expect?, like, facts, line: place(self.text, span.start).0 })
+        Some(Sample {
+            expect: expect?,
+            like,
+            facts,
+            line: place(self.text, span.start).0,
+        })
     }
 
     /// A fact's value as a sample writes it.
@@ -673,7 +1021,11 @@ impl Reader<'_> {
                 let mut out = Vec::new();
                 for item in array.iter() {
                     let ns = self.duration(item, spec.name)?;
-                    out.push(NamedDuration { ns, name: crate::model::say_duration(ns), hop: String::new() });
+                    out.push(NamedDuration {
+                        ns,
+                        name: crate::model::say_duration(ns),
+                        hop: String::new(),
+                    });
                 }
                 Some(Value::Durations(out))
             }
@@ -683,7 +1035,9 @@ impl Reader<'_> {
     fn fix(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Fix {
         self.keys(table, &["runbook", "when_hop", "when", "say"], "[[fix]]");
         let hops: Vec<(&'static str, &'static str)> = HOPS.iter().map(|h| (*h, *h)).collect();
-        let when_hop = table.get("when_hop").and_then(|node| self.word(node, "when_hop", &hops));
+        let when_hop = table
+            .get("when_hop")
+            .and_then(|node| self.word(node, "when_hop", &hops));
         Fix {
             runbook: self.runbook(table, "[[fix]]", span),
             when_hop,
@@ -696,7 +1050,9 @@ impl Reader<'_> {
         self.keys(root, RULE_KEYS, "a rule");
         let of = "a rule";
         let cause = match root.get("cause") {
-            Some(node) => self.text(node, "cause").and_then(|t| self.cause(t, node.span())),
+            Some(node) => self
+                .text(node, "cause")
+                .and_then(|t| self.cause(t, node.span())),
             None => {
                 self.missing(top, "cause", of);
                 None
@@ -706,15 +1062,26 @@ impl Reader<'_> {
             && code != cause.code()
         {
             let span = root.get("code").map_or(0..0, Spanned::span);
-            self.error("R011", span, format!("`{}` has the code {}, not {code}", cause.id(), cause.code()), Some(format!("write `code = \"{}\"`", cause.code())));
+            self.error(
+                "R011",
+                span,
+                format!("`{}` has the code {}, not {code}", cause.id(), cause.code()),
+                Some(format!("write `code = \"{}\"`", cause.code())),
+            );
         }
         let title = self.need_text(root, "title", of, top).map(str::to_owned);
         let meaning = self.need_text(root, "meaning", of, top).map(str::to_owned);
         let since = self.need_text(root, "since", of, top).map(str::to_owned);
         if let (Some(since), Some(node)) = (&since, root.get("since"))
-            && !(since.split('.').count() == 3 && since.split('.').all(|n| n.parse::<u32>().is_ok()))
+            && !(since.split('.').count() == 3
+                && since.split('.').all(|n| n.parse::<u32>().is_ok()))
         {
-            self.error("R031", node.span(), format!("`{since}` is no version"), Some("write \"0.1.0\"".to_owned()));
+            self.error(
+                "R031",
+                node.span(),
+                format!("`{since}` is no version"),
+                Some("write \"0.1.0\"".to_owned()),
+            );
         }
         let status = self.need_word(root, "status", Status::ALL, top);
         let phase = self.need_word(root, "phase", Phase::ALL, top);
@@ -722,7 +1089,11 @@ impl Reader<'_> {
         let confused_with = self.causes(root, "confused_with", cause);
         let beats = self.causes(root, "beats", cause);
         let blind_spots = match root.get("blind_spots") {
-            Some(node) => self.texts(node, "blind_spots").into_iter().map(|(t, _)| t.to_owned()).collect(),
+            Some(node) => self
+                .texts(node, "blind_spots")
+                .into_iter()
+                .map(|(t, _)| t.to_owned())
+                .collect(),
             None => Vec::new(),
         };
         let sentence = self.templates(root, "sentence", of, top, true);
@@ -734,7 +1105,9 @@ impl Reader<'_> {
         for (table, span) in self.tables(root, "contributing") {
             self.keys(table, &["tag", "when", "say"], "[[contributing]]");
             let say = match table.get("say") {
-                Some(node) => self.text(node, "say").and_then(|t| self.template(t, node.span())),
+                Some(node) => self
+                    .text(node, "say")
+                    .and_then(|t| self.template(t, node.span())),
                 None => None,
             };
             if !table.contains_key("when") {
@@ -742,7 +1115,11 @@ impl Reader<'_> {
             }
             let when = self.conditions(table, "when");
             match table.get("tag") {
-                Some(node) => contributing.extend(self.tag(node, "tag").map(|tag| Contributing { tag, when, say })),
+                Some(node) => contributing.extend(self.tag(node, "tag").map(|tag| Contributing {
+                    tag,
+                    when,
+                    say,
+                })),
                 None => self.missing(&span, "tag", "[[contributing]]"),
             }
         }
@@ -758,13 +1135,24 @@ impl Reader<'_> {
             self.keys(table, &["runbook", "needs"], "[[drill]]");
             let runbook = self.runbook(table, "[[drill]]", &span);
             let needs = self.templates(table, "needs", "[[drill]]", &span, true);
-            drills.extend(needs.into_iter().next().map(|needs| Drill { runbook, needs }));
+            drills.extend(
+                needs
+                    .into_iter()
+                    .next()
+                    .map(|needs| Drill { runbook, needs }),
+            );
         }
         let mut checks = Vec::new();
         for (table, span) in self.tables(root, "check") {
             self.keys(table, &["runbook", "say"], "[[check]]");
             let runbook = self.runbook(table, "[[check]]", &span);
-            checks.extend(self.need_text(table, "say", "[[check]]", &span).map(|say| Check { runbook, say: say.to_owned() }));
+            checks.extend(
+                self.need_text(table, "say", "[[check]]", &span)
+                    .map(|say| Check {
+                        runbook,
+                        say: say.to_owned(),
+                    }),
+            );
         }
         let mut samples = Vec::new();
         let tables = self.tables(root, "sample");
@@ -799,7 +1187,13 @@ impl Reader<'_> {
         })
     }
 
-    fn need_word<T: Copy>(&mut self, root: &DeTable<'_>, key: &str, known: &[(&'static str, T)], top: &Range<usize>) -> Option<T> {
+    fn need_word<T: Copy>(
+        &mut self,
+        root: &DeTable<'_>,
+        key: &str,
+        known: &[(&'static str, T)],
+        top: &Range<usize>,
+    ) -> Option<T> {
         let Some(node) = root.get(key) else {
             self.missing(top, key, "a rule");
             return None;
@@ -812,15 +1206,35 @@ impl Reader<'_> {
         let tables = self.tables(root, "evidence");
         let whole = tables.len();
         for (table, span) in tables {
-            let Some(line) = self.line(table, &span) else { continue };
-            if out.iter().any(|l| l.condition == line.condition && l.group == line.group) {
-                self.error("R028", span.clone(), format!("the same line about `{}` twice", FACTS[line.condition.fact].name), None);
+            let Some(line) = self.line(table, &span) else {
+                continue;
+            };
+            if out
+                .iter()
+                .any(|l| l.condition == line.condition && l.group == line.group)
+            {
+                self.error(
+                    "R028",
+                    span.clone(),
+                    format!(
+                        "the same line about `{}` twice",
+                        FACTS[line.condition.fact].name
+                    ),
+                    None,
+                );
             }
-            if let Some(other) = out.iter().find(|l| l.group.is_some() && l.group == line.group)
+            if let Some(other) = out
+                .iter()
+                .find(|l| l.group.is_some() && l.group == line.group)
                 && other.required != line.required
             {
                 let group = line.group.as_deref().unwrap_or_default();
-                self.error("R027", span, format!("of group `{group}` one line is required and another is not"), Some("lines of a group stand for each other: mark all, or none".to_owned()));
+                self.error(
+                    "R027",
+                    span,
+                    format!("of group `{group}` one line is required and another is not"),
+                    Some("lines of a group stand for each other: mark all, or none".to_owned()),
+                );
             }
             out.push(line);
         }
@@ -828,37 +1242,76 @@ impl Reader<'_> {
             return out;
         }
         if !out.iter().any(|l| l.required) {
-            self.error("R029", top.clone(), "no evidence line is required: the rule would hold for anything", Some("add `required = true`".to_owned()));
+            self.error(
+                "R029",
+                top.clone(),
+                "no evidence line is required: the rule would hold for anything",
+                Some("add `required = true`".to_owned()),
+            );
         } else if !out.iter().any(|l| l.required && l.if_true.is_some()) {
-            self.error("R034", top.clone(), "no required line carries weight: the rule cannot win", Some("give a required line an `if_true`".to_owned()));
+            self.error(
+                "R034",
+                top.clone(),
+                "no required line carries weight: the rule cannot win",
+                Some("give a required line an `if_true`".to_owned()),
+            );
         }
         out
     }
 
-    fn sample_set(&mut self, root: &DeTable<'_>, samples: &[Sample], confused_with: &[Cause], undecided: bool, top: &Range<usize>) {
+    fn sample_set(
+        &mut self,
+        root: &DeTable<'_>,
+        samples: &[Sample],
+        confused_with: &[Cause],
+        undecided: bool,
+        top: &Range<usize>,
+    ) {
         if undecided {
             if !samples.iter().any(|s| s.expect == Expect::Undecided) {
-                self.error("R021", top.clone(), "no sample in which nothing wins", Some("add a [[sample]] with `expect = \"undecided\"`".to_owned()));
+                self.error(
+                    "R021",
+                    top.clone(),
+                    "no sample in which nothing wins",
+                    Some("add a [[sample]] with `expect = \"undecided\"`".to_owned()),
+                );
             }
             return;
         }
         if !samples.iter().any(|s| s.expect == Expect::Fires) {
-            self.error("R021", top.clone(), "no sample in which the rule fires", Some("add a [[sample]] with `expect = \"fires\"`".to_owned()));
+            self.error(
+                "R021",
+                top.clone(),
+                "no sample in which the rule fires",
+                Some("add a [[sample]] with `expect = \"fires\"`".to_owned()),
+            );
         }
         if !samples.iter().any(|s| s.expect == Expect::NearMiss) {
-            self.error("R022", top.clone(), "no near-miss sample", Some("add a [[sample]] with `expect = \"near-miss\"`".to_owned()));
+            self.error(
+                "R022",
+                top.clone(),
+                "no near-miss sample",
+                Some("add a [[sample]] with `expect = \"near-miss\"`".to_owned()),
+            );
         }
         for cause in confused_with {
             if !samples.iter().any(|s| s.like == Some(*cause)) {
                 let span = root.get("confused_with").map_or(0..0, Spanned::span);
                 let help = format!("add a [[sample]] with `like = \"{}\"`", cause.id());
-                self.error("R023", span, format!("the look-alike `{}` has no sample", cause.id()), Some(help));
+                self.error(
+                    "R023",
+                    span,
+                    format!("the look-alike `{}` has no sample", cause.id()),
+                    Some(help),
+                );
             }
         }
     }
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {
-    let DeValue::Integer(number) = value else { return None };
+    let DeValue::Integer(number) = value else {
+        return None;
+    };
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }

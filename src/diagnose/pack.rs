@@ -52,7 +52,10 @@ builtin!(
 impl Pack {
     /// The rules compiled in. A mistake in one is found by the tests; a rule that can't be read is left out.
     pub fn builtin() -> Self {
-        let rules = BUILTIN.iter().filter_map(|(path, text)| lint::read(path, text).ok()).collect();
+        let rules = BUILTIN
+            .iter()
+            .filter_map(|(path, text)| lint::read(path, text).ok())
+            .collect();
         Self::of("builtin".to_owned(), rules)
     }
 
@@ -70,17 +73,26 @@ impl Pack {
         }
         for (i, rule) in given.iter().enumerate() {
             let twin = given[..i].iter().find(|r| r.cause == rule.cause);
-            let built_in = pack.rules.iter().find(|r| r.cause == rule.cause).filter(|_| !rule.replaces);
+            let built_in = pack
+                .rules
+                .iter()
+                .find(|r| r.cause == rule.cause)
+                .filter(|_| !rule.replaces);
             if let Some(other) = twin.or(built_in) {
                 errors.push(taken(rule, other));
             }
         }
         if errors.is_empty() {
-            pack.rules.retain(|r| !given.iter().any(|g| g.cause == r.cause));
+            pack.rules
+                .retain(|r| !given.iter().any(|g| g.cause == r.cause));
             pack.rules.extend(given);
             errors = circles(&pack.rules);
         }
-        if errors.is_empty() { Ok(Self::of(format!("builtin + {name}"), pack.rules)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self::of(format!("builtin + {name}"), pack.rules))
+        } else {
+            Err(errors)
+        }
     }
 
     fn of(name: String, mut rules: Vec<Rule>) -> Self {
@@ -99,7 +111,9 @@ impl Pack {
 
     /// The rules that are asked: neither deprecated nor `undecided`.
     pub fn asked(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter().filter(|r| r.status != Status::Deprecated && r.cause != Cause::Undecided)
+        self.rules
+            .iter()
+            .filter(|r| r.status != Status::Deprecated && r.cause != Cause::Undecided)
     }
 }
 
@@ -110,7 +124,9 @@ fn taken(rule: &Rule, other: &Rule) -> RuleError {
         line: 1,
         column: 1,
         message: format!("the code {} is taken by {}", rule.code(), other.path),
-        help: Some("write `replaces = true` where it should stand in for the built-in rule".to_owned()),
+        help: Some(
+            "write `replaces = true` where it should stand in for the built-in rule".to_owned(),
+        ),
     }
 }
 
@@ -123,7 +139,12 @@ pub fn circles(rules: &[Rule]) -> Vec<RuleError> {
         while let Some(cause) = open.pop() {
             if !reached.contains(&cause) {
                 reached.push(cause);
-                open.extend(rules.iter().filter(|r| r.cause == cause).flat_map(|r| r.beats.iter().copied()));
+                open.extend(
+                    rules
+                        .iter()
+                        .filter(|r| r.cause == cause)
+                        .flat_map(|r| r.beats.iter().copied()),
+                );
             }
         }
         if reached.contains(&rule.cause) {

@@ -1,6 +1,9 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
-use crate::model::{AppEvent, AppLine, CaseContext, Connection, HopEvent, Moment, SourceId, Stamp, MILLI_NS, SECOND_NS};
+use crate::model::{
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, MILLI_NS, Moment, SECOND_NS, SourceId,
+    Stamp,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -58,27 +61,49 @@ pub(super) struct Population {
 impl Population {
     pub(super) fn survey(connections: &[Connection], context: &CaseContext) -> Self {
         let places: Vec<Place> = connections.iter().map(place).collect();
-        let mut ends: Vec<(Moment, usize)> =
-            places.iter().enumerate().filter_map(|(i, p)| Some((p.closed?.middle(), i))).collect();
+        let mut ends: Vec<(Moment, usize)> = places
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((p.closed?.middle(), i)))
+            .collect();
         ends.sort_unstable();
         let mut app_spans: BTreeMap<SourceId, (Moment, Moment)> = BTreeMap::new();
-        let app_lines = connections.iter().flat_map(|c| &c.app_lines).chain(&context.app_lines);
+        let app_lines = connections
+            .iter()
+            .flat_map(|c| &c.app_lines)
+            .chain(&context.app_lines);
         for l in app_lines {
-            let span = app_spans.entry(l.record.source).or_insert((l.at.at, l.at.at));
+            let span = app_spans
+                .entry(l.record.source)
+                .or_insert((l.at.at, l.at.at));
             span.0 = span.0.min(l.at.at);
             span.1 = span.1.max(l.at.at);
         }
         let mut logged_upstreams: BTreeMap<Upstream, BTreeSet<SourceId>> = BTreeMap::new();
         for (c, p) in connections.iter().zip(&places) {
             for l in &c.app_lines {
-                logged_upstreams.entry(p.upstream.clone()).or_default().insert(l.record.source);
+                logged_upstreams
+                    .entry(p.upstream.clone())
+                    .or_default()
+                    .insert(l.record.source);
             }
         }
-        let hop_lines = connections.iter().flat_map(|c| &c.hop_lines).chain(&context.hop_lines);
-        let info_level = hop_lines.clone().any(|h| matches!(h.level.as_deref(), Some("info" | "notice" | "debug")) && h.what != HopEvent::Started)
-            || hop_lines.clone().any(|h| h.level.as_deref() == Some("info"));
+        let hop_lines = connections
+            .iter()
+            .flat_map(|c| &c.hop_lines)
+            .chain(&context.hop_lines);
+        let info_level = hop_lines.clone().any(|h| {
+            matches!(h.level.as_deref(), Some("info" | "notice" | "debug"))
+                && h.what != HopEvent::Started
+        }) || hop_lines
+            .clone()
+            .any(|h| h.level.as_deref() == Some("info"));
         Self {
-            by_id: connections.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
+            by_id: connections
+                .iter()
+                .enumerate()
+                .map(|(i, c)| (c.id.clone(), i))
+                .collect(),
             recurring: recurring(connections, &places),
             ends,
             places,
@@ -90,16 +115,21 @@ impl Population {
 
     /// Unasked ends within one instant of connection `i`'s, itself included, of those that `same` holds for.
     pub(super) fn together(&self, i: usize, same: impl Fn(&Place) -> bool) -> Vec<usize> {
-        let Some(end) = self.places[i].closed else { return Vec::new() };
+        let Some(end) = self.places[i].closed else {
+            return Vec::new();
+        };
         let reach = INSTANT_NS.max(end.tick_ns);
-        let from = self.ends.partition_point(|&(at, _)| at < end.middle().plus(-reach - SECOND_NS));
+        let from = self
+            .ends
+            .partition_point(|&(at, _)| at < end.middle().plus(-reach - SECOND_NS));
         self.ends[from..]
             .iter()
             .take_while(|&&(at, _)| at <= end.middle().plus(reach + SECOND_NS))
             .filter(|&&(at, j)| {
                 let p = &self.places[j];
                 let tick = p.closed.map_or(0, |s| s.tick_ns);
-                let near = at.since(end.middle()).abs() <= INSTANT_NS.max((tick / 2).max(end.tick_ns / 2));
+                let near =
+                    at.since(end.middle()).abs() <= INSTANT_NS.max((tick / 2).max(end.tick_ns / 2));
                 near && p.unasked && p.accepted && same(p)
             })
             .map(|&(_, j)| j)
@@ -114,8 +144,10 @@ impl Population {
             .filter(|p| {
                 p.accepted
                     && same(p)
-                    && p.opened.is_some_and(|o| o.middle() < at.middle().plus(-margin))
-                    && p.closed.is_none_or(|c| c.middle() > at.middle().plus(margin))
+                    && p.opened
+                        .is_some_and(|o| o.middle() < at.middle().plus(-margin))
+                    && p.closed
+                        .is_none_or(|c| c.middle() > at.middle().plus(margin))
             })
             .count()
     }
@@ -126,9 +158,15 @@ impl Population {
 
     /// The application log that speaks of this upstream covers that moment.
     pub(super) fn app_log_covers(&self, upstream: &Upstream, at: Moment) -> bool {
-        self.logged_upstreams.get(upstream).into_iter().flatten().any(|s| {
-            self.app_spans.get(s).is_some_and(|&(from, to)| from.plus(-SECOND_NS) <= at && at <= to.plus(5 * SECOND_NS))
-        })
+        self.logged_upstreams
+            .get(upstream)
+            .into_iter()
+            .flatten()
+            .any(|s| {
+                self.app_spans.get(s).is_some_and(|&(from, to)| {
+                    from.plus(-SECOND_NS) <= at && at <= to.plus(5 * SECOND_NS)
+                })
+            })
     }
 
     pub(super) fn app_sources(&self, upstream: &Upstream) -> Option<&BTreeSet<SourceId>> {
@@ -143,7 +181,10 @@ pub(super) fn process_lines<'a>(
     sources: Option<&'a BTreeSet<SourceId>>,
     upstream_port: Option<u16>,
 ) -> impl Iterator<Item = &'a AppLine> {
-    let host = connection.app_lines.iter().find_map(|l| l.hostname.as_deref());
+    let host = connection
+        .app_lines
+        .iter()
+        .find_map(|l| l.hostname.as_deref());
     context.app_lines.iter().filter(move |l| {
         let host_fits = match (host, l.hostname.as_deref()) {
             (Some(a), Some(b)) => a == b,
@@ -164,20 +205,52 @@ pub(super) fn process_lines<'a>(
 }
 
 fn place(c: &Connection) -> Place {
-    let path = c.request.uri.as_deref().map_or("", |u| u.split(['?', '#']).next().unwrap_or(u)).to_owned();
+    let path = c
+        .request
+        .uri
+        .as_deref()
+        .map_or("", |u| u.split(['?', '#']).next().unwrap_or(u))
+        .to_owned();
     let entry = c.legs.first().map(|l| l.server);
-    let upstream_leg = c.legs.last().filter(|l| l.from + 2 == c.hops.len()).map(|l| l.server);
+    let upstream_leg = c
+        .legs
+        .last()
+        .filter(|l| l.from + 2 == c.hops.len())
+        .map(|l| l.server);
     let upstream = upstream_leg.or_else(|| c.tunnels.iter().rev().find_map(|t| t.upstream));
-    let route = format!("{} {path}", entry.map(|e| e.to_string()).unwrap_or_default());
+    let route = format!(
+        "{} {path}",
+        entry.map(|e| e.to_string()).unwrap_or_default()
+    );
     let accepted = c.request.status == Some(101)
-        || c.legs.iter().flat_map(|l| &l.observations).any(|o| o.protocol == crate::model::LegProtocol::WebSocketMidstream)
+        || c.legs
+            .iter()
+            .flat_map(|l| &l.observations)
+            .any(|o| o.protocol == crate::model::LegProtocol::WebSocketMidstream)
         || c.request.status.is_none() && c.app_lines.iter().any(|a| a.what == AppEvent::Open);
     let frame = c.close.from_client.is_some() || c.close.from_server.is_some();
     let told = c.close.reported_server.is_some_and(|code| code != 1006);
     Place {
-        upstream: upstream.map_or_else(|| Upstream::Route(format!("{} {path}", c.hops.get(1).and_then(|h| h.address).map(|a| a.to_string()).unwrap_or_default())), |u| Upstream::Address(u.to_string())),
+        upstream: upstream.map_or_else(
+            || {
+                Upstream::Route(format!(
+                    "{} {path}",
+                    c.hops
+                        .get(1)
+                        .and_then(|h| h.address)
+                        .map(|a| a.to_string())
+                        .unwrap_or_default()
+                ))
+            },
+            |u| Upstream::Address(u.to_string()),
+        ),
         route,
-        proxy: c.hops.get(1).filter(|h| h.kind.is_proxy()).and_then(|h| h.address).or_else(|| entry.map(|e| e.ip())),
+        proxy: c
+            .hops
+            .get(1)
+            .filter(|h| h.kind.is_proxy())
+            .and_then(|h| h.address)
+            .or_else(|| entry.map(|e| e.ip())),
         opened: c.opened,
         closed: c.closed,
         unasked: !frame && !told,
@@ -187,12 +260,23 @@ fn place(c: &Connection) -> Place {
 }
 
 /// Silences that ended two or more connections behind the same address, densest groups first.
-fn recurring(connections: &[Connection], places: &[Place]) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
+fn recurring(
+    connections: &[Connection],
+    places: &[Place],
+) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
     let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
     for (c, p) in connections.iter().zip(places) {
         if let (Some(ns), Some(end), true, true) = (c.silence_ns, p.closed, p.unasked, p.accepted) {
-            if ns >= SECOND_NS && !matches!(c.closer.role, crate::model::Role::Client | crate::model::Role::Server) {
-                by_proxy.entry(p.proxy).or_default().push((ns, end.middle()));
+            if ns >= SECOND_NS
+                && !matches!(
+                    c.closer.role,
+                    crate::model::Role::Client | crate::model::Role::Server
+                )
+            {
+                by_proxy
+                    .entry(p.proxy)
+                    .or_default()
+                    .push((ns, end.middle()));
             }
         }
     }
@@ -208,9 +292,15 @@ fn recurring(connections: &[Connection], places: &[Place]) -> BTreeMap<Option<Ip
                 j += 1;
             }
             // The same silence at different moments is a timer; at one moment it is one event.
-            let moments: BTreeSet<i64> = silences[i..j].iter().map(|&(_, at)| at.0 / (200 * MILLI_NS)).collect();
+            let moments: BTreeSet<i64> = silences[i..j]
+                .iter()
+                .map(|&(_, at)| at.0 / (200 * MILLI_NS))
+                .collect();
             if moments.len() >= 2 {
-                groups.push(Recurring { ns: round_to_timer(silences[i + (j - i) / 2].0), count: j - i });
+                groups.push(Recurring {
+                    ns: round_to_timer(silences[i + (j - i) / 2].0),
+                    count: j - i,
+                });
             }
             i = j;
         }
@@ -237,8 +327,18 @@ mod tests {
 
     #[test]
     fn timers_are_set_in_round_numbers() {
-        for (measured, want) in [(3_996, 4_000), (60_021, 60_000), (5_512, 5_500), (7_340, 7_340), (299_990, 300_000)] {
-            assert_eq!(round_to_timer(measured * MILLI_NS), want * MILLI_NS, "{measured}");
+        for (measured, want) in [
+            (3_996, 4_000),
+            (60_021, 60_000),
+            (5_512, 5_500),
+            (7_340, 7_340),
+            (299_990, 300_000),
+        ] {
+            assert_eq!(
+                round_to_timer(measured * MILLI_NS),
+                want * MILLI_NS,
+                "{measured}"
+            );
         }
     }
 }

@@ -13,11 +13,17 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: &'static [(&'static str, Self)] =
-        &[("preview", Self::Preview), ("stable", Self::Stable), ("deprecated", Self::Deprecated)];
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("preview", Self::Preview),
+        ("stable", Self::Stable),
+        ("deprecated", Self::Deprecated),
+    ];
 
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, s)| *s == self).map_or("", |(n, _)| n)
+        Self::ALL
+            .iter()
+            .find(|(_, s)| *s == self)
+            .map_or("", |(n, _)| n)
     }
 }
 
@@ -32,8 +38,11 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: &'static [(&'static str, Self)] =
-        &[("handshake", Self::Handshake), ("established", Self::Established), ("any", Self::Any)];
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("handshake", Self::Handshake),
+        ("established", Self::Established),
+        ("any", Self::Any),
+    ];
 
     pub const fn asks(self, handshake_failed: bool) -> bool {
         match self {
@@ -198,23 +207,47 @@ pub struct Sample {
 }
 
 /// Hops that a fix may be written for: a part of the hop's name.
-pub const HOPS: &[&str] = &["nginx", "haproxy", "alb", "envoy", "nlb", "cloudfront", "server"];
+pub const HOPS: &[&str] = &[
+    "nginx",
+    "haproxy",
+    "alb",
+    "envoy",
+    "nlb",
+    "cloudfront",
+    "server",
+];
 
 /// Every row of the runbook. [`RUNBOOK_TABLES`] gives each table's letter and last number.
-pub const RUNBOOK_TABLES: &[(char, u32)] =
-    &[('Q', 9), ('C', 19), ('K', 9), ('H', 10), ('F', 11), ('D', 6), ('X', 13), ('V', 4), ('M', 6), ('L', 7)];
+pub const RUNBOOK_TABLES: &[(char, u32)] = &[
+    ('Q', 9),
+    ('C', 19),
+    ('K', 9),
+    ('H', 10),
+    ('F', 11),
+    ('D', 6),
+    ('X', 13),
+    ('V', 4),
+    ('M', 6),
+    ('L', 7),
+];
 
 pub fn runbook_rows() -> impl Iterator<Item = String> {
-    RUNBOOK_TABLES.iter().flat_map(|&(letter, last)| (1..=last).map(move |n| format!("{letter}{n}")))
+    RUNBOOK_TABLES
+        .iter()
+        .flat_map(|&(letter, last)| (1..=last).map(move |n| format!("{letter}{n}")))
 }
 
 pub fn is_runbook_row(row: &str) -> bool {
     let mut chars = row.chars();
-    let Some(letter) = chars.next() else { return false };
+    let Some(letter) = chars.next() else {
+        return false;
+    };
     let digits = chars.as_str();
     !digits.starts_with('0')
         && digits.bytes().all(|b| b.is_ascii_digit())
-        && RUNBOOK_TABLES.iter().any(|&(l, last)| l == letter && digits.parse::<u32>().is_ok_and(|n| (1..=last).contains(&n)))
+        && RUNBOOK_TABLES.iter().any(|&(l, last)| {
+            l == letter && digits.parse::<u32>().is_ok_and(|n| (1..=last).contains(&n))
+        })
 }
 
 /// A sentence with slots.
@@ -417,7 +450,12 @@ mod tests {
         });
         assert_eq!(filled.as_deref(), Some("nginx closed after 60 s, {x} 1006"));
         assert_eq!(t.fill(|_| None), None);
-        for (bad, why) in [("{hopp}", "hopp"), ("a {hop", "{hop"), ("a } b", "} b"), ("{}", "")] {
+        for (bad, why) in [
+            ("{hopp}", "hopp"),
+            ("a {hop", "{hop"),
+            ("a } b", "} b"),
+            ("{}", ""),
+        ] {
             assert_eq!(Template::parse(bad), Err(why.to_owned()), "{bad}");
         }
     }
