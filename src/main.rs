@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! Arguments in, the library called, its exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wsdrop::cli::run(std::env::args_os().collect()).into()
+}

@@ -3,27 +3,25 @@
 pub mod compose;
 pub mod eval;
 pub mod explain;
+mod extract;
 pub mod fact;
+mod handshake;
+mod heartbeat;
+mod judge;
 pub mod lint;
+<<<<<<< HEAD
 #[cfg(test)]
 mod lint_table;
+=======
+mod outcome;
+>>>>>>> main
 pub mod pack;
+mod population;
 pub mod rule;
-
-use crate::model::{CaseContext, Connection, Finding, Incident, Judged};
+mod timers;
 
 pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};
+pub use judge::{Judgement, facts, judge};
 pub use lint::RuleError;
 pub use pack::Pack;
-
-#[derive(Debug, Default)]
-pub struct Judgement {
-    pub connections: Vec<Judged>,
-    pub findings: Vec<Finding>,
-    pub incidents: Vec<Incident>,
-}
-
-pub fn judge(_connections: Vec<Connection>, _context: &CaseContext, _pack: &Pack) -> Judgement {
-    Judgement::default()
-}

@@ -70,6 +70,21 @@ pub struct TunnelLine {
     pub serial: Option<u64>,
 }
 
+impl TunnelLine {
+    /// The line says that the hop's own timer ended the tunnel: HAProxy `cD`/`sD` (configuration manual, 8.5), Envoy `SI`,
+    /// or a balancer's own word for it. `None` where the format has no field that could say so.
+    pub fn ended_by_timer(&self) -> Option<bool> {
+        let state = self.termination.as_deref()?;
+        Some(match self.hop {
+            HopKind::Haproxy => state.starts_with("cD") || state.starts_with("sD"),
+            HopKind::Envoy => {
+                state.contains("stream_idle_timeout") || state.split([' ', ',']).any(|f| f == "SI")
+            }
+            _ => state.to_ascii_lowercase().contains("idle"),
+        })
+    }
+}
+
 /// What a proxy's error or process log says happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HopEvent {

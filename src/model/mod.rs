@@ -2,6 +2,8 @@
 
 pub mod connection;
 pub mod context;
+pub mod filter;
+pub mod inert;
 pub mod leg;
 pub mod line;
 pub mod raw;
@@ -12,6 +14,8 @@ pub mod verdict;
 
 pub use connection::*;
 pub use context::*;
+pub use filter::{Filter, FilterError};
+pub use inert::inert;
 pub use leg::*;
 pub use line::*;
 pub use raw::*;

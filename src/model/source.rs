@@ -67,7 +67,7 @@ pub enum ZoneBasis {
     Matched,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// Seconds east of UTC that were subtracted.
     pub offset_s: i32,

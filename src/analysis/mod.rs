@@ -1,0 +1,474 @@
+//! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
+
+mod raw;
+mod rotation;
+mod sniff;
+mod span;
+
+pub use raw::CaseRaw;
+pub use sniff::Forced;
+pub use span::{TimeSpec, parse_time};
+
+use crate::case::{Case, SourceReader};
+use crate::correlate::{self, Observations};
+use crate::diagnose::{self, Judgement, Pack};
+use crate::logs::LogOptions;
+use crate::model::{
+    Analysis, CaseContext, Clock, Frame, LegObservation, Line, Moment, Source, SourceId,
+    SourceKind, Stamp,
+};
+use crate::{capture, config, logs};
+use rayon::prelude::*;
+use sniff::Sniffed;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Configuration is read whole: a file larger than this is read up to here.
+const CONFIG_BYTES: u64 = 16 << 20;
+
+/// What the user may tell about a case beside its files.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// nginx `log_format` strings from the command line, with their names.
+    pub nginx_formats: Vec<(String, String)>,
+    /// Seconds east of UTC for stamps without a zone.
+    pub assumed_offset_s: i32,
+    /// `--as`: which files are read as which format.
+    pub forced: Vec<Forced>,
+    /// Connections that were over before this, or opened after `until`, are left out of the result.
+    pub since: Option<TimeSpec>,
+    pub until: Option<TimeSpec>,
+    /// Threads; `None` = one for each core.
+    pub jobs: Option<usize>,
+}
+
+/// Where the work stands. Called from several threads.
+pub trait Progress: Sync {
+    /// Stored bytes of all files that will be read.
+    fn total(&self, _bytes: u64) {}
+    /// A file is being read.
+    fn reading(&self, _path: &str) {}
+    /// Stored bytes read since the last call.
+    fn advance(&self, _bytes: u64) {}
+    /// True = stop reading: what was read so far is used.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// For whoever does not look.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// All stages: what every connection of the case came to.
+pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress) -> Analysis {
+    with_threads(options.jobs, || {
+        let read = read(case, options, progress, None);
+        let mut sources = read.sources;
+        let (connections, context) = correlate::correlate(read.observations, &mut sources);
+        let Judgement {
+            connections,
+            findings,
+            incidents,
+        } = diagnose::judge(connections, &context, pack);
+        let mut analysis = Analysis {
+            root: case.root().to_owned(),
+            rules: pack.name.clone(),
+            window: window(&context, &sources),
+            sources,
+            connections,
+            findings,
+            incidents,
+        };
+        analysis.connections.sort_by(|a, b| {
+            (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
+        });
+        span::keep(
+            &mut analysis,
+            options.since.as_ref(),
+            options.until.as_ref(),
+        );
+        analysis
+    })
+}
+
+/// What each file of the case is, its span, zone, clock and odd records, without connections or verdicts.
+pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> Analysis {
+    with_threads(options.jobs, || {
+        let read = read(case, options, progress, None);
+        let mut sources = read.sources;
+        // clocks are measured from connections seen in two places
+        let (_, context) = correlate::correlate(read.observations, &mut sources);
+        let window = window(&context, &sources);
+        Analysis {
+            root: case.root().to_owned(),
+            rules: String::new(),
+            window,
+            sources,
+            connections: Vec::new(),
+            findings: Vec::new(),
+            incidents: Vec::new(),
+        }
+    })
+}
+
+/// Every WebSocket frame of the captures, vantage point after vantage point, in the order they were completed.
+/// `on_frame` returns false to end it. The sources are those of the captures only.
+pub fn frames(
+    case: &Case,
+    options: &Options,
+    progress: &dyn Progress,
+    on_frame: &mut dyn FnMut(Frame) -> bool,
+) -> Vec<Source> {
+    read(case, options, progress, Some(on_frame)).sources
+}
+
+/// How finely a capture of the case tells time, in nanoseconds.
+pub fn tick_of(case: &Case, id: SourceId) -> i64 {
+    rotation::tick(&case.head(id).0)
+}
+
+fn with_threads<T: Send>(jobs: Option<usize>, work: impl FnOnce() -> T + Send) -> T {
+    let Some(jobs) = jobs else { return work() };
+    match rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs.max(1))
+        .build()
+    {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
+}
+
+struct ReadCase {
+    sources: Vec<Source>,
+    observations: Observations,
+}
+
+/// The reading stages. With `on_frame` only captures are read, one after the other, and nothing is kept of them.
+fn read(
+    case: &Case,
+    options: &Options,
+    progress: &dyn Progress,
+    on_frame: Option<&mut dyn FnMut(Frame) -> bool>,
+) -> ReadCase {
+    let mut sniffed: Vec<Sniffed> = case
+        .files()
+        .par_iter()
+        .map(|file| sniff::first_pass(case, file, &options.forced))
+        .collect();
+
+    let mut observations = Observations::default();
+    let mut log_options = LogOptions {
+        nginx_formats: options.nginx_formats.clone(),
+        assumed_offset_s: options.assumed_offset_s,
+    };
+    let mut sources: Vec<Source> = case.files().iter().map(sniff::blank_source).collect();
+    // configuration first: it tells how nginx writes its lines
+    for (source, found) in sources.iter_mut().zip(&sniffed) {
+        if let Some(reader) = found.config {
+            read_config(case, source, reader, &mut observations, &mut log_options);
+        }
+    }
+    sniffed
+        .par_iter_mut()
+        .zip(case.files())
+        .filter(|(found, _)| found.undecided())
+        .for_each(|(found, file)| {
+            sniff::second_pass(found, case, file, &log_options, &options.forced)
+        });
+    for (source, found) in sources.iter_mut().zip(&sniffed) {
+        sniff::settle(source, found);
+    }
+    let wanted = |s: &Source| {
+        s.kind.is_capture() || (on_frame.is_none() && matches!(s.kind, SourceKind::Log(_)))
+    };
+    progress.total(sources.iter().filter(|s| wanted(s)).map(|s| s.bytes).sum());
+
+    let sets = rotation::sets(&sources, &sniffed);
+    if let Some(on_frame) = on_frame {
+        let until = Until {
+            progress,
+            enough: AtomicBool::new(false),
+        };
+        for set in &sets {
+            let mut sink = |frame| {
+                if !until.stopped() && !on_frame(frame) {
+                    until.enough.store(true, Ordering::Relaxed);
+                }
+            };
+            let results = read_captures(case, set, &until, Some(&mut sink));
+            settle_captures(results, &mut sources, &mut observations);
+            observations.legs.clear();
+        }
+        return ReadCase {
+            sources,
+            observations,
+        };
+    }
+
+    let (captures, lines) = rayon::join(
+        || {
+            sets.par_iter()
+                .map(|set| read_captures(case, set, progress, None))
+                .collect::<Vec<_>>()
+        },
+        || {
+            sources
+                .par_iter()
+                .zip(&sniffed)
+                .filter_map(|(source, found)| {
+                    let choice = found.log.as_ref()?;
+                    Some((
+                        source.id,
+                        read_log(case, source, choice, &log_options, progress),
+                    ))
+                })
+                .collect::<Vec<_>>()
+        },
+    );
+    for results in captures {
+        settle_captures(results, &mut sources, &mut observations);
+    }
+    observations
+        .legs
+        .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
+    for (id, (summary, lines, problem)) in lines {
+        let Some(source) = sources.get_mut(id.0 as usize) else {
+            continue;
+        };
+        let logs::LogSummary {
+            records,
+            used,
+            odd,
+            first,
+            last,
+            zone,
+            anomalies,
+        } = summary;
+        (source.records, source.used, source.odd) = (records, used, odd);
+        (source.first, source.last, source.zone) = (first, last, zone);
+        source.anomalies.extend(anomalies);
+        note_problem(source, problem);
+        observations.lines.extend(lines);
+    }
+    for source in &mut sources {
+        sniff::reason_for_nothing(source);
+    }
+    ReadCase {
+        sources,
+        observations,
+    }
+}
+
+fn read_config(
+    case: &Case,
+    source: &mut Source,
+    reader: &'static str,
+    observations: &mut Observations,
+    log_options: &mut LogOptions,
+) {
+    let mut input = case.reader(source.id);
+    let mut text = Vec::new();
+    let _ = (&mut input).take(CONFIG_BYTES).read_to_end(&mut text);
+    let config::ConfigSummary {
+        settings,
+        log_formats,
+        lines,
+        odd,
+        anomalies,
+    } = config::read(source.id, reader, &text);
+    source.records = lines;
+    source.odd = odd;
+    source.used = lines.saturating_sub(odd);
+    source.anomalies.extend(anomalies);
+    if text.len() as u64 == CONFIG_BYTES {
+        source.anomaly(
+            "cut-short",
+            1,
+            0,
+            format!("only the first {} MiB were read", CONFIG_BYTES >> 20),
+        );
+    }
+    note_problem(source, input.problem().cloned());
+    observations.settings.extend(settings);
+    log_options.nginx_formats.extend(log_formats);
+}
+
+fn note_problem(source: &mut Source, problem: Option<crate::case::Problem>) {
+    if let Some(problem) = problem {
+        source.anomaly(problem.kind, 1, 0, problem.say.clone());
+        source.reason.get_or_insert(problem.say);
+    }
+}
+
+type LogResult = (logs::LogSummary, Vec<Line>, Option<crate::case::Problem>);
+
+fn read_log(
+    case: &Case,
+    source: &Source,
+    choice: &logs::Choice,
+    options: &LogOptions,
+    progress: &dyn Progress,
+) -> LogResult {
+    progress.reading(&source.path);
+    let mut input = Stoppable {
+        inner: case.reader(source.id),
+        progress,
+    };
+    let mut step = steps(&input.inner, progress);
+    let mut lines = Vec::new();
+    let summary = logs::read(
+        source.id,
+        choice,
+        options,
+        &mut input,
+        &mut |_| step(),
+        &mut |line| lines.push(line),
+    );
+    step();
+    (summary, lines, input.inner.problem().cloned())
+}
+
+/// Passes on how many stored bytes were taken since the last call.
+fn steps<'a>(input: &SourceReader, progress: &'a dyn Progress) -> impl FnMut() + use<'a> {
+    let taken = input.taken();
+    let mut told = 0;
+    move || {
+        let now = taken.load(Ordering::Relaxed);
+        progress.advance(now - told);
+        told = now;
+    }
+}
+
+/// Ends the stream where the user has had enough.
+struct Stoppable<'a> {
+    inner: SourceReader,
+    progress: &'a dyn Progress,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.progress.stopped() {
+            Ok(0)
+        } else {
+            self.inner.read(buffer)
+        }
+    }
+}
+
+/// Stops reading when whoever takes the frames has enough.
+struct Until<'a> {
+    progress: &'a dyn Progress,
+    enough: AtomicBool,
+}
+
+impl Progress for Until<'_> {
+    fn reading(&self, path: &str) {
+        self.progress.reading(path);
+    }
+    fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes);
+    }
+    fn stopped(&self) -> bool {
+        self.enough.load(Ordering::Relaxed) || self.progress.stopped()
+    }
+}
+
+/// What one rotated set (or one file) gave: each file's summary, and the legs of its vantage points.
+struct CaptureResult {
+    files: Vec<(SourceId, capture::FileSummary, Option<crate::case::Problem>)>,
+    legs: Vec<LegObservation>,
+}
+
+fn read_captures(
+    case: &Case,
+    set: &rotation::Set,
+    progress: &dyn Progress,
+    mut on_frame: Option<&mut dyn FnMut(Frame)>,
+) -> CaptureResult {
+    let mut result = CaptureResult {
+        files: Vec::new(),
+        legs: Vec::new(),
+    };
+    // each with the name of the file it was fed last
+    let mut open: Vec<(capture::Vantage, String)> = Vec::new();
+    for file in &set.files {
+        progress.reading(&file.name);
+        let at = rotation::continues(
+            file,
+            open.iter().map(|(v, name)| (v.last_at(), name.as_str())),
+        );
+        let at = at.unwrap_or_else(|| {
+            open.push((capture::Vantage::new(file.source.0), String::new()));
+            open.len() - 1
+        });
+        let Some((vantage, name)) = open.get_mut(at) else {
+            continue;
+        };
+        file.name.clone_into(name);
+        let mut input = Stoppable {
+            inner: case.reader(file.source),
+            progress,
+        };
+        let mut step = steps(&input.inner, progress);
+        let sink: Option<&mut dyn FnMut(Frame)> = match &mut on_frame {
+            Some(f) => Some(&mut **f),
+            None => None,
+        };
+        let summary = vantage.read(file.source, &mut input, sink, &mut |_| step());
+        step();
+        result
+            .files
+            .push((file.source, summary, input.inner.problem().cloned()));
+    }
+    result.legs = open
+        .into_iter()
+        .flat_map(|(vantage, _)| vantage.finish())
+        .collect();
+    result
+}
+
+fn settle_captures(result: CaptureResult, sources: &mut [Source], observations: &mut Observations) {
+    for (id, summary, problem) in result.files {
+        let Some(source) = sources.get_mut(id.0 as usize) else {
+            continue;
+        };
+        let capture::FileSummary {
+            packets,
+            used,
+            odd,
+            first,
+            last,
+            links: _,
+            anomalies,
+        } = summary;
+        (source.records, source.used, source.odd) = (packets, used, odd);
+        (source.first, source.last) = (first, last);
+        source.anomalies.extend(anomalies);
+        note_problem(source, problem);
+    }
+    observations.legs.extend(result.legs);
+}
+
+/// First and last record over all sources, each as finely as its source told it.
+fn window(context: &CaseContext, sources: &[Source]) -> Option<(Stamp, Stamp)> {
+    let reference = |stamp: Stamp, clock: &Clock| stamp.plus(-clock.offset_ns);
+    let first = sources
+        .iter()
+        .filter_map(|s| Some(reference(s.first?, &s.clock)))
+        .min();
+    let last = sources
+        .iter()
+        .filter_map(|s| Some(reference(s.last?, &s.clock)))
+        .max();
+    let tick = |at: Moment, near: Option<Stamp>| match near {
+        Some(stamp) if stamp.at == at => stamp,
+        _ => Stamp::new(at, crate::model::MILLI_NS),
+    };
+    match context.window {
+        Some((start, end)) => Some((tick(start, first), tick(end, last))),
+        None => first.zip(last),
+    }
+}

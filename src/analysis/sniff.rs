@@ -1,0 +1,325 @@
+//! The first bytes of a file -> which stage reads it, or why none does.
+
+use crate::case::{Case, CaseFile, Problem};
+use crate::logs::{Choice, LogOptions};
+use crate::model::{Clock, ClockBasis, Moment, Source, SourceKind, Zone, ZoneBasis};
+use crate::{capture, config, logs};
+use globset::GlobMatcher;
+
+/// `--as FORMAT=GLOB`.
+#[derive(Debug, Clone)]
+pub struct Forced {
+    pub format: String,
+    pub glob: GlobMatcher,
+}
+
+/// What a file's head told.
+#[derive(Debug, Default)]
+pub(super) struct Sniffed {
+    pub(super) capture: Option<SourceKind>,
+    /// Of a capture: its first packet's time, and its link type.
+    pub(super) first: Option<Moment>,
+    pub(super) link: Option<u32>,
+    pub(super) config: Option<&'static str>,
+    pub(super) log: Option<Choice>,
+    /// Lines of a key log in the head.
+    key_lines: Option<u64>,
+    empty: bool,
+    reason: Option<Problem>,
+}
+
+impl Sniffed {
+    /// Neither capture nor configuration: perhaps a log, once the configuration has been read.
+    pub(super) const fn undecided(&self) -> bool {
+        self.capture.is_none()
+            && self.config.is_none()
+            && self.key_lines.is_none()
+            && !self.empty
+            && self.reason.is_none()
+    }
+}
+
+pub(super) fn blank_source(file: &CaseFile) -> Source {
+    Source {
+        id: file.id,
+        path: file.path.clone(),
+        kind: SourceKind::Unrecognised,
+        compression: file.compression.map(crate::case::Compression::name),
+        bytes: file.bytes,
+        vantage: None,
+        records: 0,
+        used: 0,
+        odd: 0,
+        first: None,
+        last: None,
+        zone: None,
+        clock: Clock {
+            offset_ns: 0,
+            spread_ns: 0,
+            pairs: 0,
+            basis: ClockBasis::Assumed,
+        },
+        anomalies: Vec::new(),
+        reason: None,
+        named: file.named,
+    }
+}
+
+fn forced_for<'a>(file: &CaseFile, forced: &'a [Forced]) -> Option<&'a str> {
+    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+    forced
+        .iter()
+        .find(|f| f.glob.is_match(&file.path) || f.glob.is_match(name))
+        .map(|f| f.format.as_str())
+}
+
+/// Captures, configuration, key logs, empty files, and what is known not to be readable.
+pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sniffed {
+    let mut found = Sniffed::default();
+    if let Some(problem) = &file.problem {
+        found.reason = Some(problem.clone());
+        return found;
+    }
+    let (head, problem) = case.head(file.id);
+    if head.is_empty() {
+        match problem {
+            Some(problem) => found.reason = Some(problem),
+            None => found.empty = true,
+        }
+        return found;
+    }
+    if let Some(format) = forced_for(file, forced) {
+        found.config = config::sniff(&head).filter(|reader| *reader == format);
+        return found;
+    }
+    found.capture = capture::sniff(&head);
+    if found.capture.is_some() {
+        found.first = capture::first_packet_at(&head);
+        found.link = super::rotation::link_type(&head);
+    } else if is_key_log(&head) {
+        found.key_lines = Some(
+            head.split(|&b| b == b'\n')
+                .filter(|l| !l.trim_ascii().is_empty())
+                .count() as u64,
+        );
+    } else {
+        found.reason = foreign(&head);
+    }
+    if found.undecided() {
+        found.config = config::sniff(&head);
+    }
+    found
+}
+
+/// Logs, now that the formats of the configuration are known.
+pub(super) fn second_pass(
+    found: &mut Sniffed,
+    case: &Case,
+    file: &CaseFile,
+    options: &LogOptions,
+    forced: &[Forced],
+) {
+    let format = forced_for(file, forced);
+    // read again rather than kept: a case may have many thousand files
+    let (head, _) = case.head(file.id);
+    found.log = logs::sniff(&head, options, format);
+    if found.log.is_none() {
+        found.reason = Some(match format {
+            Some(format) => Problem {
+                kind: "not-that-format",
+                say: format!("no line of it reads as {format}"),
+            },
+            None => unknown(&head),
+        });
+    }
+}
+
+/// Writes into the source what was found.
+pub(super) fn settle(source: &mut Source, found: &Sniffed) {
+    source.kind = match (found.capture, found.config, &found.log) {
+        (Some(kind), ..) => kind,
+        (_, Some(reader), _) => SourceKind::Config(reader),
+        (_, _, Some(choice)) => SourceKind::Log(choice.name),
+        _ if found.key_lines.is_some() => SourceKind::KeyLog,
+        _ if found.empty => SourceKind::Empty,
+        _ => SourceKind::Unrecognised,
+    };
+    if source.kind.is_capture() {
+        source.zone = Some(Zone {
+            offset_s: 0,
+            basis: ZoneBasis::Epoch,
+        });
+    } else if source.kind == SourceKind::KeyLog {
+        source.records = found.key_lines.unwrap_or_default();
+        source.reason =
+            Some("TLS keys: traffic is not decrypted yet, so nothing of it was used".to_owned());
+    } else if source.kind == SourceKind::Empty {
+        source.reason = Some("an empty file".to_owned());
+    }
+    if let Some(problem) = &found.reason {
+        source.anomalies.push(problem.anomaly());
+        source.reason = Some(problem.say.clone());
+    }
+}
+
+/// A source that was recognised and gave nothing says so.
+pub(super) fn reason_for_nothing(source: &mut Source) {
+    if source.reason.is_some() || source.used > 0 {
+        return;
+    }
+    source.reason = match source.kind {
+        SourceKind::Pcap | SourceKind::Pcapng if source.records == 0 => {
+            Some("no packet in it".to_owned())
+        }
+        SourceKind::Pcap | SourceKind::Pcapng => {
+            Some("no TCP packet in it that could be read".to_owned())
+        }
+        SourceKind::Log(_) if source.records > 0 => Some("no line of it could be read".to_owned()),
+        _ => None,
+    };
+}
+
+/// The NSS key log format: a label, the client random and a secret in hex on each line.
+fn is_key_log(head: &[u8]) -> bool {
+    let mut lines = head
+        .split(|&b| b == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|l| !l.is_empty() && !l.starts_with(b"#"));
+    lines.next().is_some_and(|line| {
+        let mut words = line.split(|&b| b == b' ');
+        let label = words.next().unwrap_or_default();
+        let random = words.next().unwrap_or_default();
+        let secret = words.next().unwrap_or_default();
+        let known = label == b"CLIENT_RANDOM"
+            || label == b"RSA"
+            || label == b"EXPORTER_SECRET"
+            || label == b"EARLY_EXPORTER_SECRET"
+            || [&b"_TRAFFIC_SECRET"[..], b"_TRAFFIC_SECRET_0"]
+                .iter()
+                .any(|end| label.ends_with(end));
+        let hex = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_hexdigit);
+        known && hex(random) && hex(secret)
+    })
+}
+
+/// Files of known kinds that no stage reads, with what to do about it.
+fn foreign(head: &[u8]) -> Option<Problem> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (
+            b"PK\x03\x04",
+            "a zip archive (or an office document): unpack it first",
+        ),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+        (b"Rar!\x1a\x07", "a rar archive: unpack it first"),
+        (
+            b"snoop\0\0\0",
+            "a snoop capture: convert it first (editcap -F pcapng IN OUT)",
+        ),
+        (
+            b"GMBU",
+            "a Network Monitor capture: convert it first (editcap -F pcapng IN OUT)",
+        ),
+        (
+            b"RTSS",
+            "a Network Monitor capture: convert it first (editcap -F pcapng IN OUT)",
+        ),
+        (
+            b"XCP\0",
+            "a NetXRay capture: convert it first (editcap -F pcapng IN OUT)",
+        ),
+        (
+            b"\x1f\x8b",
+            "compressed twice: decompress it first (gzip -d)",
+        ),
+        (
+            b"\x28\xb5\x2f\xfd",
+            "compressed twice: decompress it first (zstd -d)",
+        ),
+        (b"\x7fELF", "a program"),
+        (b"%PDF", "a PDF document"),
+        (b"\x89PNG", "a picture"),
+        (b"\xff\xd8\xff", "a picture"),
+        (b"SQLite format 3\0", "an SQLite database"),
+        (
+            b"\x4c\x50\x4b\x53\x48\x48\x52\x48",
+            "a systemd journal: export it first (journalctl -o json --file FILE)",
+        ),
+        (
+            b"LPKSHHRH",
+            "a systemd journal: export it first (journalctl -o json --file FILE)",
+        ),
+        (
+            b"\xff\xfe",
+            "UTF-16 text: convert it first (iconv -f UTF-16 -t UTF-8)",
+        ),
+        (
+            b"\xfe\xff",
+            "UTF-16 text: convert it first (iconv -f UTF-16 -t UTF-8)",
+        ),
+    ];
+    let say = if head.get(257..262) == Some(b"ustar") {
+        "a tar archive: unpack it first (tar -xf)"
+    } else {
+        KINDS.iter().find(|(magic, _)| head.starts_with(magic))?.1
+    };
+    Some(Problem {
+        kind: "foreign-format",
+        say: say.to_owned(),
+    })
+}
+
+fn unknown(head: &[u8]) -> Problem {
+    let control = head
+        .iter()
+        .filter(|&&b| b == 0 || (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b)))
+        .count();
+    let say = if control * 20 > head.len() {
+        "binary, and neither pcap nor pcapng"
+    } else {
+        "text in no log or configuration format that is known"
+    };
+    Problem {
+        kind: "unrecognised",
+        say: say.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_logs_are_known_by_their_lines() {
+        let secret = "0c06220d2e03ff91e36764e439c260fec2e42c64475d10b14ed98ac4278ba6ed";
+        for (line, expected) in [
+            (format!("CLIENT_RANDOM {secret} {secret}\n"), true),
+            (
+                format!("# made by a browser\nSERVER_HANDSHAKE_TRAFFIC_SECRET {secret} {secret}\n"),
+                true,
+            ),
+            (format!("CLIENT_TRAFFIC_SECRET_0 {secret} {secret}"), true),
+            ("CLIENT_RANDOM of the day\n".to_owned(), false),
+            ("GET /ws HTTP/1.1\n".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_key_log(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_no_stage_reads_gets_a_reason() {
+        let mut tar = vec![0; 512];
+        tar.splice(257..262, *b"ustar");
+        for (head, word) in [
+            (&b"PK\x03\x04rest"[..], "zip"),
+            (&tar, "tar"),
+            (b"snoop\0\0\0\x02", "editcap"),
+            (b"\xff\xfeh\0i\0", "UTF-16"),
+        ] {
+            assert!(foreign(head).expect("known").say.contains(word), "{word}");
+        }
+        assert!(foreign(b"plain text").is_none());
+        assert!(unknown(b"plain text\n").say.starts_with("text"));
+        assert!(unknown(&[0, 1, 2, 3, 0, 9]).say.starts_with("binary"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The words of the command line, as typed: what they mean is settled in `meaning`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; findings never change it
+  2    wrong usage, a bad rule, or an output that can't be written
+  3    no input was recognised
+  4    results are there, but an input named on the command line could not be used,
+       or --strict and anything was skipped or cut short
+  101  a bug
+  130, 143  interrupted, terminated";
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  wsdrop ./incident                      browse it in the terminal
+  wsdrop report ./incident               the answer as text
+  wsdrop report -f json ./incident | jq .summary
+  wsdrop show 1 ./incident               the evidence of the first drop
+  wsdrop demo                            the incident that comes with the program";
+
+/// Tells why WebSocket connections dropped, who ended them, and what fixes it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wsdrop",
+    version,
+    about,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    max_term_width = 100,
+    override_usage = "wsdrop [PATH]...\n       wsdrop <COMMAND> [OPTIONS]",
+    disable_help_subcommand = false,
+    subcommand_required = true
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) display: Display,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Browse the case in the terminal; the text report where the output is no terminal
+    Open(Report),
+    /// Analyse, and print or write the answer
+    Report(Report),
+    /// One drop: its evidence, what was ruled out, the fix, the time line
+    Show(Show),
+    /// What each file is, its span, zone, clock and odd records; no verdicts
+    Sources(Sources),
+    /// What a cause means, what shows it, what looks like it, what fixes it
+    Explain(Explain),
+    /// Every WebSocket frame of the captures, one JSON object a line
+    Frames(Frames),
+    /// The incident that comes with the program
+    Demo(Demo),
+    /// The JSON Schema of an output
+    Schema(Schema),
+    /// The rules in force
+    Rules(Rules),
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Display")]
+pub(super) struct Display {
+    /// Colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: When,
+    /// Draw with ASCII characters only
+    #[arg(long, global = true)]
+    pub(super) ascii: bool,
+    /// How progress is told on standard error
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    pub(super) progress: ProgressKind,
+    /// Say less; twice: errors only
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) quiet: u8,
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressKind {
+    #[default]
+    Auto,
+    Plain,
+    Json,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+    /// The same as json
+    #[value(hide = true)]
+    JsonV1,
+    Ndjson,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
+pub(super) struct Input {
+    /// Files, folders, globs; `-` is standard input [default: the current folder]
+    #[arg(value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Leave out files that match
+    #[arg(long, value_name = "GLOB")]
+    pub(super) exclude: Vec<String>,
+    /// Read files that match as this format, whatever they look like
+    #[arg(long = "as", value_name = "FORMAT=GLOB")]
+    pub(super) read_as: Vec<String>,
+    /// The nginx log_format string of access logs whose configuration is not here
+    #[arg(long, value_name = "STRING")]
+    pub(super) nginx_log_format: Vec<String>,
+    /// The zone of stamps that carry none: UTC, +02:00
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "UTC",
+        allow_hyphen_values = true
+    )]
+    pub(super) assume_tz: String,
+    /// Exit code 4 where anything was skipped, not understood or cut short
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Threads [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    pub(super) jobs: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Time")]
+pub(super) struct Time {
+    /// Connections that were over before this are left out: 10:30, -15m (before the last record), now-2h, RFC 3339
+    #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) since: Option<String>,
+    /// Connections opened after this are left out
+    #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) until: Option<String>,
+    /// The zone of times in text, and of --since and --until
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "UTC",
+        env = "WSDROP_TZ",
+        allow_hyphen_values = true
+    )]
+    pub(super) tz: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Privacy")]
+pub(super) struct Privacy {
+    /// Take out ips, tokens, payload, cookies; all; none [default: none on a terminal, else tokens,payload,cookies]
+    #[arg(long, value_name = "WHAT")]
+    pub(super) redact: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rules")]
+pub(super) struct RuleFiles {
+    /// A folder of rules, or one rule, beside the built-in ones
+    #[arg(long, value_name = "PATH")]
+    pub(super) rules: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) time: Time,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    #[command(flatten)]
+    pub(super) privacy: Privacy,
+    /// Form of the report
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+    /// Write to this file, in the format of its extension; repeatable
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Vec<PathBuf>,
+    /// Causes shown in text; 0 = all
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
+    pub(super) top: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The connection: its id, the beginning of it, or its rank among the drops (1 = the first)
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) time: Time,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    #[command(flatten)]
+    pub(super) privacy: Privacy,
+    /// Each record in full: neighbouring lines and fields, packet layers and bytes
+    #[arg(long, help_heading = "Output")]
+    pub(super) raw: bool,
+    /// Form of the answer: text or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sources {
+    #[command(flatten)]
+    pub(super) input: Input,
+    /// The zone of times in text
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "UTC",
+        env = "WSDROP_TZ",
+        allow_hyphen_values = true
+    )]
+    pub(super) tz: String,
+    #[command(flatten)]
+    pub(super) privacy: Privacy,
+    /// One JSON document
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Form of the table: text or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A rule's code (W101) or its cause (idle-timeout); none lists them all
+    pub(super) rule: Option<String>,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Frames {
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) privacy: Privacy,
+    /// Only ndjson
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Write the incident's files into this folder instead of analysing them
+    #[arg(long, value_name = "DIR")]
+    pub(super) write: Option<PathBuf>,
+    /// Form of the report
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    #[arg(value_enum, default_value_t)]
+    pub(super) what: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    #[default]
+    Report,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rules {
+    #[command(subcommand)]
+    pub(super) command: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// One line for each rule
+    List(RuleFiles),
+}

@@ -1,0 +1,78 @@
+//! One file for each command that does more than print a text.
+
+mod look;
+mod report;
+
+pub(super) use look::{frames, show, sources};
+pub(super) use report::{demo, open, report};
+
+use super::args::{Explain, Rules, RulesCommand, Schema, SchemaOf};
+use super::failure::{Exit, Stop};
+use super::{meaning, rules as pages};
+use std::io::Write;
+
+/// Writes to standard output; a closed pipe is quiet.
+fn print(text: &str) -> Result<Exit, Stop> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Stop::writing("standard output", &e))?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
+    let pack = meaning::pack(&args.rules)?;
+    print(&match &args.rule {
+        Some(name) => pages::page(&pack, name)?,
+        None => pages::list(&pack),
+    })
+}
+
+pub(super) fn rules(args: &Rules) -> Result<Exit, Stop> {
+    let RulesCommand::List(files) = &args.command;
+    let pack = meaning::pack(files)?;
+    print(&pages::list(&pack))
+}
+
+pub(super) fn schema(args: &Schema) -> Result<Exit, Stop> {
+    match args.what {
+        SchemaOf::Report => print(crate::report::json::SCHEMA),
+    }
+}
+
+/// What the current folder holds, if it holds something to analyse.
+pub(super) fn here() -> Option<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(".").ok()?.flatten().take(2_000) {
+        if !entry.file_name().to_string_lossy().starts_with('.')
+            && entry.file_type().is_ok_and(|t| t.is_file())
+        {
+            names.push(entry.path());
+        }
+    }
+    let (mut captures, mut logs) = (0, 0);
+    names.sort_unstable();
+    for path in names.iter().take(200) {
+        let mut head = Vec::new();
+        let Ok(file) = std::fs::File::open(path) else {
+            continue;
+        };
+        let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, 8_192), &mut head);
+        if crate::capture::sniff(&head).is_some() {
+            captures += 1;
+        } else if crate::logs::sniff(&head, &crate::logs::LogOptions::default(), None).is_some() {
+            logs += 1;
+        }
+    }
+    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    match (captures, logs) {
+        (0, 0) => None,
+        (c, 0) => Some(format!("{} here: wsdrop .", plural(c, "capture"))),
+        (0, l) => Some(format!("{} here: wsdrop .", plural(l, "log"))),
+        (c, l) => Some(format!(
+            "{} and {} here: wsdrop .",
+            plural(c, "capture"),
+            plural(l, "log")
+        )),
+    }
+}

@@ -1,0 +1,408 @@
+//! The words of the command line -> what they mean, validated once.
+
+use super::args::{Display, Format, Input, Privacy, ProgressKind, RuleFiles, Time, When};
+use super::failure::{Exit, Failure};
+use crate::analysis::{Forced, Options, TimeSpec, parse_time};
+use crate::case::{Case, CaseError, OpenOptions};
+use crate::diagnose::Pack;
+use crate::model::{Analysis, Moment, SourceKind};
+use crate::report::{Look, Redact, Zone};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What standard output and standard error can show.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Screen {
+    pub(super) look: Look,
+    pub(super) stderr_color: bool,
+    pub(super) stdout_tty: bool,
+    pub(super) progress: ProgressKind,
+    pub(super) quiet: u8,
+    pub(super) verbose: u8,
+}
+
+impl Screen {
+    pub(super) fn new(display: &Display) -> Self {
+        let Display {
+            color,
+            ascii,
+            progress,
+            quiet,
+            verbose,
+        } = *display;
+        let stdout_tty = std::io::stdout().is_terminal();
+        let stderr_tty = std::io::stderr().is_terminal();
+        let (out, err) = match color {
+            When::Always => (true, true),
+            When::Never => (false, false),
+            When::Auto => {
+                let on = colours_wanted();
+                (on.unwrap_or(stdout_tty), on.unwrap_or(stderr_tty))
+            }
+        };
+        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+        let progress = match progress {
+            ProgressKind::Auto if !stderr_tty || dumb || quiet > 0 => ProgressKind::Never,
+            other => other,
+        };
+        Self {
+            look: Look {
+                color: out,
+                ascii: ascii || !utf8_locale(stdout_tty),
+                width: width(stdout_tty),
+            },
+            stderr_color: err,
+            stdout_tty,
+            progress,
+            quiet,
+            verbose,
+        }
+    }
+}
+
+/// What the environment says of colours: `NO_COLOR` (no-color.org), `CLICOLOR_FORCE`, `FORCE_COLOR`, a dumb terminal.
+fn colours_wanted() -> Option<bool> {
+    let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let on = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
+    if set("NO_COLOR") {
+        Some(false)
+    } else if on("CLICOLOR_FORCE") || on("FORCE_COLOR") {
+        Some(true)
+    } else if std::env::var_os("TERM").is_some_and(|t| t == "dumb") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// A terminal whose locale says something other than UTF-8 gets ASCII; files and pipes get UTF-8.
+fn utf8_locale(tty: bool) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .unwrap_or_default()
+        .to_lowercase();
+    !tty || locale.is_empty() || locale.contains("utf-8") || locale.contains("utf8")
+}
+
+fn width(tty: bool) -> usize {
+    let told = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|c| c.parse().ok())
+        .filter(|&n: &usize| n >= 20);
+    let measured = || {
+        tty.then(terminal_size::terminal_size)
+            .flatten()
+            .map(|(w, _)| usize::from(w.0))
+    };
+    told.or_else(measured).unwrap_or(100).clamp(40, 200)
+}
+
+/// `UTC`, `Z`, `+02:00`, `-0530`, `+2`: seconds east of UTC.
+pub(super) fn zone(flag: &str, text: &str) -> Result<Zone, Failure> {
+    let wrong = || {
+        Failure::usage(format!("{flag} {text} is no zone that is known here"))
+            .help(format!("{flag} UTC, or an offset: {flag} +02:00"))
+    };
+    if ["utc", "z", "gmt"].contains(&text.to_lowercase().as_str()) {
+        return Ok(Zone(0));
+    }
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(wrong()),
+    };
+    let digits: String = rest.chars().filter(|c| *c != ':').collect();
+    if digits.is_empty() || digits.len() > 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: i32 = digits.parse().map_err(|_| wrong())?;
+    let (hours, minutes) = if digits.len() <= 2 {
+        (number, 0)
+    } else {
+        (number / 100, number % 100)
+    };
+    if hours > 14 || minutes > 59 {
+        Err(wrong())
+    } else {
+        Ok(Zone(sign * (hours * 3_600 + minutes * 60)))
+    }
+}
+
+/// The paths, `.` where none was given, and how they stand in a command.
+pub(super) fn paths(input: &Input) -> (Vec<PathBuf>, String) {
+    let paths = if input.paths.is_empty() {
+        vec![PathBuf::from(".")]
+    } else {
+        input.paths.clone()
+    };
+    let quoted: Vec<String> = paths.iter().map(|p| quote(&p.to_string_lossy())).collect();
+    (paths, quoted.join(" "))
+}
+
+/// As a shell reads it as one word.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./,:@%+=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+pub(super) fn open(input: &Input, outputs: &[PathBuf]) -> Result<(Case, String), Failure> {
+    let (paths, quoted) = paths(input);
+    let options = OpenOptions {
+        exclude: input.exclude.clone(),
+        outputs: outputs.to_vec(),
+    };
+    match Case::open(&paths, &options) {
+        Ok(case) => Ok((case, quoted)),
+        Err(e @ CaseError::NotFound { .. }) => {
+            let others = if paths.len() > 1 {
+                format!("none of the {} paths exists", paths.len())
+            } else {
+                String::new()
+            };
+            let failure =
+                Failure::usage(e.to_string()).help("wsdrop report FOLDER    reads all files in it");
+            Err(if others.is_empty() {
+                failure
+            } else {
+                failure.because(others)
+            })
+        }
+        Err(e @ CaseError::BadGlob { .. }) => Err(Failure::usage(e.to_string())),
+        Err(e @ CaseError::EmptyFolder { hidden, .. }) => {
+            let mut failure = Failure {
+                exit: Exit::NothingRecognised,
+                ..Failure::usage(e.to_string())
+            };
+            if hidden > 0 {
+                failure = failure.because(format!(
+                    "{hidden} hidden files are there; they are not read unless named"
+                ));
+            }
+            Err(failure.help("wsdrop demo    shows an incident that comes with the program"))
+        }
+        Err(e @ CaseError::Stdin { .. }) => Err(Failure::usage(e.to_string())),
+    }
+}
+
+pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Failure> {
+    let mut forced = Vec::new();
+    for text in &input.read_as {
+        let Some((format, glob)) = text
+            .split_once('=')
+            .filter(|(f, g)| !f.is_empty() && !g.is_empty())
+        else {
+            return Err(Failure::usage(format!("--as {text} is not FORMAT=GLOB"))
+                .help("--as nginx-access='*.txt'"));
+        };
+        let glob = globset::Glob::new(glob)
+            .map_err(|e| Failure::usage(format!("--as {text}: {glob} is no glob: {}", e.kind())))?
+            .compile_matcher();
+        forced.push(Forced {
+            format: format.to_owned(),
+            glob,
+        });
+    }
+    if input.jobs == Some(0) {
+        return Err(Failure::usage("--jobs 0 leaves nobody to work")
+            .help("--jobs 1, or none for one thread a core"));
+    }
+    let nginx_formats = input
+        .nginx_log_format
+        .iter()
+        .map(|format| ("command line".to_owned(), format.clone()))
+        .collect();
+    let (mut since, mut until) = (None, None);
+    if let Some(time) = time {
+        let zone = zone("--tz", &time.tz)?;
+        since = moment("--since", time.since.as_deref(), zone)?;
+        until = moment("--until", time.until.as_deref(), zone)?;
+    }
+    Ok(Options {
+        nginx_formats,
+        assumed_offset_s: zone("--assume-tz", &input.assume_tz)?.0,
+        forced,
+        since,
+        until,
+        jobs: input.jobs,
+    })
+}
+
+fn moment(flag: &str, text: Option<&str>, zone: Zone) -> Result<Option<TimeSpec>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    parse_time(text, zone.0, Moment(now))
+        .map(Some)
+        .ok_or_else(|| {
+            Failure::usage(format!("{flag} {text} is no time"))
+                .help(format!(
+                    "{flag} 10:30, {flag} 'yesterday 14:00', {flag} 2026-03-14T09:27:00Z"
+                ))
+                .help(format!(
+                    "{flag} -15m    15 minutes before the last record; now-2h counts from now"
+                ))
+        })
+}
+
+/// What is taken out, given where it goes.
+pub(super) fn redact(privacy: &Privacy, to_tty: bool) -> Result<Redact, Failure> {
+    match &privacy.redact {
+        Some(text) => {
+            Redact::parse(text).map_err(|why| Failure::usage(format!("--redact {text}: {why}")))
+        }
+        None if to_tty => Ok(Redact::NONE),
+        None => Ok(Redact::SHARED),
+    }
+}
+
+/// The format of a file by its extension.
+pub(super) fn format_of(path: &Path) -> Result<Format, Failure> {
+    match path
+        .extension()
+        .and_then(|e| e.to_str())
+        .map(str::to_lowercase)
+        .as_deref()
+    {
+        Some("json") => Ok(Format::Json),
+        Some("ndjson" | "jsonl") => Ok(Format::Ndjson),
+        Some("txt" | "text" | "log") => Ok(Format::Text),
+        _ => Err(Failure::usage(format!(
+            "the name {} does not tell its format",
+            path.display()
+        ))
+        .help("-f json -o FILE, or a name that ends in .json, .ndjson or .txt")),
+    }
+}
+
+pub(super) fn pack(files: &RuleFiles) -> Result<Pack, Failure> {
+    super::rules::load(&files.rules)
+}
+
+/// Nothing of the case could be used: the error that says so.
+pub(super) fn nothing_used(analysis: &Analysis, paths: &str) -> Option<Failure> {
+    let used = |s: &crate::model::Source| s.used > 0 && s.kind != SourceKind::KeyLog;
+    if analysis.sources.iter().any(used) {
+        return None;
+    }
+    let mut reasons: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for source in &analysis.sources {
+        *reasons
+            .entry(source.reason.as_deref().unwrap_or("nothing usable in it"))
+            .or_insert(0) += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|&(reason, n)| (std::cmp::Reverse(n), reason));
+    let files = analysis.sources.len();
+    let mut failure = Failure {
+        exit: Exit::NothingRecognised,
+        ..Failure::usage(format!("nothing to analyse in {paths}"))
+    };
+    failure = failure.because(format!(
+        "{files} {} looked at:",
+        if files == 1 { "file" } else { "files" }
+    ));
+    for (reason, n) in reasons.into_iter().take(5) {
+        failure = failure.because(format!("{n}  {reason}"));
+    }
+    Some(
+        failure
+            .help("--as nginx-access='*.txt'  or  --nginx-log-format '$remote_addr ...'")
+            .help(format!(
+                "wsdrop sources {paths}    shows why each was left out"
+            )),
+    )
+}
+
+/// 4 where an input that was named could not be used, or `--strict` and anything was left out; a warning for each.
+pub(super) fn completeness(analysis: &Analysis, strict: bool, screen: &Screen) -> Exit {
+    let mut exit = Exit::Done;
+    for source in &analysis.sources {
+        let unused = source.used == 0 && source.kind != SourceKind::KeyLog;
+        if source.named && unused {
+            let why = source.reason.as_deref().unwrap_or("nothing usable in it");
+            warn(screen, &Failure::usage(format!("{}: {why}", source.path)));
+            exit = Exit::Partial;
+        } else if strict
+            && (unused || source.odd > 0 || !source.anomalies.is_empty() || source.reason.is_some())
+        {
+            let why = match (&source.reason, source.anomalies.first()) {
+                (Some(reason), _) => reason.clone(),
+                (None, Some(a)) if a.note.is_empty() => format!("{}, {} times", a.kind, a.count),
+                (None, Some(a)) => format!("{}, {} times: {}", a.kind, a.count, a.note),
+                (None, None) => format!(
+                    "{} of {} records not understood",
+                    source.odd, source.records
+                ),
+            };
+            warn(
+                screen,
+                &Failure::usage(format!("--strict: {}: {why}", source.path)),
+            );
+            exit = Exit::Partial;
+        }
+    }
+    exit
+}
+
+pub(super) fn warn(screen: &Screen, what: &Failure) {
+    if screen.quiet < 2 {
+        what.print("warning", screen.stderr_color);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_by_offset() {
+        for (text, expected) in [
+            ("UTC", Some(0)),
+            ("z", Some(0)),
+            ("+02:00", Some(7_200)),
+            ("-0530", Some(-19_800)),
+            ("+2", Some(7_200)),
+            ("+14", Some(50_400)),
+            ("Mars", None),
+            ("+", None),
+            ("+25", None),
+            ("+02:60", None),
+            ("", None),
+        ] {
+            assert_eq!(zone("--tz", text).ok().map(|z| z.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        for (word, expected) in [
+            ("./a-b.log", "./a-b.log"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("*.log", "'*.log'"),
+        ] {
+            assert_eq!(quote(word), expected);
+        }
+    }
+
+    #[test]
+    fn formats_by_extension() {
+        assert_eq!(
+            format_of(Path::new("a/drops.JSON")).ok(),
+            Some(Format::Json)
+        );
+        assert_eq!(
+            format_of(Path::new("drops.jsonl")).ok(),
+            Some(Format::Ndjson)
+        );
+        assert!(format_of(Path::new("drops")).is_err());
+    }
+}

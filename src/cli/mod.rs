@@ -1,0 +1,121 @@
+//! Arguments -> a command, run to its exit code: the only room that prints.
+
+mod args;
+mod browse;
+mod commands;
+mod demo;
+mod failure;
+mod meaning;
+mod progress;
+mod rules;
+mod words;
+
+pub use failure::{Exit, Failure};
+
+use args::{Cli, Command};
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use failure::Stop;
+use meaning::Screen;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+/// Runs the program with these arguments, the program's name first.
+pub fn run(args: Vec<OsString>) -> Exit {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let args = match words::sort(args) {
+        Ok(words::Words::Bare) => return bare(),
+        Ok(words::Words::Command(args)) => args,
+        Err(failure) => {
+            failure.print("error", color);
+            return failure.exit;
+        }
+    };
+    let Cli { command, display } = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(e) => return refuse(&e, &args, color),
+    };
+    let screen = Screen::new(&display);
+    let result = match command {
+        Command::Open(args) => commands::open(&args, &screen),
+        Command::Report(args) => commands::report(&args, &screen),
+        Command::Show(args) => commands::show(&args, &screen),
+        Command::Sources(args) => commands::sources(&args, &screen),
+        Command::Explain(args) => commands::explain(&args),
+        Command::Frames(args) => commands::frames(&args, &screen),
+        Command::Demo(args) => commands::demo(&args, &screen),
+        Command::Schema(args) => commands::schema(&args),
+        Command::Rules(args) => commands::rules(&args),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(Stop::ClosedPipe) => Exit::Done,
+        Err(Stop::Failed(failure)) => {
+            failure.print("error", screen.stderr_color);
+            failure.exit
+        }
+    }
+}
+
+/// `wsdrop` alone: what it is for, five examples, and what lies here.
+fn bare() -> Exit {
+    let mut text = format!(
+        "wsdrop tells why WebSocket connections dropped, who ended them, and what fixes it,\n\
+         from a folder of captures, logs and configuration.\n\n{}\n\nwsdrop --help lists all commands and flags.\n",
+        args::EXAMPLES
+    );
+    if let Some(here) = commands::here() {
+        text.push_str(&format!("\n{here}\n"));
+    }
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Exit::Done
+}
+
+/// What clap says, and for a flag of another command whose it is.
+fn refuse(e: &clap::Error, args: &[OsString], color: bool) -> Exit {
+    if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = e.print();
+        return Exit::Done;
+    }
+    if e.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = e.get(ContextKind::InvalidArg)
+        && flag.starts_with('-')
+    {
+        let grammar = words::Grammar::new();
+        let command = words::command_of(args);
+        let mut failure = Failure::usage(match command {
+            Some(command) => format!("wsdrop {command} has no flag {flag}"),
+            None => format!("no flag {flag}"),
+        });
+        let owners = grammar.owners(flag);
+        if owners.is_empty() {
+            if let Some(near) = grammar.nearest_flag(command, flag) {
+                failure = failure.help(format!("did you mean {near}?"));
+            }
+        } else {
+            failure = failure.help(format!(
+                "{flag} belongs to wsdrop {}",
+                owners.join(", wsdrop ")
+            ));
+        }
+        failure = failure.help(match command {
+            Some(command) => format!("wsdrop {command} --help"),
+            None => "wsdrop --help".to_owned(),
+        });
+        failure.print("error", color);
+        return Exit::Usage;
+    }
+    let _ = e.print();
+    Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

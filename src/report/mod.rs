@@ -1,0 +1,62 @@
+//! An `Analysis` -> bytes for people and programs: one file for each form, none of which knows how the analysis was made.
+
+pub mod json;
+pub mod ndjson;
+mod redact;
+pub mod show;
+pub mod sources;
+mod style;
+pub mod text;
+
+pub use redact::{Redact, Redactor};
+pub use style::{Look, width_of};
+
+use crate::model::Stamp;
+
+/// How the stamps of a text report are written: seconds east of UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Zone(pub i32);
+
+impl Zone {
+    /// `+0200`, or `UTC`.
+    pub fn name(self) -> String {
+        if self.0 == 0 {
+            return "UTC".to_owned();
+        }
+        let minutes = self.0.unsigned_abs() / 60;
+        format!(
+            "{}{:02}:{:02}",
+            if self.0 < 0 { '-' } else { '+' },
+            minutes / 60,
+            minutes % 60
+        )
+    }
+
+    fn shifted(self, stamp: Stamp) -> chrono::DateTime<chrono::Utc> {
+        stamp
+            .at
+            .plus(i64::from(self.0).saturating_mul(crate::model::SECOND_NS))
+            .utc()
+    }
+
+    /// `20:58:35.563`, as finely as the stamp is known, at most `digits` behind the second.
+    pub fn time(self, stamp: Stamp, digits: usize) -> String {
+        let known = match stamp.tick_ns {
+            t if t >= crate::model::SECOND_NS => 0,
+            t if t >= crate::model::MILLI_NS => 3,
+            t if t >= crate::model::MICRO_NS => 6,
+            _ => 9,
+        };
+        let at = self.shifted(stamp);
+        match known.min(digits) {
+            0 => at.format("%H:%M:%S").to_string(),
+            n if n < 6 => at.format("%H:%M:%S%.3f").to_string(),
+            n if n < 9 => at.format("%H:%M:%S%.6f").to_string(),
+            _ => at.format("%H:%M:%S%.9f").to_string(),
+        }
+    }
+
+    pub fn date(self, stamp: Stamp) -> String {
+        self.shifted(stamp).format("%Y-%m-%d").to_string()
+    }
+}

@@ -1,0 +1,46 @@
+//! An `Analysis` -> one JSON object a line: connections, then findings, then incidents, each with its `type`.
+
+use super::Redactor;
+use super::json::v1;
+use crate::model::{Analysis, Frame};
+use serde::Serialize;
+use std::io::{self, Write};
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Line {
+    Connection(v1::Connection),
+    Finding(v1::Finding),
+    Incident(v1::Incident),
+}
+
+pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> io::Result<()> {
+    let connections = analysis
+        .connections
+        .iter()
+        .map(|j| Line::Connection(v1::Connection::new(j, redactor)));
+    let findings = analysis
+        .findings
+        .iter()
+        .map(|f| Line::Finding(v1::Finding::new(f, redactor)));
+    let incidents = analysis
+        .incidents
+        .iter()
+        .map(|i| Line::Incident(v1::Incident::new(i, redactor)));
+    for line in connections.chain(findings).chain(incidents) {
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// One frame and its line end.
+pub fn write_frame(
+    frame: &Frame,
+    tick_ns: i64,
+    redactor: &Redactor,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &v1::Frame::new(frame, tick_ns, redactor))?;
+    out.write_all(b"\n")
+}

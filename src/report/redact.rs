@@ -1,0 +1,438 @@
+//! Text with addresses, tokens, cookies and payload in it -> the same text with stable stand-ins, so that rows still correlate.
+
+use crate::model::{Analysis, AppEvent, LegEventKind};
+use regex::{Captures, Regex};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Mutex;
+
+/// What is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Redact {
+    pub ips: bool,
+    pub tokens: bool,
+    pub payload: bool,
+    pub cookies: bool,
+}
+
+impl Redact {
+    pub const NONE: Self = Self {
+        ips: false,
+        tokens: false,
+        payload: false,
+        cookies: false,
+    };
+    /// What files and pipes get: addresses stay, secrets do not.
+    pub const SHARED: Self = Self {
+        ips: false,
+        tokens: true,
+        payload: true,
+        cookies: true,
+    };
+
+    /// `ips,tokens,payload,cookies`, `all`, or `none`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut redact = Self::NONE;
+        for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+            match word {
+                "none" => redact = Self::NONE,
+                "all" => {
+                    redact = Self {
+                        ips: true,
+                        tokens: true,
+                        payload: true,
+                        cookies: true,
+                    }
+                }
+                "ips" => redact.ips = true,
+                "tokens" => redact.tokens = true,
+                "payload" => redact.payload = true,
+                "cookies" => redact.cookies = true,
+                other => {
+                    return Err(format!(
+                        "{other} can't be redacted: ips, tokens, payload, cookies, all or none"
+                    ));
+                }
+            }
+        }
+        Ok(redact)
+    }
+
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+/// Stand-ins already given: the same value gets the same one for a whole run.
+#[derive(Debug, Default)]
+struct Given {
+    ips: BTreeMap<IpAddr, usize>,
+    tokens: BTreeMap<String, usize>,
+    cookies: BTreeMap<String, usize>,
+}
+
+/// Takes secrets out of every text that leaves the program.
+#[derive(Debug)]
+pub struct Redactor {
+    what: Redact,
+    given: Mutex<Given>,
+    /// Tokens met in URIs and identities: they are replaced wherever they stand. Longest first.
+    known_tokens: Option<Regex>,
+    /// Close reasons met on the wire.
+    reasons: Option<Regex>,
+    patterns: Option<Patterns>,
+}
+
+#[derive(Debug)]
+struct Patterns {
+    address: Regex,
+    query: Regex,
+    secret: Regex,
+    bearer: Regex,
+    cookie: Regex,
+}
+
+impl Patterns {
+    fn new() -> Option<Self> {
+        Some(Self {
+            // candidates only: each is parsed before it is replaced
+            address: Regex::new(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+|\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b").ok()?,
+            query: Regex::new(r#"([?&][A-Za-z0-9_.\[\]%~-]*=)([^&#\s"'<>]+)"#).ok()?,
+            // JSON web tokens, UUIDs, long runs of hex, and what services put in front of their keys
+            secret: Regex::new(
+                r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b[0-9a-fA-F]{32,}\b|\b(?:sk|pk|ghp|xox[abp])[_-][A-Za-z0-9_-]{10,}",
+            )
+            .ok()?,
+            bearer: Regex::new(r"(?i)\b((?:bearer|basic|digest)\s+)([A-Za-z0-9._~+/=-]{6,})").ok()?,
+            cookie: Regex::new(r#"(?i)\b((?:set-)?cookie["']?\s*[:=]\s*["']?)([^"'\r\n]+)"#).ok()?,
+        })
+    }
+}
+
+impl Redactor {
+    /// Changes nothing.
+    pub const fn none() -> Self {
+        Self {
+            what: Redact::NONE,
+            given: Mutex::new(Given {
+                ips: BTreeMap::new(),
+                tokens: BTreeMap::new(),
+                cookies: BTreeMap::new(),
+            }),
+            known_tokens: None,
+            reasons: None,
+            patterns: None,
+        }
+    }
+
+    /// Knows the tokens and addresses of this analysis; numbers them in the order of its connections.
+    pub fn new(what: Redact, analysis: &Analysis) -> Self {
+        let mut redactor = Self {
+            what,
+            patterns: Patterns::new(),
+            ..Self::none()
+        };
+        if what.is_none() {
+            return redactor;
+        }
+        let mut tokens = BTreeSet::new();
+        let mut reasons = BTreeSet::new();
+        for judged in &analysis.connections {
+            let c = &judged.connection;
+            if what.ips {
+                let ends = c
+                    .legs
+                    .iter()
+                    .flat_map(|leg| [leg.client.ip(), leg.server.ip()]);
+                for ip in c
+                    .client
+                    .ip
+                    .into_iter()
+                    .chain(ends)
+                    .chain(c.hops.iter().filter_map(|h| h.address))
+                {
+                    redactor.ip(ip);
+                }
+            }
+            if what.tokens {
+                let mut found: Vec<String> = c.client.identity.iter().cloned().collect();
+                let lines = c.tunnels.iter().filter_map(|t| t.uri.as_deref());
+                let app = c.app_lines.iter().filter_map(|l| l.uri.as_deref());
+                for uri in c.request.uri.as_deref().into_iter().chain(lines).chain(app) {
+                    found.extend(query_values(uri).map(ToOwned::to_owned));
+                }
+                found.extend(c.app_lines.iter().filter_map(|l| l.session.clone()));
+                for token in found {
+                    // shorter ones are words: they are replaced where they stand as a value, not all over the text
+                    if token.len() >= 6 {
+                        redactor.token(&token);
+                        tokens.insert(token);
+                    }
+                }
+            }
+            if what.payload {
+                for leg in c.legs.iter().flat_map(|l| &l.observations) {
+                    reasons.extend(leg.events.iter().filter_map(|e| match &e.what {
+                        LegEventKind::Close { reason, .. } => Some(reason.clone()),
+                        _ => None,
+                    }));
+                    reasons.extend(
+                        [&leg.to_server, &leg.to_client]
+                            .iter()
+                            .filter_map(|f| Some(f.close.as_ref()?.reason.clone())),
+                    );
+                }
+                reasons.extend(c.app_lines.iter().filter_map(|l| match &l.what {
+                    AppEvent::Close { reason, .. } => Some(reason.clone()),
+                    _ => None,
+                }));
+            }
+        }
+        redactor.known_tokens = any_of(&tokens);
+        reasons.retain(|reason| reason.trim().len() >= 4);
+        redactor.reasons = any_of(&reasons);
+        redactor
+    }
+
+    pub const fn what(&self) -> Redact {
+        self.what
+    }
+
+    /// `10.77.1.14`, or `ip-3`.
+    pub fn ip(&self, ip: IpAddr) -> String {
+        if !self.what.ips {
+            return ip.to_string();
+        }
+        let n = self.given.lock().map_or(0, |mut given| {
+            let next = given.ips.len() + 1;
+            *given.ips.entry(ip).or_insert(next)
+        });
+        format!("ip-{n}")
+    }
+
+    /// A value that is a token as a whole: an identity, a session id.
+    pub fn token(&self, token: &str) -> String {
+        if !self.what.tokens || is_stand_in(token) {
+            return token.to_owned();
+        }
+        let n = self.given.lock().map_or(0, |mut given| {
+            let next = given.tokens.len() + 1;
+            *given.tokens.entry(token.to_owned()).or_insert(next)
+        });
+        format!("token-{n}")
+    }
+
+    fn cookie(&self, cookie: &str) -> String {
+        let n = self.given.lock().map_or(0, |mut given| {
+            let next = given.cookies.len() + 1;
+            *given.cookies.entry(cookie.to_owned()).or_insert(next)
+        });
+        format!("cookie-{n}")
+    }
+
+    /// Payload as text: gone as a whole.
+    pub fn payload(&self, text: &str) -> String {
+        if self.what.payload && !text.is_empty() {
+            "[payload]".to_owned()
+        } else {
+            self.text(text)
+        }
+    }
+
+    /// Any text: a sentence, a log line, a URI.
+    pub fn text(&self, text: &str) -> String {
+        let Some(patterns) = self.patterns.as_ref().filter(|_| !self.what.is_none()) else {
+            return text.to_owned();
+        };
+        let mut out = Cow::Borrowed(text);
+        let mut apply = |regex: &Regex, replace: &dyn Fn(&Captures<'_>) -> String| {
+            if let Cow::Owned(changed) = regex.replace_all(&out, replace) {
+                out = Cow::Owned(changed);
+            }
+        };
+        let group = |c: &Captures<'_>, n: usize| c.get(n).map_or("", |m| m.as_str()).to_owned();
+        if self.what.cookies {
+            apply(&patterns.cookie, &|c| {
+                format!("{}{}", group(c, 1), self.cookie(&group(c, 2)))
+            });
+        }
+        if self.what.payload
+            && let Some(reasons) = &self.reasons
+        {
+            apply(reasons, &|_| "[payload]".to_owned());
+        }
+        if self.what.tokens {
+            apply(&patterns.bearer, &|c| {
+                format!("{}{}", group(c, 1), self.token(&group(c, 2)))
+            });
+            apply(&patterns.query, &|c| {
+                format!("{}{}", group(c, 1), self.token(&group(c, 2)))
+            });
+            if let Some(known) = &self.known_tokens {
+                apply(known, &|c| self.token(&group(c, 0)));
+            }
+            apply(&patterns.secret, &|c| self.token(&group(c, 0)));
+        }
+        if self.what.ips {
+            apply(&patterns.address, &|c| self.address(&group(c, 0)));
+        }
+        out.into_owned()
+    }
+
+    /// What looked like an address: replaced if it is one, port and punctuation kept.
+    fn address(&self, found: &str) -> String {
+        if let Ok(ip) = found.parse::<Ipv4Addr>() {
+            return self.ip(ip.into());
+        }
+        let body = found.trim_end_matches(['.', ':']);
+        if body.bytes().filter(|&b| b == b':').count() >= 2
+            && let Ok(ip) = body.parse::<Ipv6Addr>()
+        {
+            return format!(
+                "{}{}",
+                self.ip(ip.into()),
+                found.get(body.len()..).unwrap_or_default()
+            );
+        }
+        // `word:10.0.0.1`, where the first half only looked like hex
+        if let Some((before, after)) = found.rsplit_once(':')
+            && let Ok(ip) = after.trim_end_matches('.').parse::<Ipv4Addr>()
+        {
+            return format!("{before}:{}", self.ip(ip.into()));
+        }
+        // `10.0.0.1:80` begins with digits and a dot, so the part before the colon was matched by itself
+        found.to_owned()
+    }
+}
+
+fn is_stand_in(text: &str) -> bool {
+    ["token-", "cookie-", "ip-"].iter().any(|kind| {
+        text.strip_prefix(kind)
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
+fn query_values(uri: &str) -> impl Iterator<Item = &str> {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(_, value)| value)
+        .filter(|v| !v.is_empty())
+}
+
+/// A pattern that finds any of these words where they stand by themselves, the longest first.
+fn any_of(words: &BTreeSet<String>) -> Option<Regex> {
+    if words.is_empty() {
+        return None;
+    }
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.sort_by_key(|w| (std::cmp::Reverse(w.len()), *w));
+    let edge = |c: Option<char>| {
+        if c.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            r"\b"
+        } else {
+            ""
+        }
+    };
+    let alternatives: Vec<String> = words
+        .iter()
+        .map(|w| {
+            format!(
+                "{}{}{}",
+                edge(w.chars().next()),
+                regex::escape(w),
+                edge(w.chars().next_back())
+            )
+        })
+        .collect();
+    regex::RegexBuilder::new(&alternatives.join("|"))
+        .size_limit(256 << 20)
+        .build()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::tests::fabricated;
+
+    #[track_caller]
+    fn check(what: &str, text: &str, expected: &str) {
+        let redactor = Redactor::new(Redact::parse(what).expect("known words"), &fabricated());
+        assert_eq!(redactor.text(text), expected);
+        assert_eq!(redactor.text(text), expected, "the same again");
+    }
+
+    #[test]
+    fn secrets_leave_the_text_and_the_rest_stays() {
+        check(
+            "none",
+            "GET /ws?token=abc from 10.0.0.1",
+            "GET /ws?token=abc from 10.0.0.1",
+        );
+        check(
+            "tokens",
+            "GET /ws?token=abc&v=2 HTTP/1.1",
+            "GET /ws?token=token-2&v=token-3 HTTP/1.1",
+        );
+        check(
+            "tokens",
+            "session user-8812 again: user-8812",
+            "session token-1 again: token-1",
+        );
+        check(
+            "tokens",
+            "Authorization: Bearer abc.def-123",
+            "Authorization: Bearer token-2",
+        );
+        check(
+            "tokens",
+            "id 0b5a1f9e-7b1c-4d1e-9f5a-0123456789ab!",
+            "id token-2!",
+        );
+        check(
+            "tokens",
+            "silence of 60.000 s at 09:27:05",
+            "silence of 60.000 s at 09:27:05",
+        );
+        check("cookies", "Cookie: sid=1; theme=dark", "Cookie: cookie-1");
+        check(
+            "payload",
+            "Close 1008 \"quota used up\"",
+            "Close 1008 \"[payload]\"",
+        );
+        check(
+            "ips",
+            "203.0.113.7:40000 -> 10.0.0.2:80",
+            "ip-1:40000 -> ip-2:80",
+        );
+        check(
+            "ips",
+            "from 2001:db8::7 at 21:41:49",
+            "from ip-4 at 21:41:49",
+        );
+        check(
+            "ips",
+            "[2001:db8::7]:443 and 10.0.0.99.",
+            "[ip-4]:443 and ip-5.",
+        );
+        check(
+            "ips",
+            "version 1.2.3 took 0.5 s",
+            "version 1.2.3 took 0.5 s",
+        );
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        assert!(Redact::parse("tokens,names").is_err());
+        assert_eq!(Redact::parse("none"), Ok(Redact::NONE));
+        assert_eq!(
+            Redact::parse("tokens, cookies ,payload"),
+            Ok(Redact::SHARED)
+        );
+    }
+}

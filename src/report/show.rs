@@ -1,0 +1,634 @@
+//! One verdict -> its evidence with the records themselves, what was ruled out, the fix, and the time line.
+
+use super::style::{cut, pad, pad_left, wrap};
+use super::text::{client, closer, maybe_duration, rivals};
+use super::{Look, Redactor, Zone, width_of};
+use crate::model::{
+    Analysis, Event, EventKind, Evidence, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
+    SECOND_NS, SourceId, Tier, Truth, say_duration,
+};
+use std::io::{self, Write};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    pub look: Look,
+    pub zone: Zone,
+    /// 1 = the whole time line and every test.
+    pub verbose: u8,
+    /// Print each record in full, with what was read from it.
+    pub raw: bool,
+    pub paths: &'a str,
+}
+
+/// A silence longer than this is drawn as a line of its own.
+const GAP_NS: i64 = 2 * SECOND_NS;
+/// Events shown from the start and from the end of the time line.
+const FIRST: usize = 8;
+const LAST: usize = 16;
+
+pub fn write(
+    analysis: &Analysis,
+    judged: &Judged,
+    raw: &mut dyn RawReader,
+    redactor: &Redactor,
+    options: &Options<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut page = Page {
+        analysis,
+        judged,
+        raw,
+        redactor,
+        look: options.look,
+        options,
+    };
+    page.head(out)?;
+    page.evidence(out)?;
+    page.notes(out)?;
+    page.time_line(out)?;
+    if options.verbose > 0 {
+        page.tests(out)?;
+    }
+    Ok(())
+}
+
+struct Page<'a> {
+    analysis: &'a Analysis,
+    judged: &'a Judged,
+    raw: &'a mut dyn RawReader,
+    redactor: &'a Redactor,
+    look: Look,
+    options: &'a Options<'a>,
+}
+
+impl Page<'_> {
+    fn text(&self, text: &str) -> String {
+        self.look.text(&self.redactor.text(text))
+    }
+
+    fn file(&self, id: SourceId) -> String {
+        self.analysis
+            .source(id)
+            .map_or_else(|| format!("source {}", id.0), |s| self.look.text(&s.path))
+    }
+
+    fn is_capture(&self, id: SourceId) -> bool {
+        self.analysis
+            .source(id)
+            .is_some_and(|s| s.kind.is_capture())
+    }
+
+    fn head(&self, out: &mut impl Write) -> io::Result<()> {
+        let v = &self.judged.verdict;
+        let what = match v.cause {
+            Some(cause) => format!("{}[{}]", v.outcome.name(), cause.code()),
+            None => v.outcome.name().to_owned(),
+        };
+        let what = match v.outcome {
+            Outcome::Drop | Outcome::FailedHandshake if v.tier >= Tier::Likely => {
+                self.look.red(&what)
+            }
+            Outcome::Drop | Outcome::FailedHandshake => self.look.yellow(&what),
+            _ => self.look.outcome(v.outcome),
+        };
+        let cause = v
+            .cause
+            .map_or_else(String::new, |c| format!(" {} ({}):", c.id(), v.tier.name()));
+        writeln!(
+            out,
+            "{what}:{cause} {}",
+            self.look.bold(&self.text(&v.sentence))
+        )?;
+        let c = &self.judged.connection;
+        let arrow = self.look.mark(" → ", " -> ");
+        let path: Vec<String> = c
+            .hops
+            .iter()
+            .map(|hop| match hop.address {
+                Some(ip) => format!("{} {}", self.text(&hop.name), self.redactor.ip(ip)),
+                None => self.text(&hop.name),
+            })
+            .collect();
+        let when = |stamp: Option<crate::model::Stamp>| {
+            stamp.map_or_else(
+                || "unknown".to_owned(),
+                |s| {
+                    format!(
+                        "{} {} {}",
+                        self.options.zone.date(s),
+                        self.options.zone.time(s, 3),
+                        self.options.zone.name()
+                    )
+                },
+            )
+        };
+        let status = c
+            .request
+            .status
+            .map_or_else(|| "no answer seen".to_owned(), |s| s.to_string());
+        let uri = c.request.uri.as_deref().unwrap_or("unknown");
+        let closed = if v.outcome == Outcome::Open {
+            "still open".to_owned()
+        } else {
+            when(c.closed)
+        };
+        let mut rows = vec![
+            ("connection", c.id.clone()),
+            ("client", client(self.judged, self.redactor)),
+            ("path", path.join(arrow)),
+            ("request", format!("{} ({status})", self.text(uri))),
+            ("opened", when(c.opened)),
+            ("closed", closed),
+            ("lived", maybe_duration(c.duration_ns())),
+            ("silent", maybe_duration(c.silence_ns)),
+            ("closed by", self.text(&closer(self.judged))),
+        ];
+        if let Some(ns) = v.timeout_ns {
+            let from = v
+                .timeout_from
+                .as_deref()
+                .map(|f| format!(" ({})", self.text(f)))
+                .unwrap_or_default();
+            rows.push(("time-out", format!("{}{from}", say_duration(ns))));
+        }
+        if let Some(identity) = &c.client.identity {
+            rows.insert(
+                2,
+                ("identity", self.look.text(&self.redactor.token(identity))),
+            );
+        }
+        for (name, value) in rows {
+            writeln!(out, "  {} {value}", self.look.dim(&pad(name, 11)))?;
+        }
+        Ok(())
+    }
+
+    fn evidence(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let judged = self.judged;
+        let mut last: Option<SourceId> = None;
+        let bar = self.look.cyan("|");
+        for evidence in &judged.verdict.evidence {
+            let Some(record) = evidence.record else {
+                continue;
+            };
+            if last != Some(record.source) {
+                let arrow = if last.is_none() { "-->" } else { ":::" };
+                writeln!(
+                    out,
+                    "{} {}:{}",
+                    self.look.cyan(&format!("  {arrow}")),
+                    self.file(record.source),
+                    record.ordinal
+                )?;
+                writeln!(out, "       {bar}")?;
+                last = Some(record.source);
+            }
+            self.record(record, evidence, out)?;
+        }
+        if last.is_some() {
+            writeln!(out, "       {bar}")?;
+        }
+        for evidence in judged
+            .verdict
+            .evidence
+            .iter()
+            .filter(|e| e.record.is_none())
+        {
+            self.note(
+                if evidence.supports { "seen" } else { "against" },
+                &evidence.say,
+                out,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        record: RecordRef,
+        evidence: &Evidence,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let bar = self.look.cyan("|");
+        let room = self.look.width.saturating_sub(9).max(20);
+        if self.is_capture(record.source) {
+            let number = pad_left(&format!("#{}", record.ordinal), 6);
+            writeln!(
+                out,
+                "{} {bar} {}",
+                self.look.cyan(&number),
+                cut(&self.packet_line(record, evidence), room, self.look)
+            )?;
+        } else {
+            let line = match self.raw.read(record) {
+                Raw::Line { lines, focus, .. } => {
+                    lines.get(focus).map(|l| l.1.clone()).unwrap_or_default()
+                }
+                Raw::Missing(why) => format!("({why})"),
+                Raw::Packet { .. } => String::new(),
+            };
+            let line = self.text(&line);
+            let line = if self.options.raw {
+                line
+            } else {
+                cut(&line, room.max(120), self.look)
+            };
+            writeln!(
+                out,
+                "{} {bar} {line}",
+                self.look.cyan(&pad_left(&record.ordinal.to_string(), 6))
+            )?;
+        }
+        if self.options.raw {
+            self.raw_record(record, out)?;
+        }
+        let say = format!(
+            "{} ({}{})",
+            evidence.say,
+            if evidence.supports { "" } else { "against, " },
+            evidence.strength.name()
+        );
+        for (n, line) in wrap(&self.text(&say), room.saturating_sub(2))
+            .iter()
+            .enumerate()
+        {
+            let lead = if n == 0 { "^ " } else { "  " };
+            let line = format!("{lead}{line}");
+            let line = if evidence.supports {
+                self.look.yellow(&line)
+            } else {
+                self.look.dim(&line)
+            };
+            writeln!(out, "       {bar} {line}")?;
+        }
+        Ok(())
+    }
+
+    /// Time, ends and what it was, as far as the time line holds the packet.
+    fn packet_line(&self, record: RecordRef, evidence: &Evidence) -> String {
+        let events = &self.judged.connection.events;
+        let event = events.iter().find(|e| e.record == record);
+        let at = event
+            .map(|e| e.at)
+            .or(evidence.at)
+            .map(|s| self.options.zone.time(s, 6))
+            .unwrap_or_default();
+        match event {
+            Some(event) => format!("{at}  {}  {}", self.ends(event), self.text(&event.say)),
+            None => at,
+        }
+    }
+
+    /// `a → b` for a packet, the hop's name for a log line.
+    fn ends(&self, event: &Event) -> String {
+        let c = &self.judged.connection;
+        let (there, back) = (self.look.mark("→", "->"), self.look.mark("←", "<-"));
+        let name = |hop: usize| {
+            c.hops
+                .get(hop)
+                .map_or_else(|| "?".to_owned(), |h| self.text(&h.name))
+        };
+        match (event.leg.and_then(|leg| c.legs.get(leg)), event.direction) {
+            (Some(leg), Some(direction)) => {
+                let arrow = if direction == crate::model::Direction::ToServer {
+                    there
+                } else {
+                    back
+                };
+                format!("{} {arrow} {}", name(leg.from), name(leg.from + 1))
+            }
+            _ => event.hop.map_or_else(String::new, name),
+        }
+    }
+
+    fn raw_record(&mut self, record: RecordRef, out: &mut impl Write) -> io::Result<()> {
+        let bar = self.look.cyan("|");
+        match self.raw.read(record) {
+            Raw::Line {
+                lines,
+                focus,
+                fields,
+            } => {
+                for (n, (number, line)) in lines.iter().enumerate().filter(|(n, _)| *n != focus) {
+                    let side = if n < focus { "before" } else { "after" };
+                    writeln!(
+                        out,
+                        "{} {bar} {}",
+                        self.look.dim(&pad_left(&number.to_string(), 6)),
+                        self.look.dim(&format!("{side}: {}", self.text(line)))
+                    )?;
+                }
+                for (field, value) in fields {
+                    writeln!(
+                        out,
+                        "       {bar}   {} = {}",
+                        self.text(&field),
+                        self.text(&value)
+                    )?;
+                }
+            }
+            Raw::Packet {
+                tree,
+                bytes,
+                payload,
+                ..
+            } => {
+                for (depth, text, _) in tree {
+                    writeln!(
+                        out,
+                        "       {bar}   {}{}",
+                        "  ".repeat(depth),
+                        self.text(&text)
+                    )?;
+                }
+                if self.redactor.what().payload {
+                    writeln!(
+                        out,
+                        "       {bar}   {} bytes (--redact none shows them)",
+                        bytes.len()
+                    )?;
+                } else {
+                    for (n, row) in bytes.chunks(16).enumerate().take(64) {
+                        let hex: String = row.iter().map(|b| format!("{b:02x} ")).collect();
+                        writeln!(out, "       {bar}   {:04x}  {hex}", n * 16)?;
+                    }
+                    if let Some(payload) = payload {
+                        let text = String::from_utf8_lossy(&payload)
+                            .chars()
+                            .take(2_000)
+                            .collect::<String>();
+                        writeln!(out, "       {bar}   payload: {}", self.text(&text))?;
+                    }
+                }
+            }
+            Raw::Missing(why) => writeln!(out, "       {bar}   {}", self.text(&why))?,
+        }
+        Ok(())
+    }
+
+    fn note(&self, name: &str, say: &str, out: &mut impl Write) -> io::Result<()> {
+        let indent = 9 + width_of(name) + 2;
+        let lines = wrap(
+            &self.text(say),
+            self.look.width.saturating_sub(indent).max(20),
+        );
+        for (n, line) in lines.iter().enumerate() {
+            if n == 0 {
+                writeln!(
+                    out,
+                    "       {} {}: {line}",
+                    self.look.cyan("="),
+                    self.look.bold(name)
+                )?;
+            } else {
+                writeln!(out, "{}{line}", " ".repeat(indent))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notes(&self, out: &mut impl Write) -> io::Result<()> {
+        let judged = self.judged;
+        let (c, v) = (&judged.connection, &judged.verdict);
+        let mut seen = Vec::new();
+        let code = |code: Option<u16>| code.map_or_else(|| "no code".to_owned(), |c| c.to_string());
+        if let Some(frame) = c.close.from_client {
+            seen.push(format!("Close from the client: {}", code(frame)));
+        }
+        if let Some(frame) = c.close.from_server {
+            seen.push(format!("Close from the server: {}", code(frame)));
+        }
+        if let Some(reported) = c.close.reported_client {
+            seen.push(format!("the client's library reported {reported}"));
+        }
+        if let Some(reported) = c.close.reported_server {
+            seen.push(format!("the server's library reported {reported}"));
+        }
+        seen.extend(c.close.tcp.clone());
+        if !seen.is_empty() {
+            self.note("close", &seen.join("; "), out)?;
+        }
+        if !v.contributing.is_empty() {
+            self.note("contributing", &v.contributing.join(", "), out)?;
+        }
+        if let Some(earlier) = &c.reconnect_of {
+            self.note("came back after", earlier, out)?;
+        }
+        if let Some(later) = &c.reconnected_as {
+            self.note("came back as", later, out)?;
+        }
+        for rival in rivals(judged, RivalVerdict::RuledOut) {
+            self.note("ruled out", &rival, out)?;
+        }
+        for rival in rivals(judged, RivalVerdict::Weaker) {
+            self.note("weaker", &rival, out)?;
+        }
+        for rival in rivals(judged, RivalVerdict::Untestable) {
+            self.note("untestable", &rival, out)?;
+        }
+        for open in &v.untestable {
+            let say = format!(
+                "{} {} (needs {})",
+                open.cause.code(),
+                open.cause.id(),
+                open.needs
+            );
+            self.note("untestable", &say, out)?;
+        }
+        for fix in &v.fix {
+            self.note("fix", fix, out)?;
+        }
+        if let Some(cause) = v.cause {
+            self.note("more", &format!("wsdrop explain {}", cause.code()), out)?;
+        }
+        Ok(())
+    }
+
+    fn time_line(&self, out: &mut impl Write) -> io::Result<()> {
+        let events = &self.judged.connection.events;
+        if events.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n{}",
+            self.look
+                .bold(&format!("time line ({})", self.options.zone.name()))
+        )?;
+        let whole = self.options.verbose > 0 || events.len() <= FIRST + LAST + 1;
+        let ends_w = events
+            .iter()
+            .map(|e| width_of(&self.ends(e)))
+            .max()
+            .unwrap_or(0)
+            .min(28);
+        let file_w = events
+            .iter()
+            .map(|e| width_of(&self.place(e.record)))
+            .max()
+            .unwrap_or(0)
+            .min(36);
+        let mut before: Option<&Event> = None;
+        for (n, event) in events.iter().enumerate() {
+            if !whole && n >= FIRST && n < events.len() - LAST {
+                if n == FIRST {
+                    let hidden = events.len() - FIRST - LAST;
+                    writeln!(
+                        out,
+                        "  {}",
+                        self.look.dim(&format!(
+                            "{} {hidden} more events: -v",
+                            self.look.mark("┊", ":")
+                        ))
+                    )?;
+                }
+                before = Some(event);
+                continue;
+            }
+            if let Some(before) = before {
+                let gap = event.at.at.since(before.at.at);
+                if gap >= GAP_NS {
+                    let dots = self.look.mark("┊", ":");
+                    writeln!(
+                        out,
+                        "  {}",
+                        self.look
+                            .dim(&format!("{dots} {} without an event", say_duration(gap)))
+                    )?;
+                }
+            }
+            before = Some(event);
+            let about = if event.at.tick_ns >= SECOND_NS {
+                " +1s"
+            } else {
+                ""
+            };
+            let at = format!("{}{about}", self.options.zone.time(event.at, 6));
+            let say = self.text(&event.say);
+            let say = match event.kind {
+                EventKind::Close | EventKind::Tcp => self.look.red(&say),
+                EventKind::Loss => self.look.yellow(&say),
+                EventKind::Handshake => self.look.green(&say),
+                EventKind::Heartbeat => self.look.dim(&say),
+                EventKind::Data | EventKind::Log => say,
+            };
+            let line = format!(
+                "  {}  {}  {}  {say}",
+                pad(&at, 15),
+                pad(&cut(&self.place(event.record), file_w, self.look), file_w),
+                pad(&cut(&self.ends(event), ends_w, self.look), ends_w),
+            );
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// `edge.pcap#91`, `error.log:1`.
+    fn place(&self, record: RecordRef) -> String {
+        let between = if self.is_capture(record.source) {
+            '#'
+        } else {
+            ':'
+        };
+        format!("{}{between}{}", self.file(record.source), record.ordinal)
+    }
+
+    /// What every rule that came close wanted, and what was seen.
+    fn tests(&self, out: &mut impl Write) -> io::Result<()> {
+        let tests = &self.judged.verdict.tests;
+        if tests.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.bold("why"))?;
+        let wanted_w = tests
+            .iter()
+            .map(|t| width_of(&self.text(&t.wanted)))
+            .max()
+            .unwrap_or(0)
+            .min(40);
+        let fact_w = tests.iter().map(|t| width_of(&t.fact)).max().unwrap_or(0);
+        let mut cause = None;
+        for test in tests {
+            if cause != Some(test.cause) {
+                writeln!(
+                    out,
+                    "  {} {}",
+                    test.cause.code(),
+                    self.look.bold(test.cause.id())
+                )?;
+                cause = Some(test.cause);
+            }
+            let mark = match test.truth {
+                Truth::Shown => self.look.green(self.look.mark("✓", "y")),
+                Truth::Refuted => self.look.red(self.look.mark("✗", "n")),
+                Truth::Unobserved => self.look.dim("?"),
+            };
+            let off = test
+                .distance
+                .as_deref()
+                .map(|d| format!("  (off by {})", self.text(d)))
+                .unwrap_or_default();
+            let required = if test.required { "required" } else { "" };
+            writeln!(
+                out,
+                "    {mark} {}  {}  {}  {}{off}",
+                pad(&self.text(&test.fact), fact_w),
+                pad(
+                    &cut(&self.text(&test.wanted), wanted_w, self.look),
+                    wanted_w
+                ),
+                pad(required, 8),
+                self.text(&test.seen),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::tests::fabricated;
+
+    struct OneLine;
+
+    impl RawReader for OneLine {
+        fn read(&mut self, record: RecordRef) -> Raw {
+            let line = format!("line {} of the log \x1b[2J", record.ordinal);
+            Raw::Line {
+                lines: vec![(record.ordinal, line)],
+                focus: 0,
+                fields: Vec::new(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_verdict_with_its_evidence() {
+        let mut analysis = fabricated();
+        let mut lined = analysis.connections[0].verdict.evidence[0].clone();
+        lined.record = Some(analysis.connections[0].connection.events[3].record);
+        lined.say = "nginx logged a time-out".to_owned();
+        analysis.connections[0].verdict.evidence.push(lined);
+        let options = Options {
+            look: Look::PLAIN,
+            zone: Zone(3_600),
+            verbose: 0,
+            raw: false,
+            paths: "incident",
+        };
+        let mut out = Vec::new();
+        write(
+            &analysis,
+            &analysis.connections[0],
+            &mut OneLine,
+            &Redactor::none(),
+            &options,
+            &mut out,
+        )
+        .expect("writes to memory");
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert!(!text.contains('\x1b'));
+        insta::assert_snapshot!("show", text);
+    }
+}

@@ -1,0 +1,731 @@
+//! An `Analysis` -> the answer on one screen: how many dropped, by which cause, closed by whom, and what fixes it.
+
+use super::style::{cut, pad, pad_left, wrap};
+use super::{Look, Redactor, Zone, width_of};
+use crate::model::{
+    Analysis, Anomaly, Cause, Judged, Outcome, RivalVerdict, Role, SECOND_NS, Source, SourceKind,
+    Summary, Tier, say_duration,
+};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    pub look: Look,
+    pub zone: Zone,
+    /// Causes shown; 0 = all.
+    pub top: usize,
+    /// 0 = the answer; 1 = every drop below its cause and every odd thing.
+    pub verbose: u8,
+    /// The first line only.
+    pub quiet: bool,
+    /// How the user would name the case in a command.
+    pub paths: &'a str,
+}
+
+/// Drops and failed handshakes as they are listed: the most frequent cause first, then by time. `show 1` is the first.
+pub fn ranked(analysis: &Analysis) -> Vec<&Judged> {
+    by_cause(analysis)
+        .into_iter()
+        .flat_map(|(_, all)| all)
+        .collect()
+}
+
+fn by_cause(analysis: &Analysis) -> Vec<(Cause, Vec<&Judged>)> {
+    let mut groups: BTreeMap<Cause, Vec<&Judged>> = BTreeMap::new();
+    for judged in analysis.connections.iter().filter(|j| is_drop(j)) {
+        groups
+            .entry(judged.verdict.cause.unwrap_or(Cause::Undecided))
+            .or_default()
+            .push(judged);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(cause, all)| (std::cmp::Reverse(all.len()), *cause));
+    groups
+}
+
+fn is_drop(judged: &Judged) -> bool {
+    matches!(
+        judged.verdict.outcome,
+        Outcome::Drop | Outcome::FailedHandshake
+    )
+}
+
+pub fn write(
+    analysis: &Analysis,
+    redactor: &Redactor,
+    options: &Options<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let page = Page {
+        analysis,
+        redactor,
+        look: options.look,
+        options,
+    };
+    let summary = analysis.summary();
+    page.head(&summary, out)?;
+    if options.quiet {
+        return Ok(());
+    }
+    if summary.drops + summary.failed_handshakes > 0 {
+        page.causes(out)?;
+        page.settle(out)?;
+    } else {
+        page.nothing(&summary, out)?;
+    }
+    page.beside(out)?;
+    page.not_understood(out)?;
+    page.next(&summary, out)
+}
+
+struct Page<'a> {
+    analysis: &'a Analysis,
+    redactor: &'a Redactor,
+    look: Look,
+    options: &'a Options<'a>,
+}
+
+impl Page<'_> {
+    fn text(&self, text: &str) -> String {
+        self.look.text(&self.redactor.text(text))
+    }
+
+    fn head(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+        let dot = self.look.mark(" · ", " | ");
+        let Summary {
+            connections,
+            drops,
+            failed_handshakes,
+            ..
+        } = *summary;
+        let answer = match (connections, drops, failed_handshakes) {
+            (0, ..) => "no WebSocket connection found".to_owned(),
+            (n, 0, 0) => format!("{}, none dropped", plural(n, "WebSocket connection")),
+            (n, 0, f) => format!(
+                "{f} of {} failed in the handshake",
+                plural(n, "WebSocket connection")
+            ),
+            (n, d, 0) => format!("{d} of {} dropped", plural(n, "WebSocket connection")),
+            (n, d, f) => format!(
+                "{d} of {} dropped, {f} failed in the handshake",
+                plural(n, "WebSocket connection")
+            ),
+        };
+        let bad = drops + failed_handshakes > 0;
+        let answer = if bad || connections == 0 {
+            self.look.bold(&answer)
+        } else {
+            self.look.green(&answer)
+        };
+        let mut parts = vec![answer];
+        if let Some((start, end)) = self.analysis.window {
+            let zone = self.options.zone;
+            let dash = self.look.mark("–", "-");
+            let end_day = if zone.date(start) == zone.date(end) {
+                String::new()
+            } else {
+                format!("{} ", zone.date(end))
+            };
+            parts.push(format!(
+                "{} {}{dash}{end_day}{} {}",
+                zone.date(start),
+                zone.time(start, 0),
+                zone.time(end, 0),
+                zone.name()
+            ));
+        }
+        parts.push(self.understood());
+        writeln!(out, "{}", parts.join(dot))
+    }
+
+    fn understood(&self) -> String {
+        let sources = &self.analysis.sources;
+        let records: u64 = sources.iter().map(|s| s.records).sum();
+        let odd: u64 = sources.iter().map(|s| s.odd).sum();
+        let unread = sources
+            .iter()
+            .filter(|s| s.kind == SourceKind::Unrecognised)
+            .count();
+        let mut text = format!(
+            "{}, {}",
+            plural(sources.len(), "file"),
+            plural(records as usize, "record")
+        );
+        match (odd, unread) {
+            (0, 0) => text.push_str(", all understood"),
+            (0, n) => text.push_str(&format!(", {n} not read")),
+            (n, 0) => text.push_str(&format!(", {n} not understood")),
+            (n, m) => text.push_str(&format!(", {n} not understood, {m} not read")),
+        }
+        text
+    }
+
+    fn causes(&self, out: &mut impl Write) -> io::Result<()> {
+        let groups = by_cause(self.analysis);
+        let shown = if self.options.top == 0 {
+            groups.len()
+        } else {
+            self.options.top.min(groups.len())
+        };
+        let rows: Vec<CauseRow> = groups
+            .iter()
+            .take(shown)
+            .map(|(cause, all)| CauseRow::new(*cause, all))
+            .collect();
+        let name_w = rows
+            .iter()
+            .map(|r| width_of(r.cause.id()))
+            .max()
+            .unwrap_or(0)
+            + 5;
+        let closer_w = rows
+            .iter()
+            .map(|r| width_of(&self.text(&r.closer)))
+            .max()
+            .unwrap_or(0)
+            .clamp(9, 16);
+        // mark, cause, drops, tier, closed by, lived, silent, each with what separates it
+        let fixed = 2 + name_w + 2 + 5 + 2 + 9 + 2 + closer_w + 2 + 8 + 2 + 8 + 2;
+        let fix_w = self.look.width.saturating_sub(fixed);
+        let beside = fix_w >= 24;
+        let heading = format!(
+            "  {}  drops  {}  {}  {}  {}{}",
+            pad("cause", name_w),
+            pad("tier", 9),
+            pad("closed by", closer_w),
+            pad_left("lived", 8),
+            pad_left("silent", 8),
+            if beside { "  fix" } else { "" }
+        );
+        writeln!(out, "\n{}", self.look.dim(heading.trim_end()))?;
+        for (row, (_, all)) in rows.iter().zip(&groups) {
+            let fix = row.fix.map(|f| self.text(f)).unwrap_or_default();
+            let lines = wrap(
+                &fix,
+                if beside {
+                    fix_w
+                } else {
+                    self.look.width.saturating_sub(6)
+                },
+            );
+            let name = format!("{} {}", row.cause.code(), row.cause.id());
+            let line = format!(
+                "{} {}  {}  {}  {}  {}  {}",
+                self.look.tier(row.tier),
+                self.look.bold(&pad(&name, name_w)),
+                pad_left(&all.len().to_string(), 5),
+                pad(row.tier.name(), 9),
+                pad(&cut(&self.text(&row.closer), closer_w, self.look), closer_w),
+                pad_left(&row.lived.map(short).unwrap_or_default(), 8),
+                pad_left(&row.silent.map(short).unwrap_or_default(), 8),
+            );
+            let first = lines.first().map_or("", String::as_str);
+            if beside {
+                writeln!(out, "{}", format!("{line}  {first}").trim_end())?;
+                for more in lines.iter().skip(1) {
+                    writeln!(out, "{}{more}", " ".repeat(fixed))?;
+                }
+            } else {
+                writeln!(out, "{}", line.trim_end())?;
+                for more in lines.iter().filter(|l| !l.is_empty()) {
+                    writeln!(out, "      {more}")?;
+                }
+            }
+            if self.options.verbose > 0 {
+                for judged in all {
+                    self.drop_line(judged, out)?;
+                }
+            }
+        }
+        if shown < groups.len() {
+            let rest: usize = groups.iter().skip(shown).map(|(_, all)| all.len()).sum();
+            let more = format!(
+                "  and {} more with {}: --top 0",
+                plural(groups.len() - shown, "cause"),
+                plural(rest, "drop")
+            );
+            writeln!(out, "{}", self.look.dim(&more))?;
+        }
+        let Summary { clean, open, .. } = self.analysis.summary();
+        let rest = match (clean, open) {
+            (0, 0) => return Ok(()),
+            (c, 0) => format!("  {} closed as wanted", c),
+            (0, o) => format!("  {o} still open when the evidence ends"),
+            (c, o) => format!("  {c} closed as wanted, {o} still open when the evidence ends"),
+        };
+        writeln!(out, "{}", self.look.dim(&rest))
+    }
+
+    fn drop_line(&self, judged: &Judged, out: &mut impl Write) -> io::Result<()> {
+        let c = &judged.connection;
+        let when = c
+            .closed
+            .or(c.opened)
+            .map(|s| self.options.zone.time(s, 3))
+            .unwrap_or_default();
+        let line = format!(
+            "    {}  {}  {}  {}",
+            self.look.cyan(&c.id),
+            pad(&when, 12),
+            pad(&client(judged, self.redactor), 21),
+            cut(
+                &self.text(&judged.verdict.sentence),
+                self.look.width.saturating_sub(52).max(20),
+                self.look
+            ),
+        );
+        writeln!(out, "{}", line.trim_end())
+    }
+
+    /// The evidence that would settle what is open, most asked for first.
+    fn settle(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut needs: BTreeMap<&str, usize> = BTreeMap::new();
+        for judged in &self.analysis.connections {
+            if is_drop(judged) && judged.verdict.tier < Tier::Likely {
+                let mut own: Vec<&str> = judged
+                    .verdict
+                    .untestable
+                    .iter()
+                    .map(|u| u.needs.as_str())
+                    .collect();
+                own.sort_unstable();
+                own.dedup();
+                for need in own {
+                    *needs.entry(need).or_insert(0) += 1;
+                }
+            }
+        }
+        let mut needs: Vec<_> = needs.into_iter().collect();
+        needs.sort_by_key(|&(need, n)| (std::cmp::Reverse(n), need));
+        if needs.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.bold("What would settle the rest"))?;
+        for (need, n) in needs.iter().take(if self.options.verbose > 0 {
+            usize::MAX
+        } else {
+            3
+        }) {
+            writeln!(out, "  {} ({})", self.text(need), plural(*n, "drop"))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing dropped: what was looked at, so that the silence means something.
+    fn nothing(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+        let sources = &self.analysis.sources;
+        if summary.connections > 0 {
+            writeln!(out, "\n{}", self.look.bold("What was checked"))?;
+            writeln!(
+                out,
+                "  {} closed as wanted, {} still open when the evidence ends",
+                summary.clean, summary.open
+            )?;
+        }
+        let mut kinds: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+        for source in sources.iter().filter(|s| s.used > 0) {
+            let kind = kinds.entry(source.kind.name()).or_insert((0, 0));
+            kind.0 += 1;
+            kind.1 += source.used;
+        }
+        for (kind, (files, records)) in kinds {
+            writeln!(
+                out,
+                "  {kind}: {}, {}",
+                plural(files, "file"),
+                plural(records as usize, "record")
+            )?;
+        }
+        if summary.connections == 0 {
+            writeln!(
+                out,
+                "  Nothing here asked for an upgrade to WebSocket, spoke it, or spoke TLS."
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Incidents, and findings that are no drop.
+    fn beside(&self, out: &mut impl Write) -> io::Result<()> {
+        let Analysis {
+            incidents,
+            findings,
+            ..
+        } = self.analysis;
+        if incidents.is_empty() && findings.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.bold("Over many connections"))?;
+        let name_w = incidents
+            .iter()
+            .map(|i| i.kind.len())
+            .chain(findings.iter().map(|f| f.kind.len()))
+            .max()
+            .unwrap_or(0);
+        let lines = incidents
+            .iter()
+            .map(|i| (&i.code, &i.kind, &i.say, &i.fix, Some((i.start, i.end))))
+            .chain(
+                findings
+                    .iter()
+                    .map(|f| (&f.code, &f.kind, &f.say, &f.fix, None)),
+            );
+        let limit = if self.options.verbose > 0 {
+            usize::MAX
+        } else {
+            8
+        };
+        let all = incidents.len() + findings.len();
+        for (code, kind, say, fix, span) in lines.take(limit) {
+            let when = span.map_or_else(String::new, |(start, end)| {
+                let zone = self.options.zone;
+                format!(
+                    "{}{}{}: ",
+                    zone.time(start, 0),
+                    self.look.mark("–", "-"),
+                    zone.time(end, 0)
+                )
+            });
+            let indent = 2 + 4 + 1 + name_w + 2;
+            let lines = wrap(
+                &self.text(&format!("{when}{say}")),
+                self.look.width.saturating_sub(indent),
+            );
+            let mut lines = lines.iter();
+            writeln!(
+                out,
+                "  {} {}  {}",
+                self.look.yellow(&self.text(code)),
+                pad(&self.text(kind), name_w),
+                lines.next().map_or("", String::as_str)
+            )?;
+            for more in lines {
+                writeln!(out, "{}{more}", " ".repeat(indent))?;
+            }
+            for fix in fix.iter().take(1) {
+                for (n, line) in wrap(&self.text(fix), self.look.width.saturating_sub(indent + 5))
+                    .iter()
+                    .enumerate()
+                {
+                    let lead = if n == 0 { "fix: " } else { "     " };
+                    writeln!(out, "{}{lead}{line}", " ".repeat(indent))?;
+                }
+            }
+        }
+        if all > limit {
+            writeln!(
+                out,
+                "{}",
+                self.look.dim(&format!("  and {} more: -v", all - limit))
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Files and records that gave nothing, each with its reason.
+    fn not_understood(&self, out: &mut impl Write) -> io::Result<()> {
+        let lines: Vec<(String, String)> = self
+            .analysis
+            .sources
+            .iter()
+            .flat_map(|s| self.complaints(s))
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.bold("Not everything was understood"))?;
+        let limit = if self.options.verbose > 0 {
+            usize::MAX
+        } else {
+            8
+        };
+        let name_w = lines
+            .iter()
+            .take(limit)
+            .map(|(name, _)| width_of(name))
+            .max()
+            .unwrap_or(0)
+            .min(40);
+        for (name, say) in lines.iter().take(limit) {
+            let room = self.look.width.saturating_sub(name_w + 4);
+            let mut said = wrap(say, room).into_iter();
+            let first = said.next().unwrap_or_default();
+            writeln!(
+                out,
+                "  {}  {first}",
+                pad(&cut(name, name_w, self.look), name_w)
+            )?;
+            for more in said {
+                writeln!(out, "  {}  {more}", " ".repeat(name_w))?;
+            }
+        }
+        if lines.len() > limit {
+            writeln!(
+                out,
+                "{}",
+                self.look.dim(&format!(
+                    "  and {} more: wsdrop sources {}",
+                    lines.len() - limit,
+                    self.options.paths
+                ))
+            )?;
+        }
+        Ok(())
+    }
+
+    fn complaints(&self, source: &Source) -> Vec<(String, String)> {
+        let name = self.text(&source.path);
+        let mut all = Vec::new();
+        if let Some(reason) = &source.reason
+            && source.kind != SourceKind::KeyLog
+        {
+            all.push((name.clone(), self.text(reason)));
+        }
+        let quiet = |a: &&Anomaly| source.reason.as_ref() != Some(&a.note);
+        let shown = if self.options.verbose > 0 {
+            usize::MAX
+        } else {
+            2
+        };
+        for anomaly in source.anomalies.iter().filter(quiet).take(shown) {
+            let Anomaly {
+                kind,
+                count,
+                first_record,
+                note,
+            } = anomaly;
+            let at = match (first_record, source.kind.is_capture()) {
+                (0, _) => String::new(),
+                (n, true) => format!(", first at packet {n}"),
+                (n, false) => format!(", first at line {n}"),
+            };
+            let note = if note.is_empty() {
+                String::new()
+            } else {
+                format!(": {note}")
+            };
+            all.push((
+                name.clone(),
+                self.text(&format!("{kind}, {count} times{at}{note}")),
+            ));
+        }
+        all
+    }
+
+    fn next(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+        let paths = self.look.text(self.options.paths);
+        let dot = self.look.mark(" · ", " | ");
+        let mut next = Vec::new();
+        let groups = by_cause(self.analysis);
+        if let Some((cause, all)) = groups.first() {
+            if let Some(first) = all.first() {
+                next.push(format!("wsdrop show {} {paths}", first.connection.id));
+            }
+            next.push(format!("wsdrop explain {}", cause.code()));
+            next.push("-f json for scripts".to_owned());
+        } else if summary.connections == 0 {
+            next.push(format!("wsdrop sources {paths}"));
+        }
+        if next.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n{}",
+            self.look.dim(&format!("Next: {}", next.join(dot)))
+        )
+    }
+}
+
+/// One line of the table: what all drops of a cause have in common.
+struct CauseRow<'a> {
+    cause: Cause,
+    tier: Tier,
+    closer: String,
+    /// Medians, nanoseconds.
+    lived: Option<i64>,
+    silent: Option<i64>,
+    fix: Option<&'a str>,
+}
+
+impl<'a> CauseRow<'a> {
+    fn new(cause: Cause, all: &[&'a Judged]) -> Self {
+        let median = |mut values: Vec<i64>| {
+            values.sort_unstable();
+            values.get(values.len() / 2).copied()
+        };
+        let closers = frequent(all.iter().map(|j| closer(j)));
+        let closer = match closers.as_slice() {
+            [] => String::new(),
+            [(only, _)] => only.clone(),
+            [(first, _), rest @ ..] => format!("{first} +{}", rest.len()),
+        };
+        Self {
+            cause,
+            // of equally frequent tiers the weaker one: a group is not surer than its members
+            tier: frequent(all.iter().map(|j| j.verdict.tier))
+                .first()
+                .map_or(Tier::Undecided, |&(tier, _)| tier),
+            closer,
+            lived: median(
+                all.iter()
+                    .filter_map(|j| j.connection.duration_ns())
+                    .collect(),
+            ),
+            silent: median(all.iter().filter_map(|j| j.connection.silence_ns).collect()),
+            fix: frequent(
+                all.iter()
+                    .filter_map(|j| j.verdict.fix.first().map(String::as_str)),
+            )
+            .first()
+            .map(|f| f.0),
+        }
+    }
+}
+
+/// Values with how often they came, the most frequent first, ties in their own order.
+fn frequent<T: Ord>(values: impl Iterator<Item = T>) -> Vec<(T, usize)> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_insert(0) += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    counts
+}
+
+/// Who closed it, as a column shows it: the hop's name, else the role.
+pub(super) fn closer(judged: &Judged) -> String {
+    let closer = &judged.connection.closer;
+    match (&closer.hop, closer.role) {
+        (Some(hop), _) => hop.clone(),
+        (None, Role::None) => "nobody".to_owned(),
+        (None, role) => role.name().to_owned(),
+    }
+}
+
+/// `203.0.113.7:40000`, as much of it as is known, never anything made up.
+pub(super) fn client(judged: &Judged, redactor: &Redactor) -> String {
+    let client = &judged.connection.client;
+    match (client.ip, client.port) {
+        (Some(ip), Some(port)) if ip.is_ipv6() && !redactor.what().ips => format!("[{ip}]:{port}"),
+        (Some(ip), Some(port)) => format!("{}:{port}", redactor.ip(ip)),
+        (Some(ip), None) => redactor.ip(ip),
+        (None, _) => "unknown client".to_owned(),
+    }
+}
+
+/// `60.0s`, `350ms`, `4.2m`: a column's width.
+fn short(ns: i64) -> String {
+    let seconds = ns as f64 / SECOND_NS as f64;
+    match seconds {
+        s if s.abs() < 600.0 => format!("{s:.1}s"),
+        s if s.abs() < 7_200.0 => format!("{:.1}m", s / 60.0),
+        s => format!("{:.1}h", s / 3_600.0),
+    }
+}
+
+pub(super) fn plural(n: usize, word: &str) -> String {
+    if n == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{n} {word}s")
+    }
+}
+
+/// `W201 missed-heartbeat (no ping was sent)` for each rival of this kind.
+pub(super) fn rivals(judged: &Judged, verdict: RivalVerdict) -> Vec<String> {
+    judged
+        .verdict
+        .rivals
+        .iter()
+        .filter(|r| r.verdict == verdict)
+        .map(|r| format!("{} {} ({})", r.cause.code(), r.cause.id(), r.why))
+        .collect()
+}
+
+/// As `say_duration`, or a dash where it is not known.
+pub(super) fn maybe_duration(ns: Option<i64>) -> String {
+    ns.map_or_else(|| "unknown".to_owned(), say_duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::tests::fabricated;
+
+    fn printed(analysis: &Analysis, look: Look, verbose: u8) -> String {
+        let options = Options {
+            look,
+            zone: Zone(0),
+            top: 5,
+            verbose,
+            quiet: false,
+            paths: "incident",
+        };
+        let mut out = Vec::new();
+        write(analysis, &Redactor::none(), &options, &mut out).expect("writes to memory");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_answer_on_one_screen() {
+        insta::assert_snapshot!(
+            "wide",
+            printed(
+                &fabricated(),
+                Look {
+                    width: 120,
+                    ..Look::PLAIN
+                },
+                0
+            )
+        );
+        insta::assert_snapshot!(
+            "narrow-ascii",
+            printed(
+                &fabricated(),
+                Look {
+                    width: 60,
+                    ascii: true,
+                    color: false
+                },
+                1
+            )
+        );
+    }
+
+    #[test]
+    fn nothing_dropped_says_what_was_checked() {
+        let mut analysis = fabricated();
+        analysis.connections.remove(0);
+        analysis.incidents.clear();
+        analysis.findings.clear();
+        insta::assert_snapshot!("none-dropped", printed(&analysis, Look::PLAIN, 0));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_asked_and_none_is_alive() {
+        let mut analysis = fabricated();
+        analysis.connections[0].verdict.fix = vec!["\x1b[31mred\u{202e} ".repeat(30)];
+        for width in [80, 100, 140] {
+            let text = printed(
+                &analysis,
+                Look {
+                    width,
+                    ..Look::PLAIN
+                },
+                0,
+            );
+            assert!(!text.contains('\x1b') && !text.contains('\u{202e}'));
+            for line in text.lines().skip(1).filter(|l| !l.starts_with("Next:")) {
+                assert!(
+                    width_of(line) <= width,
+                    "{} > {width}: {line}",
+                    width_of(line)
+                );
+            }
+        }
+    }
+}
