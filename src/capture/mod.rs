@@ -68,6 +68,9 @@ impl Vantage {
 pub fn dissect(
     _file_head: &[u8],
     _record: &[u8],
-) -> (Vec<(usize, String, std::ops::Range<usize>)>, Option<Vec<u8>>) {
+) -> (
+    Vec<(usize, String, std::ops::Range<usize>)>,
+    Option<Vec<u8>>,
+) {
     (Vec::new(), None)
 }
