@@ -10,3 +10,5 @@ pub mod diagnose;
 pub mod logs;
 pub mod model;
 pub mod report;
+#[cfg(feature = "tui")]
+pub mod tui;

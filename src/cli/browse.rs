@@ -8,10 +8,17 @@ use crate::diagnose::Pack;
 use crate::report::Zone;
 
 /// This build, and this terminal, can show it.
+#[cfg(not(feature = "tui"))]
 pub(super) const fn possible() -> bool {
     false
 }
 
+#[cfg(feature = "tui")]
+pub(super) fn possible() -> bool {
+    crate::tui::usable()
+}
+
+#[cfg(not(feature = "tui"))]
 pub(super) fn browse(
     _case: Case,
     _options: Options,
@@ -20,5 +27,41 @@ pub(super) fn browse(
     _zone: Zone,
     _screen: &Screen,
 ) -> Result<Exit, Stop> {
+    Ok(Exit::Done)
+}
+
+#[cfg(feature = "tui")]
+pub(super) fn browse(
+    case: Case,
+    options: Options,
+    pack: Pack,
+    paths: String,
+    _zone: Zone,
+    screen: &Screen,
+) -> Result<Exit, Stop> {
+    use super::failure::Failure;
+    use super::meaning;
+    use super::progress::Told;
+    use crate::analysis::{self, CaseRaw};
+    use crate::tui::{self, Theme, TuiOptions};
+
+    let analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
+    if let Some(failure) = meaning::nothing_used(&analysis, &paths) {
+        return Err(failure.into());
+    }
+    let mut raw = CaseRaw::new(case, &analysis.sources, &options);
+    let look = TuiOptions {
+        theme: Theme {
+            mono: !screen.look.color,
+            ascii: screen.look.ascii,
+        },
+        ..TuiOptions::default()
+    };
+    let farewell = tui::run(&analysis, &mut raw, &look)
+        .map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
+    println!("{}", crate::model::inert(&farewell.line));
+    if let Some(signal) = farewell.signal {
+        std::process::exit(128 + signal);
+    }
     Ok(Exit::Done)
 }

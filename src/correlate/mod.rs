@@ -1,6 +1,14 @@
 //! Observations of many vantage points -> connections, each once, on one time line.
 
-use crate::model::{CaseContext, Connection, HopSettings, LegObservation, Line, Source};
+mod build;
+mod clock;
+mod ending;
+mod hops;
+mod identity;
+mod join;
+mod legs;
+
+use crate::model::{CaseContext, Connection, HopSettings, LegObservation, Line, Moment, Source};
 
 /// All that was read of a case.
 #[derive(Debug, Default)]
@@ -11,7 +19,32 @@ pub struct Observations {
 }
 
 /// Ties everything together; writes clock offsets and vantage points into `sources`.
-pub fn correlate(observations: Observations, _sources: &mut [Source]) -> (Vec<Connection>, CaseContext) {
-    let context = CaseContext { settings: observations.settings, ..CaseContext::default() };
-    (Vec::new(), context)
+pub fn correlate(
+    observations: Observations,
+    sources: &mut [Source],
+) -> (Vec<Connection>, CaseContext) {
+    let Observations {
+        mut legs,
+        mut lines,
+        settings,
+    } = observations;
+    clock::align(&mut legs, &mut lines, sources);
+    let (drafts, rest) = join::drafts(legs::chains(legs), lines);
+    let places = hops::Places::survey(&drafts, &settings);
+    let connections = build::connections(drafts, &places);
+    let context = CaseContext {
+        settings,
+        paths: sources.iter().map(|s| s.path.clone()).collect(),
+        hop_lines: rest.hop_lines,
+        app_lines: rest.app_lines,
+        window: window(sources),
+    };
+    (connections, context)
+}
+
+/// First and last record of any source, in reference time.
+fn window(sources: &[Source]) -> Option<(Moment, Moment)> {
+    let first = sources.iter().filter_map(|s| s.first).map(|s| s.at).min()?;
+    let last = sources.iter().filter_map(|s| s.last).map(|s| s.at).max()?;
+    Some((first, last))
 }

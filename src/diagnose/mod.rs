@@ -1,23 +1,22 @@
 //! Connections + rules -> verdicts, findings and incidents.
 
+pub mod compose;
+pub mod eval;
+pub mod explain;
+mod extract;
 pub mod fact;
+mod handshake;
+mod heartbeat;
+mod judge;
+pub mod lint;
+mod outcome;
+pub mod pack;
+mod population;
+pub mod rule;
+mod timers;
 
-use crate::model::{CaseContext, Connection, Finding, Incident, Judged};
-
-/// The rules in force.
-#[derive(Debug)]
-pub struct Pack {
-    /// `builtin`, or `builtin + dir`.
-    pub name: String,
-}
-
-#[derive(Debug, Default)]
-pub struct Judgement {
-    pub connections: Vec<Judged>,
-    pub findings: Vec<Finding>,
-    pub incidents: Vec<Incident>,
-}
-
-pub fn judge(_connections: Vec<Connection>, _context: &CaseContext, _pack: &Pack) -> Judgement {
-    Judgement::default()
-}
+pub use compose::{Names, verdict};
+pub use eval::{Weighed, weigh};
+pub use judge::{Judgement, facts, judge};
+pub use lint::RuleError;
+pub use pack::Pack;

@@ -8,6 +8,8 @@ use super::time::Moment;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CaseContext {
     pub settings: Vec<HopSettings>,
+    /// The path of each source, by its id.
+    pub paths: Vec<String>,
     /// Lines of proxies that speak of the process, not of one connection (reload, stop, exhaustion), in order of time.
     pub hop_lines: Vec<HopLine>,
     /// Lines of applications that speak of the process, and those that could not be tied to one connection, in order of time.

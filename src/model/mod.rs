@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod context;
+pub mod filter;
 pub mod inert;
 pub mod leg;
 pub mod line;
@@ -13,6 +14,7 @@ pub mod verdict;
 
 pub use connection::*;
 pub use context::*;
+pub use filter::{Filter, FilterError};
 pub use inert::inert;
 pub use leg::*;
 pub use line::*;

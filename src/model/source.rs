@@ -67,7 +67,7 @@ pub enum ZoneBasis {
     Matched,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// Seconds east of UTC that were subtracted.
     pub offset_s: i32,
@@ -98,7 +98,12 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { offset_ns: 0, spread_ns: 0, pairs: 0, basis: ClockBasis::Assumed }
+        Self {
+            offset_ns: 0,
+            spread_ns: 0,
+            pairs: 0,
+            basis: ClockBasis::Assumed,
+        }
     }
 }
 
@@ -161,6 +166,11 @@ pub fn add_anomaly(
         known.count += count;
         known.first_record = known.first_record.min(first_record);
     } else {
-        anomalies.push(Anomaly { kind: kind.to_owned(), count, first_record, note: note.into() });
+        anomalies.push(Anomaly {
+            kind: kind.to_owned(),
+            count,
+            first_record,
+            note: note.into(),
+        });
     }
 }

@@ -1,1 +1,5 @@
-//! x
+//! The built program, the samples, the book and the sources themselves -> whether they keep their promises.
+
+mod book;
+mod house;
+mod samples;

@@ -1,0 +1,633 @@
+//! The ordered bytes of a leg's two flows -> what was said on it: requests, answers, frames, alerts; protocols told by their first bytes.
+
+use super::events::Side;
+use super::frame::{Decoded, FrameDecoder, NEED_MIDSTREAM};
+use super::http1::{self, Head};
+use super::tls::{self, Alert, TlsFlow};
+use crate::model::{Mark, Request, Response};
+
+/// Bytes of the client kept while its upgrade waits for an answer.
+const MAX_PENDING: usize = 256 * 1024;
+/// Segments that are no frame, after which a leg without a handshake is something else.
+const MAX_MISSES: u32 = 8;
+/// Evidence that is enough where the server is known to speak WebSocket.
+const NEED_KNOWN_SERVER: u32 = 11;
+
+/// What came to light.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// The content shows which side is the client.
+    Client(Side),
+    /// A request that asked for no WebSocket.
+    PlainRequest,
+    /// A request that asked for one.
+    Request(Box<Request>),
+    Response(Box<Response>),
+    /// What was taken for a request of a WebSocket was none.
+    NoUpgrade,
+    Frame(Side, Decoded),
+    Alert(Side, Alert, Mark),
+    ServerName(String),
+}
+
+/// Bytes of a flow in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes<'b> {
+    pub(super) side: Side,
+    pub(super) bytes: &'b [u8],
+    /// Bytes behind them that the capture cut off.
+    pub(super) cut: u32,
+    pub(super) mark: Mark,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Bytes(Vec<u8>, u32, Mark),
+    Gap(u32, Mark),
+}
+
+#[derive(Debug, Default)]
+struct Http {
+    client: Side,
+    /// The head being collected, per side.
+    head: [Vec<u8>; 2],
+    /// Bytes of a body still to be passed over.
+    skip: u64,
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    key: Option<String>,
+    /// The end of the head is not in the capture.
+    cut: bool,
+    /// What could be read of it asks for a WebSocket.
+    sure: bool,
+    offers_extensions: bool,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+enum Protocol {
+    #[default]
+    Silent,
+    Http(Box<Http>),
+    WebSocket(Box<[FrameDecoder; 2]>),
+    Midstream(Box<[FrameDecoder; 2]>),
+    Tls(Box<[TlsFlow; 2]>),
+    Other,
+}
+
+/// What the bytes of a leg are, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Silent,
+    Http,
+    WebSocket,
+    Midstream,
+    Tls,
+    Other,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct App {
+    protocol: Protocol,
+    /// The leg's SYN was seen and no byte since was lost: its first bytes are its first bytes.
+    from_start: bool,
+    /// Which side is the client, where TCP told it.
+    client: Option<Side>,
+    scratch: Vec<Decoded>,
+}
+
+impl App {
+    /// TCP showed who opened the leg.
+    pub(super) const fn opened_by(&mut self, client: Side) {
+        self.client = Some(client);
+        if matches!(self.protocol, Protocol::Silent) {
+            self.from_start = true;
+        }
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        match self.protocol {
+            Protocol::Silent => Kind::Silent,
+            Protocol::Http(_) => Kind::Http,
+            Protocol::WebSocket(_) => Kind::WebSocket,
+            Protocol::Midstream(_) => Kind::Midstream,
+            Protocol::Tls(_) => Kind::Tls,
+            Protocol::Other => Kind::Other,
+        }
+    }
+
+    /// An upgrade was asked for by a head that is not whole, and nothing in it says WebSocket.
+    pub(super) fn doubtful(&self) -> bool {
+        matches!(&self.protocol, Protocol::Http(h) if h.asked.as_ref().is_some_and(|a| !a.sure))
+    }
+
+    /// Times that frames of `side` were lost track of.
+    pub(super) const fn losses(&self, side: Side) -> u32 {
+        match &self.protocol {
+            Protocol::WebSocket(d) => match side {
+                0 => d[0].losses,
+                _ => d[1].losses,
+            },
+            _ => 0,
+        }
+    }
+
+    /// Takes bytes of one flow.
+    pub(super) fn feed(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+        match &mut self.protocol {
+            Protocol::WebSocket(decoders) => {
+                let Some(decoder) = decoders.get_mut(input.side) else {
+                    return;
+                };
+                decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
+                said.extend(self.scratch.drain(..).map(|f| Said::Frame(input.side, f)));
+            }
+            Protocol::Other => {}
+            Protocol::Silent => self.begin(input, said),
+            Protocol::Http(_) => self.http(input, said),
+            Protocol::Tls(flows) => {
+                let mut alerts = Vec::new();
+                let Some(flow) = flows.get_mut(input.side) else {
+                    return;
+                };
+                let name = flow.feed(input.bytes, input.cut, &mut alerts);
+                said.extend(name.map(Said::ServerName));
+                said.extend(
+                    alerts
+                        .into_iter()
+                        .map(|a| Said::Alert(input.side, a, input.mark)),
+                );
+            }
+            Protocol::Midstream(_) => self.midstream(input, said),
+        }
+    }
+
+    /// `count` bytes of a flow are not in the capture.
+    pub(super) fn gap(&mut self, side: Side, count: u32, mark: Mark, said: &mut Vec<Said>) {
+        self.from_start = false;
+        match &mut self.protocol {
+            Protocol::WebSocket(decoders) | Protocol::Midstream(decoders) => {
+                let Some(decoder) = decoders.get_mut(side) else {
+                    return;
+                };
+                decoder.gap(count, mark, &mut self.scratch);
+                said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
+            }
+            Protocol::Tls(flows) => {
+                if let Some(flow) = flows.get_mut(side) {
+                    flow.gap(count);
+                }
+            }
+            Protocol::Http(http) => {
+                if side == http.client {
+                    match &mut http.asked {
+                        Some(asked) => asked.pending.push(Pending::Gap(count, mark)),
+                        None if http.skip > 0 => {
+                            http.skip = http.skip.saturating_sub(u64::from(count))
+                        }
+                        None => {
+                            let head = std::mem::take(&mut http.head[side.min(1)]);
+                            Self::cut_request(http, &head, mark, said);
+                        }
+                    }
+                } else if http.asked.is_some() {
+                    self.answer_lost(mark, said);
+                }
+            }
+            Protocol::Silent | Protocol::Other => {}
+        }
+    }
+
+    fn begin(&mut self, mut input: Bytes<'_>, said: &mut Vec<Said>) {
+        if input.bytes.is_empty() {
+            // Nothing of the segment was captured.
+            self.from_start = false;
+            self.protocol = self.unknown();
+            return;
+        }
+        input.bytes = behind_proxy_header(input.bytes);
+        if input.bytes.is_empty() {
+            return;
+        }
+        if !self.recognise(input, said) {
+            self.protocol = self.unknown();
+            if matches!(self.protocol, Protocol::Midstream(_)) {
+                self.midstream(input, said);
+            }
+        }
+    }
+
+    fn unknown(&self) -> Protocol {
+        if self.from_start {
+            Protocol::Other
+        } else {
+            Protocol::Midstream(Box::new([
+                FrameDecoder::midstream(),
+                FrameDecoder::midstream(),
+            ]))
+        }
+    }
+
+    /// HTTP or TLS by the first bytes of a segment.
+    fn recognise(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) -> bool {
+        let request = http1::begins_request(input.bytes);
+        let response = http1::begins_response(input.bytes);
+        if (request || response) && self.client.is_none_or(|c| (c == input.side) == request) {
+            let client = if request {
+                input.side
+            } else {
+                1 - input.side.min(1)
+            };
+            said.push(Said::Client(client));
+            self.protocol = Protocol::Http(Box::new(Http {
+                client,
+                ..Http::default()
+            }));
+            self.http(input, said);
+            return true;
+        }
+        if tls::begins_record(input.bytes) {
+            // A ClientHello (RFC 8446 4.1.2) is the client's first word.
+            if let [22, _, _, _, _, hello @ 1..=2, ..] = *input.bytes {
+                said.push(Said::Client(if hello == 1 {
+                    input.side
+                } else {
+                    1 - input.side.min(1)
+                }));
+            }
+            self.protocol = Protocol::Tls(Box::default());
+            self.feed(input, said);
+            return true;
+        }
+        false
+    }
+
+    fn http(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+        let Protocol::Http(http) = &mut self.protocol else {
+            return;
+        };
+        if input.side == http.client {
+            self.client_bytes(input, said)
+        } else {
+            self.server_bytes(input, said)
+        }
+    }
+
+    fn client_bytes(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+        let Protocol::Http(http) = &mut self.protocol else {
+            return;
+        };
+        if let Some(asked) = &mut http.asked {
+            asked.wait(input.bytes, input.cut, input.mark);
+            return;
+        }
+        let mut bytes = input.bytes;
+        let at = input.side.min(1);
+        let skip = usize::try_from(http.skip)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        http.skip -= skip as u64;
+        bytes = bytes.get(skip..).unwrap_or_default();
+        let mut cut = u64::from(input.cut);
+        if http.skip > 0 {
+            http.skip = http.skip.saturating_sub(cut);
+            cut = 0;
+        }
+        if bytes.is_empty() || (http.head[at].is_empty() && !http1::begins_request(bytes)) {
+            return;
+        }
+        if http.head[at].len() + bytes.len() > http1::MAX_HEAD {
+            http.head[at].clear();
+            return;
+        }
+        http.head[at].extend_from_slice(bytes);
+        let mut from = 0;
+        loop {
+            let rest = http.head[at].get(from..).unwrap_or_default();
+            if rest.is_empty() || !http1::begins_request(rest) {
+                http.head[at].clear();
+                return;
+            }
+            match http1::request(rest, input.mark) {
+                Head::Partial if cut > 0 => {
+                    let head = rest.to_vec();
+                    http.head[at].clear();
+                    Self::cut_request(http, &head, input.mark, said);
+                    return;
+                }
+                Head::Partial => {
+                    http.head[at].drain(..from);
+                    return;
+                }
+                Head::NoHttp => {
+                    http.head[at].clear();
+                    return;
+                }
+                Head::Whole { head, len, body } => {
+                    from += len;
+                    if http1::asks(&head) {
+                        let mut asked = Asked::new(&head, false);
+                        let rest = http.head[at].get(from..).unwrap_or_default();
+                        if !rest.is_empty() || cut > 0 {
+                            asked.wait(rest, input.cut, input.mark);
+                        }
+                        http.head[at].clear();
+                        http.asked = Some(asked);
+                        said.push(Said::Request(Box::new(head)));
+                        return;
+                    }
+                    said.push(Said::PlainRequest);
+                    let rest = http.head[at].len() - from;
+                    let passed = (body.min(rest as u64)) as usize;
+                    from += passed;
+                    http.skip = (body - passed as u64).saturating_sub(cut);
+                }
+            }
+        }
+    }
+
+    /// The head of a request stops where the capture cut it, or before a gap.
+    fn cut_request(http: &mut Http, head: &[u8], mark: Mark, said: &mut Vec<Said>) {
+        if let Some(request) = http1::cut_request(head, mark) {
+            http.asked = Some(Asked::new(&request, true));
+            said.push(Said::Request(Box::new(request)));
+        }
+    }
+
+    fn server_bytes(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+        let Protocol::Http(http) = &mut self.protocol else {
+            return;
+        };
+        let at = input.side.min(1);
+        let begins = http1::begins_response(input.bytes);
+        // Without a question only a 101 is of interest: its question is not in the capture.
+        let wanted = http.asked.is_some() || input.bytes.get(9..12).is_some_and(|s| s == b"101");
+        if http.head[at].is_empty() && !(begins && wanted) {
+            if http.asked.is_some() && !begins && !input.bytes.is_empty() {
+                // The body of an earlier answer, or frames behind an answer that is lost.
+                let frames =
+                    FrameDecoder::behind_gap(false, true).looks_like_frames(input.bytes, input.cut);
+                if frames {
+                    self.answer_lost(input.mark, said);
+                    self.feed(input, said);
+                }
+            }
+            return;
+        }
+        if http.head[at].len() + input.bytes.len() > http1::MAX_HEAD {
+            http.head[at].clear();
+            return;
+        }
+        http.head[at].extend_from_slice(input.bytes);
+        loop {
+            match http1::response(&http.head[at], input.mark) {
+                Head::Partial if input.cut > 0 => {
+                    let head = std::mem::take(&mut http.head[at]);
+                    if let Some(response) = http1::cut_response(&head, input.mark) {
+                        self.answered(response, &[], input, true, said);
+                    }
+                    return;
+                }
+                Head::Partial => return,
+                Head::NoHttp => {
+                    http.head[at].clear();
+                    return;
+                }
+                // Interim answers (RFC 9110 15.2).
+                Head::Whole { head, len, .. } if head.status < 200 && head.status != 101 => {
+                    http.head[at].drain(..len);
+                    if http.head[at].is_empty() {
+                        return;
+                    }
+                }
+                Head::Whole { head, len, .. } => {
+                    let all = std::mem::take(&mut http.head[at]);
+                    self.answered(head, all.get(len..).unwrap_or_default(), input, false, said);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        mut response: Response,
+        rest: &[u8],
+        input: Bytes<'_>,
+        cut: bool,
+        said: &mut Vec<Said>,
+    ) {
+        let Protocol::Http(http) = &mut self.protocol else {
+            return;
+        };
+        let asked = http.asked.take();
+        let client = http.client;
+        let upgraded = response.status == 101
+            && response
+                .upgrade
+                .as_deref()
+                .map_or(cut || response.accept.is_some(), |u| {
+                    http1::has_token(u, "websocket")
+                });
+        if let Some(a) = asked
+            .as_ref()
+            .filter(|a| !a.sure && response.status != 101 && response.status != 426)
+        {
+            debug_assert!(a.cut);
+            said.push(Said::NoUpgrade);
+            return;
+        }
+        let key = asked.as_ref().and_then(|a| a.key.as_deref());
+        response.accept_right = match (key, &response.accept) {
+            (Some(key), Some(accept)) => Some(http1::accept(key) == accept.trim()),
+            // Present, and no answer to it: the handshake fails (RFC 6455 4.1).
+            (Some(_), None) if upgraded && !cut => Some(false),
+            _ => None,
+        };
+        let deflate = response
+            .extensions
+            .as_deref()
+            .is_some_and(|e| !e.trim().is_empty());
+        let status = response.status;
+        said.push(Said::Response(Box::new(response)));
+        if !upgraded {
+            if status == 101 {
+                self.protocol = Protocol::Other;
+            }
+            return;
+        }
+        let rsv1 = if cut {
+            asked.as_ref().is_none_or(|a| a.cut || a.offers_extensions)
+        } else {
+            deflate
+        };
+        let decoder = |side: Side, sure: bool| {
+            let masked = side == client;
+            if sure {
+                FrameDecoder::after_handshake(masked, rsv1)
+            } else {
+                FrameDecoder::behind_gap(masked, rsv1)
+            }
+        };
+        let request_whole = asked.as_ref().is_some_and(|a| !a.cut);
+        let sure = |side: Side| if side == client { request_whole } else { !cut };
+        self.protocol = Protocol::WebSocket(Box::new([decoder(0, sure(0)), decoder(1, sure(1))]));
+        self.replay(asked, client, said);
+        if !rest.is_empty() || (input.cut > 0 && !cut) {
+            self.feed(
+                Bytes {
+                    bytes: rest,
+                    ..input
+                },
+                said,
+            );
+        }
+    }
+
+    /// Frames will come, or came, behind an answer that the capture does not hold.
+    fn answer_lost(&mut self, _mark: Mark, said: &mut Vec<Said>) {
+        let Protocol::Http(http) = &mut self.protocol else {
+            return;
+        };
+        let client = http.client;
+        let asked = http.asked.take();
+        self.client = Some(client);
+        self.protocol = Protocol::Midstream(Box::new([
+            FrameDecoder::midstream(),
+            FrameDecoder::midstream(),
+        ]));
+        self.replay(asked, client, said);
+    }
+
+    fn replay(&mut self, asked: Option<Asked>, client: Side, said: &mut Vec<Said>) {
+        for pending in asked.map(|a| a.pending).unwrap_or_default() {
+            match pending {
+                Pending::Bytes(bytes, cut, mark) => self.feed(
+                    Bytes {
+                        side: client,
+                        bytes: &bytes,
+                        cut,
+                        mark,
+                    },
+                    said,
+                ),
+                Pending::Gap(count, mark) => self.gap(client, count, mark, said),
+            }
+        }
+    }
+
+    fn midstream(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+        let Protocol::Midstream(decoders) = &mut self.protocol else {
+            return;
+        };
+        let untold = decoders.iter().all(|d| d.trust() == 0);
+        if untold && input.bytes.len() >= 5 && self.recognise(input, said) {
+            return;
+        }
+        let Protocol::Midstream(decoders) = &mut self.protocol else {
+            return;
+        };
+        let Some(decoder) = decoders.get_mut(input.side) else {
+            return;
+        };
+        decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
+        self.scratch.clear();
+        let trust = decoders
+            .iter()
+            .fold(0, |t: u32, d| t.saturating_add(d.trust()));
+        if trust >= NEED_MIDSTREAM {
+            self.confirm(None, said);
+        } else if trust == 0 && decoders.iter().map(|d| d.misses).sum::<u32>() >= MAX_MISSES {
+            self.protocol = Protocol::Other;
+        }
+    }
+
+    /// The leg's shape is that of a WebSocket: masked one way, unmasked the other (RFC 6455 5.1).
+    fn confirm(&mut self, known: Option<Side>, said: &mut Vec<Said>) -> bool {
+        let Protocol::Midstream(decoders) = &mut self.protocol else {
+            return false;
+        };
+        let told = |side: Side| {
+            decoders
+                .get(side)
+                .filter(|d| d.trust() > 0)
+                .and_then(FrameDecoder::mask_seen)
+        };
+        let client = match (told(0), told(1)) {
+            (Some(true), Some(false) | None) | (None, Some(false)) => 0,
+            (Some(false), Some(true) | None) | (None, Some(true)) => 1,
+            _ => return false,
+        };
+        if self.client.or(known).is_some_and(|c| c != client) {
+            return false;
+        }
+        said.push(Said::Client(client));
+        for (side, decoder) in decoders.iter_mut().enumerate() {
+            decoder.confirm(side == client, &mut self.scratch);
+            said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
+        }
+        if let Protocol::Midstream(decoders) = std::mem::take(&mut self.protocol) {
+            self.protocol = Protocol::WebSocket(decoders);
+        }
+        true
+    }
+
+    /// At the end of the evidence: what little was seen is enough where the server is known to speak WebSocket.
+    pub(super) fn confirm_with(&mut self, client: Side, said: &mut Vec<Said>) -> bool {
+        let Protocol::Midstream(decoders) = &self.protocol else {
+            return false;
+        };
+        let trust = decoders
+            .iter()
+            .fold(0, |t: u32, d| t.saturating_add(d.trust()));
+        let misses: u32 = decoders.iter().map(|d| d.misses).sum();
+        trust >= NEED_KNOWN_SERVER && misses == 0 && self.confirm(Some(client), said)
+    }
+}
+
+impl Asked {
+    fn new(request: &Request, cut: bool) -> Self {
+        Self {
+            key: request.key.clone(),
+            cut,
+            sure: http1::asks(request),
+            offers_extensions: request.extensions.is_some(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+        }
+    }
+
+    fn wait(&mut self, bytes: &[u8], cut: u32, mark: Mark) {
+        self.pending_bytes += bytes.len();
+        let gap = u32::try_from(bytes.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(cut);
+        match self.pending.last_mut() {
+            Some(Pending::Gap(count, _)) if self.pending_bytes > MAX_PENDING => {
+                *count = count.saturating_add(gap)
+            }
+            _ if self.pending_bytes > MAX_PENDING => self.pending.push(Pending::Gap(gap, mark)),
+            _ => self.pending.push(Pending::Bytes(bytes.to_vec(), cut, mark)),
+        }
+    }
+}
+
+/// Behind a PROXY protocol header (haproxy.org, proxy-protocol.txt 2.1 and 2.2), where there is one.
+fn behind_proxy_header(bytes: &[u8]) -> &[u8] {
+    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    if bytes.starts_with(b"PROXY ") {
+        let end = bytes.iter().take(108).position(|&b| b == b'\n');
+        return end.map_or(bytes, |e| bytes.get(e + 1..).unwrap_or_default());
+    }
+    if bytes.starts_with(V2) {
+        let len = bytes
+            .get(14..16)
+            .map_or(0, |l| usize::from(u16::from_be_bytes([l[0], l[1]])));
+        return bytes.get(16 + len..).unwrap_or_default();
+    }
+    bytes
+}

@@ -1,0 +1,315 @@
+//! Events, pings and fingerprints as a leg goes by -> the bounded lists that an observation carries.
+
+use crate::model::{Direction, Fingerprint, LegEvent, LegEventKind, Mark, Ping};
+use std::collections::VecDeque;
+
+const FIRST_EVENTS: usize = 24;
+const LAST_EVENTS: usize = 40;
+/// Openings and endings kept whatever comes after them.
+const KEPT_EVENTS: usize = 32;
+const FINGERPRINTS: usize = 16;
+const PINGS: usize = 64;
+
+/// One of the two ends of a leg, before it is known which one is the client: 0 the lower endpoint, 1 the higher.
+pub(super) type Side = usize;
+
+#[derive(Debug, Clone)]
+struct Event {
+    mark: Mark,
+    /// Who sent it.
+    side: Side,
+    what: LegEventKind,
+}
+
+/// The first ones, the last ones, every opening and ending.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    first: Vec<Event>,
+    kept: Vec<Event>,
+    last: VecDeque<Event>,
+}
+
+const fn lasting(what: &LegEventKind) -> bool {
+    use LegEventKind::{Close, Fin, Request, Response, Rst, Syn, SynAck, TlsAlert};
+    matches!(
+        what,
+        Syn | SynAck | Request | Response | Close { .. } | Fin | Rst | TlsAlert { .. }
+    )
+}
+
+impl Events {
+    pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
+        let event = Event { mark, side, what };
+        if self.first.len() < FIRST_EVENTS {
+            self.first.push(event);
+            return;
+        }
+        if self.last.len() == LAST_EVENTS {
+            if let Some(old) = self.last.pop_front() {
+                if lasting(&old.what) && self.kept.len() < KEPT_EVENTS {
+                    self.kept.push(old);
+                }
+            }
+        }
+        self.last.push_back(event);
+    }
+
+    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
+        let all = self.first.iter().chain(&self.kept).chain(&self.last);
+        let mut list: Vec<LegEvent> = all
+            .map(|e| LegEvent {
+                mark: e.mark,
+                direction: direction(e.side),
+                what: e.what.clone(),
+            })
+            .collect();
+        // Held segments come to light after later packets.
+        list.sort_by_key(|e| (e.mark.at, e.mark.record.source, e.mark.record.ordinal));
+        list
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The first and the last ones.
+#[derive(Debug, Default)]
+pub(super) struct Fingerprints {
+    first: Vec<(Side, Fingerprint)>,
+    last: VecDeque<(Side, Fingerprint)>,
+}
+
+impl Fingerprints {
+    pub(super) fn push(&mut self, side: Side, print: Fingerprint) {
+        if self.first.len() < FINGERPRINTS {
+            self.first.push((side, print));
+            return;
+        }
+        if self.last.len() == FINGERPRINTS {
+            self.last.pop_front();
+        }
+        self.last.push_back((side, print));
+    }
+
+    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {
+        let all = self.first.iter().chain(&self.last);
+        let mut list: Vec<Fingerprint> = all
+            .map(|(side, p)| Fingerprint {
+                direction: direction(*side),
+                ..*p
+            })
+            .collect();
+        list.sort_by_key(|p| p.at);
+        list
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    side: Side,
+    ping: Ping,
+    hash: u64,
+    /// The sequence number behind it, by which its acknowledgement is known.
+    end: u32,
+    application: bool,
+}
+
+/// Pings and what became of them.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    list: VecDeque<Pending>,
+    /// Application pings by side, not believed before one was answered in kind.
+    maybe: VecDeque<Pending>,
+    unacked: [u32; 2],
+    answered_in_kind: [bool; 2],
+}
+
+impl Pings {
+    /// `side` sent a ping; `end` is the sequence number behind it.
+    pub(super) fn sent(&mut self, side: Side, mark: Mark, hash: u64, end: u32, application: bool) {
+        let ping = Ping {
+            sent: mark,
+            direction: Direction::ToServer,
+            answered: None,
+            acked: None,
+        };
+        let pending = Pending {
+            side,
+            ping,
+            hash,
+            end,
+            application,
+        };
+        if application && !self.answered_in_kind.get(side).copied().unwrap_or(true) {
+            if self.maybe.len() == 8 {
+                self.maybe.pop_front();
+            }
+            self.maybe.push_back(pending);
+            return;
+        }
+        self.add(pending);
+    }
+
+    fn add(&mut self, pending: Pending) {
+        if self.list.len() == PINGS {
+            if let Some(old) = self.list.pop_front() {
+                if old.ping.acked.is_none() {
+                    if let Some(n) = self.unacked.get_mut(old.side) {
+                        *n = n.saturating_sub(1);
+                    }
+                }
+            }
+        }
+        if let Some(n) = self.unacked.get_mut(pending.side) {
+            *n += u32::from(pending.ping.acked.is_none());
+        }
+        self.list.push_back(pending);
+    }
+
+    /// `side` sent a pong: it answers the oldest open ping with its payload, else the oldest open one.
+    pub(super) fn answered(&mut self, side: Side, mark: Mark, hash: u64, application: bool) {
+        if application && self.maybe.iter().any(|p| p.side != side) {
+            if let Some(seen) = self.answered_in_kind.get_mut(1 - side.min(1)) {
+                *seen = true;
+            }
+            let mut waiting: Vec<Pending> = Vec::new();
+            self.maybe.retain_mut(|p| {
+                let theirs = p.side != side;
+                if theirs {
+                    waiting.push(Pending {
+                        side: p.side,
+                        ping: p.ping,
+                        hash: p.hash,
+                        end: p.end,
+                        application: true,
+                    });
+                }
+                !theirs
+            });
+            for p in waiting {
+                self.add(p);
+            }
+        }
+        let open = |p: &&mut Pending| {
+            p.side != side && p.ping.answered.is_none() && p.application == application
+        };
+        let same = self
+            .list
+            .iter_mut()
+            .filter(open)
+            .find(|p| p.hash == hash)
+            .map(|p| p.ping.answered = Some(mark));
+        if same.is_none() {
+            if let Some(p) = self.list.iter_mut().find(open) {
+                p.ping.answered = Some(mark);
+            }
+        }
+    }
+
+    /// Everything that `side` sent up to `ack` arrived.
+    pub(super) fn acked(&mut self, side: Side, ack: u32, mark: Mark) {
+        for p in self
+            .maybe
+            .iter_mut()
+            .filter(|p| p.side == side && p.ping.acked.is_none())
+        {
+            if super::assembler::distance(ack, p.end) >= 0 {
+                p.ping.acked = Some(mark);
+            }
+        }
+        let Some(open) = self.unacked.get_mut(side) else {
+            return;
+        };
+        if *open == 0 {
+            return;
+        }
+        for p in self
+            .list
+            .iter_mut()
+            .filter(|p| p.side == side && p.ping.acked.is_none())
+        {
+            if super::assembler::distance(ack, p.end) >= 0 {
+                p.ping.acked = Some(mark);
+                *open -= 1;
+            }
+        }
+    }
+
+    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Ping> {
+        let mut list: Vec<Ping> = self
+            .list
+            .iter()
+            .map(|p| Ping {
+                direction: direction(p.side),
+                ..p.ping
+            })
+            .collect();
+        list.sort_by_key(|p| (p.sent.at, p.sent.record.source, p.sent.record.ordinal));
+        list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Moment, RecordRef, SourceId};
+
+    fn mark(n: u64) -> Mark {
+        Mark {
+            at: Moment(n as i64),
+            record: RecordRef {
+                source: SourceId(0),
+                ordinal: n,
+                start: 0,
+                len: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn endings_outlive_the_data_around_them() {
+        let mut events = Events::default();
+        for n in 0..1000 {
+            let what = if n == 500 {
+                LegEventKind::Fin
+            } else {
+                LegEventKind::Data { opcode: 1, len: n }
+            };
+            events.push(mark(n), 0, what);
+        }
+        let list = events.list(|_| Direction::ToServer);
+        assert_eq!(list.len(), FIRST_EVENTS + LAST_EVENTS + 1);
+        assert!(list.iter().any(|e| e.what == LegEventKind::Fin));
+        assert!(list.is_sorted_by_key(|e| e.mark.at));
+    }
+
+    #[test]
+    fn pings_find_their_pongs() {
+        let mut pings = Pings::default();
+        pings.sent(0, mark(1), 11, 100, false);
+        pings.sent(0, mark(2), 22, 200, false);
+        pings.acked(0, 150, mark(3));
+        pings.answered(1, mark(4), 22, false);
+        pings.sent(0, mark(5), 33, 300, false);
+        pings.answered(1, mark(6), 99, false);
+        let list = pings.list(|_| Direction::ToServer);
+        let got: Vec<_> = list
+            .iter()
+            .map(|p| (p.answered.map(|m| m.at.0), p.acked.map(|m| m.at.0)))
+            .collect();
+        assert_eq!(got, [(Some(6), Some(3)), (Some(4), None), (None, None)]);
+    }
+
+    #[test]
+    fn an_application_ping_counts_once_it_was_answered() {
+        let mut pings = Pings::default();
+        pings.sent(0, mark(1), 1, 100, true);
+        assert!(pings.list(|_| Direction::ToServer).is_empty());
+        pings.answered(1, mark(2), 1, true);
+        pings.sent(0, mark(3), 1, 200, true);
+        let list = pings.list(|_| Direction::ToServer);
+        assert_eq!(list.len(), 2);
+        assert!(list[0].answered.is_some() && list[1].answered.is_none());
+    }
+}

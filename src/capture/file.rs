@@ -1,0 +1,829 @@
+//! The bytes of a pcap or pcapng stream -> its packets, one borrowed record at a time; what could not be read becomes anomalies.
+
+use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
+use std::io::{ErrorKind, Read};
+
+/// The buffer's ordinary size: it stays in the L2 cache.
+const BUFFER: usize = 256 * 1024;
+/// No record may be larger; libpcap's own limit is 256 KiB, jumbo captures of loopback and USB go higher.
+const MAX_RECORD: usize = 16 * 1024 * 1024;
+/// A header block (section, interface) larger than this is garbage.
+const MAX_HEADER_BLOCK: usize = 1024 * 1024;
+/// Interfaces remembered per section.
+const MAX_INTERFACES: usize = 65_536;
+
+const SECTION: u32 = 0x0A0D_0D0A;
+const INTERFACE: u32 = 1;
+const OLD_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+const BYTE_ORDER: u32 = 0x1A2B_3C4D;
+
+/// One packet as it lies in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'b> {
+    /// From 1, as Wireshark counts.
+    pub(super) ordinal: u64,
+    /// Byte offset of the record's header.
+    pub(super) start: u64,
+    /// Its length, header included.
+    pub(super) len: u32,
+    pub(super) at: Moment,
+    pub(super) tick_ns: i64,
+    /// The LINKTYPE number (tcpdump.org/linktypes.html).
+    pub(super) link: u16,
+    pub(super) interface: u32,
+    pub(super) data: &'b [u8],
+    /// Bytes the packet had on the wire.
+    pub(super) wire_len: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    const fn u16(self, b: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(b),
+            Self::Big => u16::from_be_bytes(b),
+        }
+    }
+    const fn u32(self, b: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(b),
+            Self::Big => u32::from_be_bytes(b),
+        }
+    }
+}
+
+fn u16_at(b: &[u8], at: usize, order: Order) -> u16 {
+    b.get(at..at + 2).map_or(0, |s| order.u16([s[0], s[1]]))
+}
+
+fn u32_at(b: &[u8], at: usize, order: Order) -> u32 {
+    b.get(at..at + 4)
+        .map_or(0, |s| order.u32([s[0], s[1], s[2], s[3]]))
+}
+
+/// How an interface counts time (pcapng, `if_tsresol` and `if_tsoffset`).
+#[derive(Debug, Clone, Copy)]
+struct Interface {
+    link: u16,
+    snaplen: u32,
+    resolution: u8,
+    offset_s: i64,
+}
+
+impl Interface {
+    fn moment(&self, ticks: u64) -> Moment {
+        let power = u32::from(self.resolution & 0x7f);
+        let ns = if self.resolution & 0x80 != 0 {
+            (u128::from(ticks) * SECOND_NS as u128)
+                .checked_shr(power)
+                .unwrap_or(0)
+        } else if power <= 9 {
+            u128::from(ticks) * 10u128.pow(9 - power)
+        } else {
+            10u128
+                .checked_pow(power - 9)
+                .map_or(0, |d| u128::from(ticks) / d)
+        };
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+        Moment(ns.saturating_add(self.offset_s.saturating_mul(SECOND_NS)))
+    }
+
+    fn tick_ns(&self) -> i64 {
+        let power = u32::from(self.resolution & 0x7f);
+        if self.resolution & 0x80 != 0 {
+            SECOND_NS.checked_shr(power).unwrap_or(0).max(1)
+        } else if power >= 9 {
+            1
+        } else {
+            10i64.pow(9 - power)
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Legacy {
+    order: Order,
+    /// Nanoseconds of the stamp's fraction.
+    unit_ns: i64,
+    /// 24 in Kuznetzov's variant, else 16.
+    header: usize,
+    link: u16,
+    snaplen: u32,
+}
+
+#[derive(Debug)]
+enum Format {
+    Unknown,
+    Legacy(Legacy),
+    Blocks {
+        order: Order,
+        interfaces: Vec<Interface>,
+    },
+}
+
+/// What a magic number says.
+#[derive(Debug, Clone, Copy)]
+enum Magic {
+    Legacy {
+        order: Order,
+        unit_ns: i64,
+        header: usize,
+    },
+    Blocks,
+}
+
+fn magic(head: &[u8]) -> Option<Magic> {
+    let first = head.get(..4)?;
+    let value = u32::from_be_bytes([first[0], first[1], first[2], first[3]]);
+    let legacy = |order, unit_ns, header| {
+        Some(Magic::Legacy {
+            order,
+            unit_ns,
+            header,
+        })
+    };
+    match value {
+        0xA1B2_C3D4 => legacy(Order::Big, MICRO_NS, 16),
+        0xD4C3_B2A1 => legacy(Order::Little, MICRO_NS, 16),
+        0xA1B2_3C4D => legacy(Order::Big, 1, 16),
+        0x4D3C_B2A1 => legacy(Order::Little, 1, 16),
+        0xA1B2_CD34 => legacy(Order::Big, MICRO_NS, 24),
+        0x34CD_B2A1 => legacy(Order::Little, MICRO_NS, 24),
+        SECTION => Some(Magic::Blocks),
+        _ => None,
+    }
+}
+
+/// `Pcap` or `Pcapng` by the first four bytes.
+pub(super) fn sniff(head: &[u8]) -> Option<SourceKind> {
+    magic(head).map(|m| match m {
+        Magic::Legacy { .. } => SourceKind::Pcap,
+        Magic::Blocks => SourceKind::Pcapng,
+    })
+}
+
+/// A capture read as a stream: memory is one buffer, whatever the file's size.
+pub(super) struct PacketFile<'r> {
+    input: &'r mut dyn Read,
+    buffer: Vec<u8>,
+    /// The unread part of `buffer`.
+    from: usize,
+    to: usize,
+    /// Offset in the file of `buffer[0]`.
+    base: u64,
+    ended: bool,
+    format: Format,
+    packets: u64,
+    last: Moment,
+    /// The last stamps came from packets: garbage is measured against them.
+    stamped: bool,
+    anomalies: Vec<Anomaly>,
+    links: Vec<u16>,
+    /// Packets that could not be read at all.
+    odd: u64,
+    finished: bool,
+}
+
+/// Where a record lies in the buffer.
+struct Found {
+    header_len: usize,
+    total: usize,
+    data_from: usize,
+    data_len: usize,
+    at: Moment,
+    tick_ns: i64,
+    link: u16,
+    interface: u32,
+    wire_len: u32,
+}
+
+enum Step {
+    Packet(Found),
+    /// Nothing to hand out, look again.
+    Again,
+    End,
+}
+
+impl<'r> PacketFile<'r> {
+    pub(super) fn new(input: &'r mut dyn Read) -> Self {
+        Self {
+            input,
+            buffer: vec![0; BUFFER],
+            from: 0,
+            to: 0,
+            base: 0,
+            ended: false,
+            format: Format::Unknown,
+            packets: 0,
+            last: Moment(0),
+            stamped: false,
+            anomalies: Vec::new(),
+            links: Vec::new(),
+            odd: 0,
+            finished: false,
+        }
+    }
+
+    pub(super) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(super) const fn odd(&self) -> u64 {
+        self.odd
+    }
+
+    /// Bytes read so far.
+    pub(super) const fn position(&self) -> u64 {
+        self.base + self.from as u64
+    }
+
+    /// What was wrong with the file, and the link types met.
+    pub(super) fn finish(self) -> (Vec<Anomaly>, Vec<u16>) {
+        (self.anomalies, self.links)
+    }
+
+    /// The next packet; `None` at the end of the file, or where nothing more can be made of it.
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        if self.finished {
+            return None;
+        }
+        loop {
+            let step = match self.format {
+                Format::Unknown => self.open(),
+                Format::Legacy(legacy) => self.legacy(legacy),
+                Format::Blocks { .. } => self.block(),
+            };
+            match step {
+                Step::Again => {}
+                Step::End => {
+                    self.finished = true;
+                    return None;
+                }
+                Step::Packet(found) => return Some(self.hand_out(&found)),
+            }
+        }
+    }
+
+    fn hand_out(&mut self, found: &Found) -> Record<'_> {
+        self.packets += 1;
+        self.last = found.at;
+        self.stamped = true;
+        if self.links.last() != Some(&found.link) && !self.links.contains(&found.link) {
+            self.links.push(found.link);
+        }
+        let start = self.base + self.from as u64;
+        let data_from = self.from + found.data_from;
+        self.from += found.total;
+        let data = self
+            .buffer
+            .get(data_from..data_from + found.data_len)
+            .unwrap_or_default();
+        debug_assert!(found.header_len <= found.total);
+        Record {
+            ordinal: self.packets,
+            start,
+            len: u32::try_from(found.total).unwrap_or(u32::MAX),
+            at: found.at,
+            tick_ns: found.tick_ns,
+            link: found.link,
+            interface: found.interface,
+            data,
+            wire_len: found
+                .wire_len
+                .max(u32::try_from(found.data_len).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn note(&mut self, kind: &str, count: u64, note: &str) {
+        add_anomaly(&mut self.anomalies, kind, count, self.packets + 1, note);
+    }
+
+    const fn available(&self) -> usize {
+        self.to - self.from
+    }
+
+    fn view(&self) -> &[u8] {
+        self.buffer.get(self.from..self.to).unwrap_or_default()
+    }
+
+    /// Makes `want` bytes available if the file still has them.
+    fn fill(&mut self, want: usize) -> bool {
+        if self.available() >= want {
+            return true;
+        }
+        if self.from > 0 {
+            self.buffer.copy_within(self.from..self.to, 0);
+            self.base += self.from as u64;
+            self.to -= self.from;
+            self.from = 0;
+        }
+        if want > self.buffer.len() {
+            self.buffer.resize(want.next_multiple_of(BUFFER), 0);
+        }
+        while !self.ended && self.to < want {
+            let Some(room) = self.buffer.get_mut(self.to..) else {
+                break;
+            };
+            match self.input.read(room) {
+                Ok(0) => self.ended = true,
+                Ok(n) => self.to += n.min(room.len()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    self.ended = true;
+                    let note = format!("reading stopped: {e}; what came before was used");
+                    self.note("read-error", 1, &note);
+                }
+            }
+        }
+        self.available() >= want
+    }
+
+    /// Passes over `count` bytes, buffered or not.
+    fn skip(&mut self, mut count: u64) -> bool {
+        while count > 0 {
+            if self.available() == 0 && !self.fill(1) {
+                return false;
+            }
+            let step = usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .min(self.available());
+            self.from += step;
+            count -= step as u64;
+        }
+        true
+    }
+
+    fn open(&mut self) -> Step {
+        if !self.fill(24) && magic(self.view()).is_none() {
+            if self.available() > 0 {
+                self.note(
+                    "not-a-capture",
+                    1,
+                    "the file does not begin as a pcap or pcapng does",
+                );
+            }
+            return Step::End;
+        }
+        match magic(self.view()) {
+            Some(Magic::Legacy {
+                order,
+                unit_ns,
+                header,
+            }) => {
+                if self.available() < 24 {
+                    self.note("truncated-tail", 1, "the file ends inside its own header");
+                    return Step::End;
+                }
+                let head = self.view();
+                let snaplen = u32_at(head, 16, order);
+                // The upper bits carry the length of a frame check sequence.
+                let link = (u32_at(head, 20, order) & 0xffff) as u16;
+                self.format = Format::Legacy(Legacy {
+                    order,
+                    unit_ns,
+                    header,
+                    link,
+                    snaplen,
+                });
+                self.from += 24;
+                self.links.push(link);
+                Step::Again
+            }
+            Some(Magic::Blocks) => {
+                self.format = Format::Blocks {
+                    order: Order::Little,
+                    interfaces: Vec::new(),
+                };
+                Step::Again
+            }
+            None => {
+                self.note(
+                    "not-a-capture",
+                    1,
+                    "the file does not begin as a pcap or pcapng does",
+                );
+                Step::End
+            }
+        }
+    }
+
+    fn tail(&mut self) -> Step {
+        if self.available() > 0 {
+            self.note(
+                "truncated-tail",
+                1,
+                "the file ends inside a packet: the capture was cut or is still being written",
+            );
+        }
+        Step::End
+    }
+
+    fn legacy(&mut self, legacy: Legacy) -> Step {
+        let Legacy {
+            order,
+            unit_ns,
+            header,
+            link,
+            ..
+        } = legacy;
+        if !self.fill(header) {
+            return self.tail();
+        }
+        let head = self.view();
+        let seconds = u32_at(head, 0, order);
+        let fraction = u32_at(head, 4, order);
+        let captured = u32_at(head, 8, order) as usize;
+        let wire_len = u32_at(head, 12, order);
+        // A second's fraction beyond two seconds, or a length beyond every limit, is no record.
+        if captured > MAX_RECORD || i64::from(fraction) * unit_ns >= 2 * SECOND_NS {
+            return self.resync_legacy(legacy);
+        }
+        if !self.fill(header + captured) {
+            // A wild length at the end of its bytes hides the records behind it.
+            if captured > legacy.snaplen.max(262_144) as usize || captured > wire_len as usize {
+                return self.resync_legacy(legacy);
+            }
+            return self.tail();
+        }
+        let at = Moment(i64::from(seconds) * SECOND_NS + i64::from(fraction) * unit_ns);
+        Step::Packet(Found {
+            header_len: header,
+            total: header + captured,
+            data_from: header,
+            data_len: captured,
+            at,
+            tick_ns: unit_ns,
+            link,
+            interface: 0,
+            wire_len,
+        })
+    }
+
+    /// Looks for two record headers in a row that could be real.
+    fn resync_legacy(&mut self, legacy: Legacy) -> Step {
+        self.note(
+            "corrupt-record",
+            1,
+            "bytes that are no packet were passed over",
+        );
+        self.odd += 1;
+        let Legacy {
+            order,
+            header,
+            unit_ns,
+            snaplen,
+            ..
+        } = legacy;
+        let limit = snaplen.clamp(1, MAX_RECORD as u32).max(65_535);
+        let near = self.last.0 / SECOND_NS;
+        let stamped = self.stamped;
+        let plausible = |b: &[u8]| {
+            let seconds = i64::from(u32_at(b, 0, order));
+            let captured = u32_at(b, 8, order);
+            let wire = u32_at(b, 12, order);
+            captured >= 14
+                && captured <= limit
+                && captured <= wire
+                && wire <= 1 << 24
+                && i64::from(u32_at(b, 4, order)) * unit_ns < SECOND_NS
+                && (!stamped || (seconds - near).abs() <= 86_400)
+        };
+        self.from += 1;
+        loop {
+            if !self.fill(header) {
+                self.from = self.to;
+                return Step::End;
+            }
+            let view = self.view();
+            let hit =
+                (0..=view.len() - header).find(|&i| plausible(view.get(i..).unwrap_or_default()));
+            let Some(i) = hit else {
+                self.from += self.available() - header + 1;
+                continue;
+            };
+            self.from += i;
+            let next = header + u32_at(self.view(), 8, order) as usize;
+            let whole = self.fill(next + header);
+            if !whole && self.available() < next {
+                self.from += 1;
+                continue;
+            }
+            if !whole || plausible(self.view().get(next..).unwrap_or_default()) {
+                return Step::Again;
+            }
+            self.from += 1;
+        }
+    }
+
+    fn block(&mut self) -> Step {
+        if !self.fill(12) {
+            return self.tail();
+        }
+        let head = self.view();
+        let Format::Blocks { order, .. } = self.format else {
+            return Step::End;
+        };
+        let mut order = order;
+        let kind_bytes = [head[0], head[1], head[2], head[3]];
+        if u32::from_be_bytes(kind_bytes) == SECTION {
+            order = match u32_at(head, 8, Order::Little) {
+                BYTE_ORDER => Order::Little,
+                x if x.swap_bytes() == BYTE_ORDER => Order::Big,
+                _ => return self.resync_blocks(),
+            };
+        }
+        let kind = order.u32(kind_bytes);
+        let total = u32_at(head, 4, order) as usize;
+        if total < 12 {
+            return self.resync_blocks();
+        }
+        // The length counts the padding; writers that forget it are read as if they had not.
+        let total = total.next_multiple_of(4);
+        match kind {
+            SECTION | INTERFACE if total <= MAX_HEADER_BLOCK => {
+                if !self.fill(total) {
+                    return self.tail();
+                }
+                if kind == SECTION {
+                    self.format = Format::Blocks {
+                        order,
+                        interfaces: Vec::new(),
+                    };
+                } else {
+                    self.interface(total, order);
+                }
+                self.from += total;
+                Step::Again
+            }
+            ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET if total <= MAX_RECORD + 4096 => {
+                if !self.fill(total) {
+                    let trailer_missing = self.available() + 4 >= total;
+                    if !trailer_missing && total > 262_144 + 4096 {
+                        return self.resync_blocks();
+                    }
+                    return self.tail();
+                }
+                if u32_at(self.view(), total - 4, order) as usize != total {
+                    return self.resync_blocks();
+                }
+                self.packet_block(kind, total, order)
+            }
+            SECTION | INTERFACE | ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET => {
+                self.resync_blocks()
+            }
+            // Name resolution, statistics, secrets, custom blocks; garbage among them is told by its size.
+            _ if total > 64 * 1024 * 1024 => self.resync_blocks(),
+            _ => {
+                if kind & 0x8000_0000 == 0 && kind > 0x0000_0FFF {
+                    return self.resync_blocks();
+                }
+                if self.skip(total as u64) {
+                    return Step::Again;
+                }
+                self.note("truncated-tail", 1, "the file ends inside a block");
+                Step::End
+            }
+        }
+    }
+
+    fn interface(&mut self, total: usize, order: Order) {
+        let block = self.view();
+        let block = block.get(..total - 4).unwrap_or_default();
+        let mut known = Interface {
+            link: u16_at(block, 8, order),
+            snaplen: u32_at(block, 12, order),
+            resolution: 6,
+            offset_s: 0,
+        };
+        let mut options = block.get(16..).unwrap_or_default();
+        while let Some(head) = options.get(..4) {
+            let code = u16_at(head, 0, order);
+            let len = usize::from(u16_at(head, 2, order));
+            let Some(value) = options.get(4..4 + len) else {
+                break;
+            };
+            match (code, value) {
+                (0, _) => break,
+                (9, [resolution, ..]) => known.resolution = *resolution,
+                (14, [_, _, _, _, _, _, _, _]) => {
+                    let low = u64::from(u32_at(
+                        value,
+                        if order == Order::Little { 0 } else { 4 },
+                        order,
+                    ));
+                    let high = u64::from(u32_at(
+                        value,
+                        if order == Order::Little { 4 } else { 0 },
+                        order,
+                    ));
+                    known.offset_s = (high << 32 | low) as i64;
+                }
+                _ => {}
+            }
+            options = options
+                .get(4 + len.next_multiple_of(4)..)
+                .unwrap_or_default();
+        }
+        if let Format::Blocks { interfaces, .. } = &mut self.format {
+            if interfaces.len() < MAX_INTERFACES {
+                interfaces.push(known);
+            }
+        }
+    }
+
+    fn packet_block(&mut self, kind: u32, total: usize, order: Order) -> Step {
+        let block = self.view();
+        let (data_from, number, captured, wire_len, ticks) = match kind {
+            SIMPLE_PACKET => (12, 0, None, u32_at(block, 8, order), None),
+            OLD_PACKET | ENHANCED_PACKET => {
+                let number = if kind == OLD_PACKET {
+                    u32::from(u16_at(block, 8, order))
+                } else {
+                    u32_at(block, 8, order)
+                };
+                let ticks =
+                    u64::from(u32_at(block, 12, order)) << 32 | u64::from(u32_at(block, 16, order));
+                (
+                    28,
+                    number,
+                    Some(u32_at(block, 20, order)),
+                    u32_at(block, 24, order),
+                    Some(ticks),
+                )
+            }
+            _ => return Step::End,
+        };
+        let room = total.saturating_sub(data_from + 4);
+        let interface = match &self.format {
+            Format::Blocks { interfaces, .. } => interfaces.get(number as usize).copied(),
+            _ => None,
+        };
+        let Some(interface) = interface else {
+            self.packets += 1;
+            self.odd += 1;
+            add_anomaly(
+                &mut self.anomalies,
+                "unknown-interface",
+                1,
+                self.packets,
+                "a packet of an interface that the file does not describe was left out",
+            );
+            self.from += total;
+            return Step::Again;
+        };
+        let captured = captured.map_or_else(
+            || {
+                let snaplen = if interface.snaplen == 0 {
+                    u32::MAX
+                } else {
+                    interface.snaplen
+                };
+                room.min(wire_len.min(snaplen) as usize)
+            },
+            |c| c as usize,
+        );
+        if captured > room {
+            return self.resync_blocks();
+        }
+        let at = ticks.map_or(self.last, |t| interface.moment(t));
+        if ticks.is_none() {
+            self.note(
+                "no-time-stamps",
+                1,
+                "simple packet blocks carry no time: the packet before lends its own",
+            );
+        }
+        Step::Packet(Found {
+            header_len: data_from,
+            total,
+            data_from,
+            data_len: captured,
+            at,
+            tick_ns: interface.tick_ns(),
+            link: interface.link,
+            interface: number,
+            wire_len,
+        })
+    }
+
+    /// Looks for the next block whose two lengths agree.
+    fn resync_blocks(&mut self) -> Step {
+        self.note(
+            "corrupt-record",
+            1,
+            "bytes that are no block were passed over",
+        );
+        self.odd += 1;
+        let Format::Blocks { order, .. } = self.format else {
+            return Step::End;
+        };
+        self.from += 4.min(self.available());
+        loop {
+            if !self.fill(32) {
+                self.from = self.to;
+                return Step::End;
+            }
+            let view = self.view();
+            let hit = (0..=view.len() - 12).find(|&i| {
+                let b = view.get(i..).unwrap_or_default();
+                let kind = u32_at(b, 0, order);
+                let total = u32_at(b, 4, order) as usize;
+                let section = u32_at(b, 0, Order::Big) == SECTION;
+                section
+                    || (matches!(kind, ENHANCED_PACKET | INTERFACE)
+                        && (20..=MAX_RECORD).contains(&total)
+                        && total.is_multiple_of(4))
+            });
+            let Some(i) = hit else {
+                self.from += self.available() - 11;
+                continue;
+            };
+            self.from += i;
+            let mut order = order;
+            if u32_at(self.view(), 0, Order::Big) == SECTION {
+                order = match u32_at(self.view(), 8, Order::Little) {
+                    BYTE_ORDER => Order::Little,
+                    x if x.swap_bytes() == BYTE_ORDER => Order::Big,
+                    _ => {
+                        self.from += 1;
+                        continue;
+                    }
+                };
+            }
+            let total = u32_at(self.view(), 4, order) as usize;
+            if total >= 12
+                && total <= MAX_RECORD
+                && self.fill(total)
+                && u32_at(self.view(), total - 4, order) as usize == total
+            {
+                return Step::Again;
+            }
+            self.from += 1;
+        }
+    }
+}
+
+/// The time of the first packet in `head`.
+pub(super) fn first_packet_at(head: &[u8]) -> Option<Moment> {
+    let mut input = head;
+    let mut file = PacketFile::new(&mut input);
+    file.next().map(|r| r.at)
+}
+
+/// The link type of `record`, a record of the file that begins with `head`; and where its data lies in it.
+pub(super) fn record_data(
+    head: &[u8],
+    record: &[u8],
+) -> Option<(u16, std::ops::Range<usize>, u32)> {
+    match magic(head)? {
+        Magic::Legacy { order, header, .. } => {
+            let link = (u32_at(head.get(..24)?, 20, order) & 0xffff) as u16;
+            let captured =
+                (u32_at(record.get(..header)?, 8, order) as usize).min(record.len() - header);
+            Some((link, header..header + captured, u32_at(record, 12, order)))
+        }
+        Magic::Blocks => {
+            let mut input = head;
+            let mut file = PacketFile::new(&mut input);
+            // Read the description blocks, then the record as if it followed them.
+            while file.next().is_some() {}
+            let mut input = record;
+            let mut alone = PacketFile::new(&mut input);
+            alone.format = file.format;
+            if let Step::Packet(found) = {
+                alone.fill(record.len().min(MAX_RECORD));
+                alone.block()
+            } {
+                return Some((
+                    found.link,
+                    found.data_from..found.data_from + found.data_len,
+                    found.wire_len,
+                ));
+            }
+            None
+        }
+    }
+}
+
+/// The name of a link type.
+pub(super) fn link_name(link: u16) -> String {
+    match link {
+        0 => "BSD loopback",
+        1 => "Ethernet",
+        12 | 14 | 101 => "raw IP",
+        108 => "OpenBSD loopback",
+        113 => "Linux cooked v1",
+        228 => "raw IPv4",
+        229 => "raw IPv6",
+        276 => "Linux cooked v2",
+        other => return format!("link type {other}"),
+    }
+    .to_owned()
+}

@@ -1,0 +1,945 @@
+//! The bytes of one flow after its upgrade -> WebSocket frames (RFC 6455 5.2); payload is passed over unread, and lost bytes are stepped across.
+
+use crate::model::Mark;
+
+/// Raw bytes after the length field that the fingerprint covers.
+const FINGERPRINT: usize = 64;
+/// The longest payload of a control frame (RFC 6455 5.5).
+pub(super) const MAX_CONTROL: usize = 125;
+/// Frames kept back until their shape is believed.
+const MAX_HELD: usize = 64;
+/// Bits of evidence for a resumed flow: one frame that ends where its segment ends.
+const NEED_RESUMED: u32 = 11;
+/// For a frame found inside a segment, a thousand places having been tried.
+const NEED_INSIDE: u32 = 18;
+/// For a leg whose handshake nobody saw: shared by both its flows.
+pub(super) const NEED_MIDSTREAM: u32 = 24;
+const TRUSTED: u32 = u32::MAX;
+
+/// Violations of RFC 6455 by bit; names in [`FAULTS`].
+pub(super) const FAULTS: [&str; 13] = [
+    "reserved-bits",
+    "reserved-opcode",
+    "masked-to-client",
+    "unmasked-to-server",
+    "control-too-long",
+    "fragmented-control",
+    "length-not-minimal",
+    "unexpected-continuation",
+    "continuation-missing",
+    "close-payload-of-one-byte",
+    "close-code-not-allowed",
+    "close-reason-not-utf8",
+    "rsv1-without-extension",
+];
+
+/// One frame that went by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decoded {
+    /// The packet that completed it.
+    pub(super) mark: Mark,
+    pub(super) fin: bool,
+    /// RSV1 to RSV3 as bits 2 to 0.
+    pub(super) rsv: u8,
+    pub(super) opcode: u8,
+    pub(super) masked: bool,
+    pub(super) len: u64,
+    /// The start of the payload, unmasked: all of a control frame's, of others at most 60 bytes.
+    pub(super) body: Vec<u8>,
+    /// `body` is the whole payload.
+    pub(super) whole: bool,
+    /// `None` where the first bytes are lost.
+    pub(super) hash: Option<u64>,
+    pub(super) faults: u16,
+}
+
+impl Decoded {
+    /// Code and reason of a Close frame (RFC 6455 5.5.1).
+    pub(super) fn close(&self) -> (Option<u16>, String) {
+        match *self.body.as_slice() {
+            [a, b, ref reason @ ..] => (
+                Some(u16::from_be_bytes([a, b])),
+                String::from_utf8_lossy(reason).into_owned(),
+            ),
+            _ => (None, String::new()),
+        }
+    }
+}
+
+/// Codes that may stand on the wire (RFC 6455 7.4, IANA WebSocket Close Code Number Registry).
+const fn code_allowed(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    fin: bool,
+    rsv: u8,
+    opcode: u8,
+    masked: bool,
+    len: u64,
+    size: usize,
+}
+
+/// The header at the start of `b`, or how many bytes it takes to tell.
+fn header(b: &[u8]) -> Result<Header, usize> {
+    let (Some(&first), Some(&second)) = (b.first(), b.get(1)) else {
+        return Err(2);
+    };
+    let (len, size) = match second & 0x7f {
+        126 => match b.get(2..4) {
+            Some(l) => (u64::from(u16::from_be_bytes([l[0], l[1]])), 4),
+            None => return Err(4),
+        },
+        127 => match b.get(2..10) {
+            Some(l) => (
+                u64::from_be_bytes([l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]]),
+                10,
+            ),
+            None => return Err(10),
+        },
+        short => (u64::from(short), 2),
+    };
+    Ok(Header {
+        fin: first & 0x80 != 0,
+        rsv: first >> 4 & 7,
+        opcode: first & 15,
+        masked: second & 0x80 != 0,
+        len,
+        size,
+    })
+}
+
+impl Header {
+    const fn is_control(&self) -> bool {
+        self.opcode & 8 != 0
+    }
+
+    const fn minimal(&self) -> bool {
+        match self.size {
+            4 => self.len > 125,
+            10 => self.len > 0xffff && self.len >> 63 == 0,
+            _ => true,
+        }
+    }
+
+    /// Bytes after the length field.
+    const fn body(&self) -> u64 {
+        self.len.saturating_add(if self.masked { 4 } else { 0 })
+    }
+
+    /// Bits of evidence that this is a header at all; 0 = it is none.
+    fn evidence(&self, masked: Option<bool>, rsv1: bool) -> u32 {
+        let known = matches!(self.opcode, 0..=2 | 8..=10);
+        let bits_right =
+            self.rsv & 3 == 0 && (self.rsv == 0 || (rsv1 && matches!(self.opcode, 1 | 2)));
+        let control_right = !self.is_control() || (self.fin && self.len <= MAX_CONTROL as u64);
+        if !known
+            || !bits_right
+            || !control_right
+            || !self.minimal()
+            || masked.is_some_and(|m| m != self.masked)
+            || self.len > 1 << 40
+        {
+            return 0;
+        }
+        if self.fin && self.rsv == 0 && self.opcode != 0 {
+            5
+        } else {
+            4
+        }
+    }
+
+    const fn end_evidence(&self) -> u32 {
+        if self.size == 2 { 7 } else { 14 }
+    }
+}
+
+/// Decodes one flow.
+#[derive(Debug)]
+pub(super) struct FrameDecoder {
+    /// Whether this flow's frames must be masked; `None` where its sender is not known.
+    masked: Option<bool>,
+    /// permessage-deflate may be in use.
+    rsv1: bool,
+    /// Not lost: the next byte is of a header, or `left` bytes of a body follow.
+    synced: bool,
+    /// Synced since the handshake: what breaks the rules is a violation, not our mistake.
+    sure: bool,
+    trust: u32,
+    need: u32,
+    head: [u8; 10],
+    head_len: usize,
+    current: Option<Header>,
+    left: u64,
+    raw: [u8; MAX_CONTROL + 4],
+    raw_len: usize,
+    raw_broken: bool,
+    message_open: bool,
+    faults: u16,
+    odd_headers: u32,
+    last_end_evidence: u32,
+    held: Vec<Decoded>,
+    /// Segments that fitted no frame.
+    pub(super) misses: u32,
+    /// Times that sync was lost.
+    pub(super) losses: u32,
+}
+
+impl FrameDecoder {
+    /// Right behind a handshake.
+    pub(super) fn after_handshake(masked: bool, rsv1: bool) -> Self {
+        Self {
+            synced: true,
+            sure: true,
+            trust: TRUSTED,
+            ..Self::searching(Some(masked), rsv1, NEED_RESUMED)
+        }
+    }
+
+    /// The end of the handshake is not in the capture.
+    pub(super) fn behind_gap(masked: bool, rsv1: bool) -> Self {
+        Self::searching(Some(masked), rsv1, NEED_RESUMED)
+    }
+
+    /// Nothing is known of the flow.
+    pub(super) fn midstream() -> Self {
+        Self::searching(None, true, NEED_MIDSTREAM)
+    }
+
+    fn searching(masked: Option<bool>, rsv1: bool, need: u32) -> Self {
+        Self {
+            masked,
+            rsv1,
+            synced: false,
+            sure: false,
+            trust: 0,
+            need,
+            head: [0; 10],
+            head_len: 0,
+            current: None,
+            left: 0,
+            raw: [0; MAX_CONTROL + 4],
+            raw_len: 0,
+            raw_broken: false,
+            message_open: false,
+            faults: 0,
+            odd_headers: 0,
+            last_end_evidence: 0,
+            held: Vec::new(),
+            misses: 0,
+            losses: 0,
+        }
+    }
+
+    /// Evidence gathered so far, for the leg to add up.
+    pub(super) const fn trust(&self) -> u32 {
+        self.trust
+    }
+
+    /// The mask bit of the frames believed so far.
+    pub(super) const fn mask_seen(&self) -> Option<bool> {
+        self.masked
+    }
+
+    /// The leg is a WebSocket: what was held is true.
+    pub(super) fn confirm(&mut self, masked: bool, out: &mut Vec<Decoded>) {
+        if self.masked == Some(!masked) {
+            self.lose();
+        }
+        self.masked = Some(masked);
+        self.need = NEED_RESUMED;
+        if self.synced {
+            self.trust = TRUSTED;
+        }
+        out.append(&mut self.held);
+    }
+
+    fn lose(&mut self) {
+        self.synced = false;
+        self.sure = false;
+        self.losses += 1;
+        self.forget();
+        self.held.clear();
+        self.trust = 0;
+        if self.need == NEED_MIDSTREAM {
+            self.masked = None;
+        }
+    }
+
+    const fn forget(&mut self) {
+        self.head_len = 0;
+        self.current = None;
+        self.left = 0;
+        self.message_open = false;
+    }
+
+    const fn trusted(&self) -> bool {
+        self.trust == TRUSTED
+    }
+
+    /// Takes the next bytes of the flow, best a whole segment; `cut` bytes of it were not captured.
+    pub(super) fn feed(&mut self, bytes: &[u8], cut: u32, mark: Mark, out: &mut Vec<Decoded>) {
+        if self.trusted()
+            && self.current.is_some()
+            && self.left > bytes.len() as u64
+            && self.raw_len == self.raw_wanted()
+        {
+            self.left -= bytes.len() as u64;
+            if cut > 0 {
+                self.gap(cut, mark, out);
+            }
+            return;
+        }
+        let mut bytes = bytes;
+        if self.synced
+            && !self.trusted()
+            && self.current.is_some()
+            && self.chain(bytes, cut, self.masked) >= NEED_RESUMED + 5
+        {
+            self.lose();
+        }
+        for _ in 0..2 {
+            if !self.synced {
+                let Some(at) = self.find(bytes, cut) else {
+                    self.misses = self.misses.saturating_add(u32::from(!bytes.is_empty()));
+                    return;
+                };
+                self.forget();
+                self.synced = true;
+                if at > 0 {
+                    self.trust = self.need.min(NEED_INSIDE);
+                }
+                bytes = bytes.get(at..).unwrap_or_default();
+            }
+            self.run(bytes, mark, out);
+            if self.synced {
+                break;
+            }
+        }
+        if !self.synced {
+            self.misses = self.misses.saturating_add(1);
+            return;
+        }
+        if cut > 0 {
+            self.gap(cut, mark, out);
+        } else if !self.trusted() && self.current.is_none() && self.head_len == 0 {
+            self.believe(self.last_end_evidence, out);
+            self.last_end_evidence = 0;
+        }
+    }
+
+    fn believe(&mut self, bits: u32, out: &mut Vec<Decoded>) {
+        self.trust = self.trust.saturating_add(bits);
+        if self.trust >= self.need && self.need != NEED_MIDSTREAM {
+            self.trust = TRUSTED;
+            out.append(&mut self.held);
+        }
+    }
+
+    /// `count` bytes of the flow are in no packet.
+    pub(super) fn gap(&mut self, count: u32, mark: Mark, out: &mut Vec<Decoded>) {
+        let count = u64::from(count);
+        if count == 0 || !self.synced {
+            return;
+        }
+        if self.current.is_none() {
+            self.lose();
+            return;
+        }
+        if self.raw_len < self.raw_wanted() {
+            self.raw_broken = true;
+        }
+        let beyond = count > self.left;
+        self.left -= count.min(self.left);
+        if self.left == 0 {
+            self.complete(mark, out);
+        }
+        if beyond {
+            self.lose();
+        }
+    }
+
+    const fn raw_wanted(&self) -> usize {
+        match &self.current {
+            Some(h) => {
+                let most = if h.is_control() {
+                    MAX_CONTROL + 4
+                } else {
+                    FINGERPRINT
+                };
+                let body = h.body();
+                if body < most as u64 {
+                    body as usize
+                } else {
+                    most
+                }
+            }
+            None => 0,
+        }
+    }
+
+    fn run(&mut self, mut bytes: &[u8], mark: Mark, out: &mut Vec<Decoded>) {
+        while !bytes.is_empty() || (self.current.is_some() && self.left == 0) {
+            if self.current.is_none() {
+                let Some(h) = self.take_header(&mut bytes) else {
+                    return;
+                };
+                if !self.judge(&h) {
+                    return;
+                }
+                self.left = h.body();
+                self.current = Some(h);
+                self.raw_len = 0;
+                self.raw_broken = false;
+            }
+            let wanted = self.raw_wanted();
+            if self.raw_len < wanted && !self.raw_broken {
+                let take = (wanted - self.raw_len).min(bytes.len());
+                if let (Some(to), Some(from)) = (
+                    self.raw.get_mut(self.raw_len..self.raw_len + take),
+                    bytes.get(..take),
+                ) {
+                    to.copy_from_slice(from);
+                }
+                self.raw_len += take;
+                self.left -= (take as u64).min(self.left);
+                bytes = bytes.get(take..).unwrap_or_default();
+            }
+            let step = usize::try_from(self.left)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            self.left -= step as u64;
+            bytes = bytes.get(step..).unwrap_or_default();
+            if self.left == 0 {
+                self.complete(mark, out);
+                if !self.synced {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
+        if self.head_len == 0 {
+            if let Ok(h) = header(bytes) {
+                *bytes = bytes.get(h.size..).unwrap_or_default();
+                return Some(h);
+            }
+        }
+        loop {
+            match header(self.head.get(..self.head_len).unwrap_or_default()) {
+                Ok(h) => {
+                    self.head_len = 0;
+                    return Some(h);
+                }
+                Err(wanted) => {
+                    while self.head_len < wanted {
+                        let (&byte, rest) = bytes.split_first()?;
+                        if let Some(slot) = self.head.get_mut(self.head_len) {
+                            *slot = byte;
+                        }
+                        self.head_len += 1;
+                        *bytes = rest;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether to go on with this header; notes what is wrong with it.
+    fn judge(&mut self, h: &Header) -> bool {
+        self.faults = 0;
+        let evidence = h.evidence(self.masked, self.rsv1);
+        if !self.sure {
+            if evidence == 0 {
+                self.lose();
+                return false;
+            }
+            if !self.trusted() {
+                self.trust = self.trust.saturating_add(evidence);
+                if self.masked.is_none() {
+                    self.masked = Some(h.masked);
+                }
+            }
+            return true;
+        }
+        let mut fault = |holds: bool, bit: u16| self.faults |= u16::from(holds) << bit;
+        let known = matches!(h.opcode, 0..=2 | 8..=10);
+        fault(
+            h.rsv & 3 != 0 || (h.rsv & 4 != 0 && (h.is_control() || h.opcode == 0)),
+            0,
+        );
+        fault(!known, 1);
+        fault(h.masked && self.masked == Some(false), 2);
+        fault(!h.masked && self.masked == Some(true), 3);
+        fault(h.is_control() && h.len > MAX_CONTROL as u64, 4);
+        fault(h.is_control() && !h.fin, 5);
+        fault(!h.minimal(), 6);
+        fault(h.opcode == 0 && !self.message_open, 7);
+        fault(matches!(h.opcode, 1 | 2) && self.message_open, 8);
+        fault(
+            h.rsv & 4 != 0 && matches!(h.opcode, 1 | 2) && !self.rsv1,
+            12,
+        );
+        if !h.is_control() {
+            self.message_open = !h.fin;
+        }
+        if known && h.rsv & 3 == 0 && h.len >> 63 == 0 {
+            self.odd_headers = 0;
+            return true;
+        }
+        // One such header is a peer breaking the rules, two in a row are no frames.
+        self.odd_headers += 1;
+        if self.odd_headers > 1 || h.len > 1 << 40 {
+            self.lose();
+            return false;
+        }
+        true
+    }
+
+    fn complete(&mut self, mark: Mark, out: &mut Vec<Decoded>) {
+        let Some(h) = self.current.take() else { return };
+        let raw = self.raw.get(..self.raw_len).unwrap_or_default();
+        let (key, masked_body) = if h.masked {
+            raw.split_at(raw.len().min(4))
+        } else {
+            (&[][..], raw)
+        };
+        let short = h.is_control() || h.len <= 60;
+        let body: Vec<u8> = if !short {
+            Vec::new()
+        } else if h.masked && key.len() == 4 {
+            masked_body
+                .iter()
+                .zip(key.iter().cycle())
+                .map(|(b, k)| b ^ k)
+                .collect()
+        } else {
+            masked_body.to_vec()
+        };
+        let fingerprinted =
+            raw.len() >= FINGERPRINT.min(usize::try_from(h.body()).unwrap_or(usize::MAX));
+        let whole = short && body.len() as u64 == h.len;
+        let mut frame = Decoded {
+            mark,
+            fin: h.fin,
+            rsv: h.rsv,
+            opcode: h.opcode,
+            masked: h.masked,
+            len: h.len,
+            hash: fingerprinted
+                .then(|| fingerprint(raw.get(..raw.len().min(FINGERPRINT)).unwrap_or_default())),
+            body,
+            whole,
+            faults: self.faults,
+        };
+        let mut bits = 0;
+        if h.opcode == 8 && whole {
+            let (code, _) = frame.close();
+            frame.faults |= u16::from(h.len == 1) << 9;
+            frame.faults |= u16::from(code.is_some_and(|c| !code_allowed(c))) << 10;
+            frame.faults |= u16::from(
+                frame
+                    .body
+                    .get(2..)
+                    .is_some_and(|r| std::str::from_utf8(r).is_err()),
+            ) << 11;
+            bits = if frame.faults == 0 && h.len >= 2 {
+                10
+            } else {
+                0
+            };
+        }
+        self.last_end_evidence = h.end_evidence();
+        if self.trusted() {
+            if !self.sure {
+                frame.faults &= 0b1110_0000_0000;
+            }
+            out.push(frame);
+            return;
+        }
+        if bits == 0 && h.opcode == 8 && h.len > 0 {
+            self.lose();
+            return;
+        }
+        frame.faults = 0;
+        if self.held.len() < MAX_HELD {
+            self.held.push(frame);
+        }
+        self.believe(bits, out);
+    }
+
+    /// Whether a segment is one or more whole frames.
+    pub(super) fn looks_like_frames(&self, bytes: &[u8], cut: u32) -> bool {
+        self.chain(bytes, cut, self.masked) >= NEED_RESUMED
+    }
+
+    /// Where in a segment a frame could begin.
+    fn find(&self, bytes: &[u8], cut: u32) -> Option<usize> {
+        if let Ok(h) = header(bytes) {
+            if h.evidence(self.masked, self.rsv1) > 0 {
+                return Some(0);
+            }
+        }
+        // A Close at the very end is worth looking for whatever stands before it.
+        (1..bytes.len()).find(|&at| {
+            self.chain(bytes.get(at..).unwrap_or_default(), cut, self.masked) >= NEED_INSIDE
+        })
+    }
+
+    /// Evidence of frames that follow each other to exactly the segment's end; 0 where they don't.
+    fn chain(&self, bytes: &[u8], cut: u32, masked: Option<bool>) -> u32 {
+        let end = bytes.len() as u64 + u64::from(cut);
+        let (mut at, mut bits, mut masked) = (0u64, 0u32, masked);
+        loop {
+            let Some(rest) = usize::try_from(at).ok().and_then(|a| bytes.get(a..)) else {
+                return 0;
+            };
+            let Ok(h) = header(rest) else { return 0 };
+            let evidence = h.evidence(masked, self.rsv1);
+            if evidence == 0 {
+                return 0;
+            }
+            masked = Some(h.masked);
+            bits = bits.saturating_add(evidence);
+            if h.opcode == 8 && h.len >= 2 {
+                bits = bits.saturating_add(if close_code(rest, &h).is_some_and(code_allowed) {
+                    10
+                } else {
+                    0
+                });
+            }
+            at = at.saturating_add(h.size as u64).saturating_add(h.body());
+            if at == end {
+                return bits.saturating_add(h.end_evidence());
+            }
+            if at > end {
+                return 0;
+            }
+        }
+    }
+}
+
+/// A frame that lies in one segment.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) range: std::ops::Range<usize>,
+    pub(super) fin: bool,
+    pub(super) opcode: u8,
+    pub(super) masked: bool,
+    pub(super) len: u64,
+    /// As far as the segment holds it, unmasked.
+    pub(super) payload: Vec<u8>,
+}
+
+/// The frames of a segment that begins with one; none where they do not fit it.
+pub(super) fn shapes(bytes: &[u8], wire_len: u32) -> Vec<Shape> {
+    let mut found = Vec::new();
+    let mut at = 0usize;
+    while let Some(Ok(h)) = bytes.get(at..).filter(|b| !b.is_empty()).map(header) {
+        let next = (at + h.size) as u64;
+        if h.evidence(None, true) == 0 || (found.is_empty() && h.body() > 1 << 32) {
+            break;
+        }
+        let end = next.saturating_add(h.body()).min(bytes.len() as u64) as usize;
+        let body = bytes.get(next as usize..end).unwrap_or_default();
+        let (key, body) = if h.masked {
+            body.split_at(body.len().min(4))
+        } else {
+            (&[][..], body)
+        };
+        let payload = if key.is_empty() {
+            body.to_vec()
+        } else {
+            body.iter()
+                .zip(key.iter().cycle())
+                .map(|(b, k)| b ^ k)
+                .collect()
+        };
+        found.push(Shape {
+            range: at..end,
+            fin: h.fin,
+            opcode: h.opcode,
+            masked: h.masked,
+            len: h.len,
+            payload,
+        });
+        let whole = next.saturating_add(h.body());
+        if whole >= u64::from(wire_len).min(bytes.len() as u64) {
+            break;
+        }
+        at = end;
+    }
+    found
+}
+
+fn close_code(frame: &[u8], h: &Header) -> Option<u16> {
+    let body = frame.get(h.size..)?;
+    match (h.masked, body) {
+        (false, [a, b, ..]) => Some(u16::from_be_bytes([*a, *b])),
+        (true, [k0, k1, _, _, a, b, ..]) => Some(u16::from_be_bytes([a ^ k0, b ^ k1])),
+        _ => None,
+    }
+}
+
+/// FNV-1a (the same on every machine and in every version).
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
+        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+pub(super) fn encode(fin: bool, opcode: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![opcode | if fin { 0x80 } else { 0 }];
+    let bit = if mask.is_some() { 0x80 } else { 0 };
+    match payload.len() {
+        n @ 0..=125 => out.push(n as u8 | bit),
+        n @ 126..=0xffff => {
+            out.push(126 | bit);
+            out.extend_from_slice(&(n as u16).to_be_bytes());
+        }
+        n => {
+            out.push(127 | bit);
+            out.extend_from_slice(&(n as u64).to_be_bytes());
+        }
+    }
+    let key = mask.unwrap_or_default();
+    out.extend_from_slice(if mask.is_some() { &key } else { &[] });
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mark() -> Mark {
+        let record = crate::model::RecordRef {
+            source: crate::model::SourceId(0),
+            ordinal: 1,
+            start: 0,
+            len: 0,
+        };
+        Mark {
+            at: crate::model::Moment(0),
+            record,
+        }
+    }
+
+    fn text(frames: &[Decoded]) -> String {
+        let one = |f: &Decoded| {
+            let (code, reason) = f.close();
+            let close = if f.opcode == 8 {
+                format!("({code:?} {reason})")
+            } else {
+                String::new()
+            };
+            format!(
+                "{}{}:{}{close}",
+                if f.fin { "" } else { "-" },
+                f.opcode,
+                f.len
+            )
+        };
+        frames.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    #[derive(Clone, Copy)]
+    enum Part<'a> {
+        Bytes(&'a [u8]),
+        Cut(&'a [u8], u32),
+        Gap(u32),
+    }
+
+    fn check(name: &str, mut decoder: FrameDecoder, parts: &[Part<'_>], expected: &str) {
+        let mut out = Vec::new();
+        for part in parts {
+            match *part {
+                Part::Bytes(b) => decoder.feed(b, 0, mark(), &mut out),
+                Part::Cut(b, cut) => decoder.feed(b, cut, mark(), &mut out),
+                Part::Gap(n) => decoder.gap(n, mark(), &mut out),
+            }
+        }
+        assert_eq!(text(&out), expected, "{name}");
+    }
+
+    #[test]
+    fn frames_by_situation() {
+        let client = || FrameDecoder::after_handshake(true, false);
+        let server = || FrameDecoder::after_handshake(false, false);
+        let hello = encode(true, 1, Some([1, 2, 3, 4]), b"hello");
+        let big = encode(true, 2, None, &[9; 70_000]);
+        let bye = encode(
+            true,
+            8,
+            Some([9, 8, 7, 6]),
+            &[&1001u16.to_be_bytes()[..], b"bye"].concat(),
+        );
+        let ping = encode(true, 9, None, b"");
+        use Part::{Bytes, Cut, Gap};
+        check("one frame", client(), &[Bytes(&hello)], "1:5");
+        check(
+            "two in one",
+            client(),
+            &[Bytes(&[hello.clone(), bye.clone()].concat())],
+            "1:5 8:5(Some(1001) bye)",
+        );
+        check(
+            "header split",
+            client(),
+            &[Bytes(&hello[..1]), Bytes(&hello[1..3]), Bytes(&hello[3..])],
+            "1:5",
+        );
+        check(
+            "gap in a payload",
+            server(),
+            &[
+                Bytes(&big[..100]),
+                Gap(60_000),
+                Bytes(&big[60_100..]),
+                Bytes(&ping),
+            ],
+            "2:70000 9:0",
+        );
+        check(
+            "gap to a payload's end",
+            server(),
+            &[Bytes(&big[..100]), Gap(69_910), Bytes(&ping)],
+            "2:70000 9:0",
+        );
+        check(
+            "gap over a header",
+            server(),
+            &[Bytes(&big[..100]), Gap(69_912), Bytes(&ping)],
+            "2:70000 9:0",
+        );
+        check(
+            "close behind a gap",
+            client(),
+            &[Gap(500), Bytes(&bye)],
+            "8:5(Some(1001) bye)",
+        );
+        check(
+            "rest of a payload, then a close",
+            client(),
+            &[Gap(500), Bytes(&[&[0xffu8; 40][..], &bye].concat())],
+            "8:5(Some(1001) bye)",
+        );
+        check(
+            "payload behind a gap is no frame",
+            server(),
+            &[Gap(500), Bytes(&[0x41; 900]), Bytes(&[0x62; 900])],
+            "",
+        );
+        check(
+            "cut by the snap length",
+            server(),
+            &[Cut(&big[..56], 69_954), Bytes(&ping)],
+            "2:70000 9:0",
+        );
+        check(
+            "empty close",
+            client(),
+            &[Bytes(&encode(true, 8, Some([0; 4]), b""))],
+            "8:0(None )",
+        );
+        check(
+            "fragments with a ping between",
+            server(),
+            &[
+                Bytes(&encode(false, 1, None, b"ab")),
+                Bytes(&ping),
+                Bytes(&encode(true, 0, None, b"c")),
+            ],
+            "-1:2 9:0 0:1",
+        );
+    }
+
+    #[test]
+    fn violations_are_named() {
+        let names = |bytes: &[u8], masked| {
+            let mut out = Vec::new();
+            FrameDecoder::after_handshake(masked, false).feed(bytes, 0, mark(), &mut out);
+            let bits = out.iter().fold(0, |all, f| all | f.faults);
+            (0..FAULTS.len())
+                .filter(|b| bits >> b & 1 == 1)
+                .map(|b| FAULTS[b])
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for (bytes, masked, expected) in [
+            (encode(true, 1, None, b"x"), true, "unmasked-to-server"),
+            (
+                encode(true, 1, Some([1; 4]), b"x"),
+                false,
+                "masked-to-client",
+            ),
+            (encode(true, 3, None, b"x"), false, "reserved-opcode"),
+            (encode(false, 9, None, b"x"), false, "fragmented-control"),
+            (encode(true, 9, None, &[0; 126]), false, "control-too-long"),
+            (
+                encode(true, 0, None, b"x"),
+                false,
+                "unexpected-continuation",
+            ),
+            (
+                encode(true, 8, None, &1005u16.to_be_bytes()),
+                false,
+                "close-code-not-allowed",
+            ),
+            (
+                encode(true, 8, None, b"x"),
+                false,
+                "close-payload-of-one-byte",
+            ),
+            (vec![0x81, 126, 0, 1, b'x'], false, "length-not-minimal"),
+            (vec![0xc1, 1, b'x'], false, "rsv1-without-extension"),
+            (encode(true, 8, None, &1012u16.to_be_bytes()), false, ""),
+        ] {
+            assert_eq!(names(&bytes, masked), expected, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_segmentation_gives_the_same_frames(
+            payloads in proptest::collection::vec((0usize..400, prop_oneof![Just(1u8), Just(2), Just(9), Just(10)], any::<[u8; 4]>()), 1..20),
+            cuts in proptest::collection::vec(1usize..200, 1..200),
+        ) {
+            let stream: Vec<u8> = payloads.iter()
+                .flat_map(|&(n, op, key)| encode(true, op, Some(key), &vec![7; if op > 8 { n.min(125) } else { n }])).collect();
+            let mut whole = Vec::new();
+            FrameDecoder::after_handshake(true, false).feed(&stream, 0, mark(), &mut whole);
+            prop_assert_eq!(whole.len(), payloads.len());
+            let mut parts = Vec::new();
+            let mut decoder = FrameDecoder::after_handshake(true, false);
+            let mut rest = &stream[..];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                decoder.feed(now, 0, mark(), &mut parts);
+                rest = later;
+            }
+            prop_assert_eq!(parts, whole);
+        }
+
+        #[test]
+        fn any_bytes_are_decoded_without_panic(
+            chunks in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..300), 0u32..2000, any::<bool>()), 0..20),
+            mode in 0u8..3,
+        ) {
+            let mut decoder = match mode {
+                0 => FrameDecoder::after_handshake(true, true),
+                1 => FrameDecoder::behind_gap(false, false),
+                _ => FrameDecoder::midstream(),
+            };
+            let mut out = Vec::new();
+            for (bytes, n, gap) in chunks {
+                if gap { decoder.gap(n, mark(), &mut out) } else { decoder.feed(&bytes, n, mark(), &mut out) }
+            }
+        }
+    }
+}

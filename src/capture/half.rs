@@ -1,0 +1,271 @@
+//! What one end of a leg sent, segment by segment -> the TCP facts of its flow: retransmissions, probes, windows, what stays unanswered.
+
+use super::assembler::{Assembler, distance};
+use super::packet::{RST, SYN, Segment};
+use crate::model::{Flow, LegEventKind, Mark, Unanswered};
+use std::collections::VecDeque;
+
+/// Segments under way that are told apart; beyond it the last one grows.
+const MAX_SENT: usize = 256;
+/// An acknowledgement further ahead than any window (RFC 7323 2.3) belongs to another connection.
+const MAX_AHEAD: i32 = 1 << 30;
+/// Assumed where the SYN that tells the scale was not captured.
+const UNKNOWN_SCALE: u8 = 7;
+
+/// Bytes (or the FIN) that are under way.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    seq: u32,
+    end: u32,
+    first: Mark,
+    last: Mark,
+    again: u32,
+}
+
+/// What a segment's place in the flow says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Nothing but flags and an acknowledgement.
+    Empty,
+    KeepAlive,
+    /// Sent against a closed window.
+    WindowProbe,
+    Payload,
+}
+
+/// One end of a leg as a sender.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    pub(super) flow: Flow,
+    pub(super) assembler: Assembler,
+    /// Highest acknowledgement that the peer sent.
+    acked: Option<u32>,
+    /// Behind the highest byte seen or acknowledged, FIN not counted.
+    high: Option<u32>,
+    /// The FIN's sequence number.
+    fin_seq: Option<u32>,
+    pub(super) isn: Option<u32>,
+    sent: VecDeque<Sent>,
+    scale: Option<u8>,
+    /// Bytes, as last advertised.
+    window: Option<u32>,
+    zero: Option<Mark>,
+}
+
+impl Half {
+    /// A SYN: where the flow starts, and how its windows are scaled.
+    pub(super) const fn open(&mut self, segment: &Segment<'_>) {
+        self.isn = Some(segment.seq);
+        let first = segment.seq.wrapping_add(1);
+        self.assembler.start(first);
+        self.high = Some(first);
+        self.scale = Some(match segment.window_scale {
+            Some(scale) => scale,
+            None => 0,
+        });
+    }
+
+    pub(super) const fn fin_seq(&self) -> Option<u32> {
+        self.fin_seq
+    }
+
+    /// The peer's acknowledgement of payload, the FIN's one left out.
+    pub(super) fn acked_payload(&self) -> Option<u32> {
+        let acked = self.acked?;
+        Some(
+            self.fin_seq
+                .filter(|&fin| distance(acked, fin) > 0)
+                .unwrap_or(acked),
+        )
+    }
+
+    /// The peer acknowledged everything before `ack`; true where that is news.
+    pub(super) fn acknowledged(&mut self, ack: u32) -> bool {
+        if let Some(known) = self.acked {
+            let ahead = distance(ack, known);
+            if ahead <= 0 || ahead > MAX_AHEAD {
+                return false;
+            }
+        }
+        if self
+            .high
+            .is_some_and(|h| distance(ack, h) > MAX_AHEAD || distance(h, ack) > MAX_AHEAD)
+        {
+            return false;
+        }
+        self.acked = Some(ack);
+        while let Some(front) = self.sent.front_mut() {
+            if distance(ack, front.end) >= 0 {
+                self.sent.pop_front();
+                continue;
+            }
+            if distance(ack, front.seq) > 0 {
+                front.seq = ack;
+            }
+            break;
+        }
+        if let Some(fin) = self.fin_seq {
+            self.flow.fin_acked |= distance(ack, fin) > 0;
+        } else if self.high.is_none_or(|h| distance(ack, h) > 0) {
+            self.high = Some(ack);
+        }
+        true
+    }
+
+    /// The window that this side advertises; an event where it closed or opened.
+    pub(super) fn advertise(
+        &mut self,
+        segment: &Segment<'_>,
+        peer_scales: bool,
+        mark: Mark,
+    ) -> Option<LegEventKind> {
+        if segment.has(RST) {
+            return None;
+        }
+        let scale = if segment.has(SYN) {
+            0
+        } else if peer_scales {
+            self.scale.unwrap_or(UNKNOWN_SCALE)
+        } else {
+            0
+        };
+        let window = u32::from(segment.window) << scale;
+        self.window = Some(window);
+        if segment.has(SYN) {
+            return None;
+        }
+        match (window, self.zero) {
+            (0, None) => {
+                self.zero = Some(mark);
+                self.flow.zero_windows += 1;
+                Some(LegEventKind::ZeroWindow)
+            }
+            (1.., Some(since)) => {
+                self.flow.zero_window_ns += mark.at.since(since.at).max(0);
+                self.zero = None;
+                Some(LegEventKind::WindowOpen)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) const fn window_closed(&self) -> bool {
+        self.zero.is_some()
+    }
+
+    pub(super) const fn scales(&self) -> bool {
+        // Without its SYN the answer is open: assume it does.
+        match self.scale {
+            Some(scale) => scale > 0,
+            None => true,
+        }
+    }
+
+    /// Tells probes from payload (RFC 9293 3.8.4, 3.8.6.1).
+    pub(super) fn sort(&self, seq: u32, payload_len: u32, fin: bool, peer_closed: bool) -> Sort {
+        let before_edge = self.high.is_some_and(|h| distance(seq, h) == -1);
+        if fin || payload_len > 1 {
+            return if payload_len > 0 {
+                Sort::Payload
+            } else {
+                Sort::Empty
+            };
+        }
+        let acked = match (self.acked, self.high) {
+            (Some(a), Some(h)) => distance(a, h) >= 0,
+            (None, _) => payload_len == 0,
+            _ => false,
+        };
+        if before_edge && acked {
+            return if peer_closed {
+                Sort::WindowProbe
+            } else {
+                Sort::KeepAlive
+            };
+        }
+        if payload_len == 1 && peer_closed {
+            return Sort::WindowProbe;
+        }
+        if payload_len == 0 {
+            Sort::Empty
+        } else {
+            Sort::Payload
+        }
+    }
+
+    /// Payload, or a FIN behind it, went out.
+    pub(super) fn send(&mut self, seq: u32, end: u32, mark: Mark) {
+        // A segment that starts before the oldest unanswered byte's end and covers it is that byte again.
+        let high = self.sent.back().map(|s| s.end).or(self.high).unwrap_or(seq);
+        if let Some(front) = self.sent.front_mut() {
+            if distance(seq, front.seq) <= 0 && distance(end, front.seq) > 0 {
+                front.last = mark;
+                front.again = front.again.saturating_add(1);
+            }
+        }
+        let from = if distance(high, seq) > 0 { high } else { seq };
+        if distance(end, from) <= 0 || self.acked.is_some_and(|a| distance(a, end) >= 0) {
+            return;
+        }
+        if self.sent.len() >= MAX_SENT {
+            if let Some(back) = self.sent.back_mut() {
+                back.end = end;
+            }
+            return;
+        }
+        self.sent.push_back(Sent {
+            seq: from,
+            end,
+            first: mark,
+            last: mark,
+            again: 0,
+        });
+    }
+
+    /// Bytes up to `end` exist.
+    pub(super) fn reach(&mut self, end: u32) -> bool {
+        let news = self.high.is_none_or(|h| distance(end, h) > 0);
+        if news {
+            self.high = Some(end);
+        }
+        news
+    }
+
+    /// The first FIN; false for a repeated one.
+    pub(super) const fn finish(&mut self, seq: u32, mark: Mark) -> bool {
+        if self.fin_seq.is_some() {
+            return false;
+        }
+        self.fin_seq = Some(seq);
+        self.flow.fin = Some(mark);
+        true
+    }
+
+    /// Whether a RST with this number reaches into the window that `receiver` had open (RFC 9293 3.10.7.4).
+    pub(super) fn in_window(&self, seq: u32, receiver: &Self) -> bool {
+        let Some(expected) = self.acked.or(self.high) else {
+            return true;
+        };
+        let ahead = distance(seq, expected);
+        ahead >= 0 && ahead.unsigned_abs() <= receiver.window.unwrap_or(0xffff).max(1)
+    }
+
+    /// The flow as it stands; `peer_seen` tells that the capture holds packets of the other side at all.
+    pub(super) fn observe(&self, peer_seen: bool, last: Mark) -> Flow {
+        let mut flow = self.flow.clone();
+        flow.zero_window_since = self.zero;
+        if let Some(since) = self.zero {
+            flow.zero_window_ns += last.at.since(since.at).max(0);
+        }
+        flow.unanswered = self
+            .sent
+            .front()
+            .filter(|s| peer_seen || s.again > 0)
+            .map(|s| Unanswered {
+                first: s.first,
+                last: s.last,
+                retransmissions: s.again,
+            });
+        flow
+    }
+}

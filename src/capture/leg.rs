@@ -1,0 +1,704 @@
+//! The packets of one TCP connection -> what one vantage point saw of that leg.
+
+use super::app::{App, Bytes, Kind, Said};
+use super::assembler::{Arrival, Budget, Piece};
+use super::events::{Events, Fingerprints, Pings, Side};
+use super::frame::{Decoded, FAULTS};
+use super::half::{Half, Sort};
+use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use crate::model::{
+    CloseFrame, Direction, Fingerprint, Frame, LegEventKind, LegObservation, LegProtocol, MILLI_NS,
+    Mark, Moment, Request, Reset, Response, SECOND_NS,
+};
+
+/// A copy recorded on another interface comes within this time.
+const COPY_NS: i64 = SECOND_NS;
+/// IPv4 identification 0, or IPv6: a retransmission comes 200 ms later at the earliest (RFC 6298 leaves 1 s, Linux 200 ms).
+const UNNUMBERED_COPY_NS: i64 = 150 * MILLI_NS;
+/// The same packet twice on one interface: a mirror port that copies both ways.
+const MIRROR_NS: i64 = 10 * MILLI_NS;
+/// A hole filled this fast was another order on the way, not a retransmission.
+const REORDER_NS: i64 = 3 * MILLI_NS;
+/// Segments further away than this from a closed leg's flow belong to another connection.
+const FOREIGN: i32 = 16 * 1024 * 1024;
+/// Observations that one leg may give (an upstream connection on which many upgrades were refused).
+const MAX_PARTS: u32 = 4096;
+
+/// What a leg hands up, and what all legs share.
+#[derive(Debug, Default)]
+pub(super) struct Yield {
+    pub(super) frames: Vec<Frame>,
+    /// Whether anyone wants the frames.
+    pub(super) frames_wanted: bool,
+    /// Upgrades refused on a leg that went on.
+    pub(super) observations: Vec<LegObservation>,
+    pub(super) budget: Budget,
+    said: Vec<Said>,
+}
+
+/// What tells a copy of a packet from a retransmission.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    seq: u32,
+    ack: u32,
+    len: u32,
+    tap: u32,
+    ip_id: u16,
+    window: u16,
+    flags: u8,
+    at: Moment,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    vantage: u32,
+    /// The lower and the higher endpoint.
+    ends: [Endpoint; 2],
+    client: Side,
+    certain: bool,
+    first: Mark,
+    last: Mark,
+    syn: Option<Mark>,
+    syn_ack: Option<Mark>,
+    syn_retransmissions: u32,
+    refused: bool,
+    halves: [Half; 2],
+    app: App,
+    request: Option<Box<Request>>,
+    response: Option<Box<Response>>,
+    earlier_requests: u32,
+    parts: u32,
+    events: Events,
+    pings: Pings,
+    fingerprints: Fingerprints,
+    duplicates: u64,
+    faults: u16,
+    sni: Option<String>,
+    recent: [[Option<Seen>; 4]; 2],
+    recent_at: [u8; 2],
+    payload_seen: bool,
+}
+
+impl Leg {
+    pub(super) fn new(
+        vantage: u32,
+        ends: [Endpoint; 2],
+        side: Side,
+        segment: &Segment<'_>,
+        mark: Mark,
+    ) -> Self {
+        let opens = segment.has(SYN);
+        let client = if opens {
+            if segment.has(ACK) { 1 - side } else { side }
+        } else {
+            // Servers listen on low ports.
+            usize::from(ends[1].port > ends[0].port)
+        };
+        let mut app = App::default();
+        if opens {
+            app.opened_by(client);
+        }
+        Self {
+            vantage,
+            ends,
+            client,
+            certain: opens,
+            first: mark,
+            last: mark,
+            syn: None,
+            syn_ack: None,
+            syn_retransmissions: 0,
+            refused: false,
+            halves: [Half::default(), Half::default()],
+            app,
+            request: None,
+            response: None,
+            earlier_requests: 0,
+            parts: 0,
+            events: Events::default(),
+            pings: Pings::default(),
+            fingerprints: Fingerprints::default(),
+            duplicates: 0,
+            faults: 0,
+            sni: None,
+            recent: [[None; 4]; 2],
+            recent_at: [0; 2],
+            payload_seen: false,
+        }
+    }
+
+    pub(super) const fn used(&self) -> bool {
+        self.payload_seen
+    }
+
+    pub(super) fn conflicts(&self) -> u32 {
+        self.halves.iter().map(|h| h.assembler.conflicts).sum()
+    }
+
+    /// Ended by a RST, or by a FIN of each side.
+    pub(super) fn closed(&self) -> bool {
+        self.halves.iter().any(|h| h.flow.rst.is_some())
+            || self.halves.iter().all(|h| h.flow.fin.is_some())
+    }
+
+    /// Spoke something else than WebSocket or TLS.
+    pub(super) fn plain(&self) -> bool {
+        match self.app.kind() {
+            Kind::Other => self.request.is_none(),
+            Kind::Http => self.request.is_none() || self.app.doubtful(),
+            _ => false,
+        }
+    }
+
+    /// Whether a segment starts another connection between the same endpoints.
+    pub(super) fn ended_before(&self, side: Side, segment: &Segment<'_>) -> bool {
+        let half = &self.halves[side.min(1)];
+        if segment.has(SYN) {
+            return match half.isn {
+                Some(isn) => isn != segment.seq,
+                // A SYN-ACK late in the file answers a SYN that stands before it.
+                None if segment.has(ACK) => half.flow.packets > 0,
+                None => self.halves.iter().any(|h| h.flow.packets > 0),
+            };
+        }
+        let far = half.assembler.next().is_some_and(|n| {
+            super::assembler::distance(segment.seq, n).unsigned_abs() > FOREIGN as u32
+        });
+        far && segment.payload_len > 0 && self.closed()
+    }
+
+    /// True for a packet that was recorded before, on another interface.
+    pub(super) fn is_copy(&mut self, side: Side, segment: &Segment<'_>, at: Moment) -> bool {
+        let side = side.min(1);
+        let now = Seen {
+            seq: segment.seq,
+            ack: segment.ack,
+            len: segment.payload_len,
+            tap: segment.tap,
+            ip_id: segment.ip_id,
+            window: segment.window,
+            flags: segment.flags,
+            at,
+        };
+        let copy = self.recent[side].iter().flatten().any(|s| {
+            let same = s.seq == now.seq
+                && s.ip_id == now.ip_id
+                && s.ack == now.ack
+                && s.len == now.len
+                && s.flags == now.flags
+                && s.window == now.window;
+            same && {
+                let apart = (now.at.since(s.at)).abs();
+                match (s.tap != now.tap, now.ip_id != 0) {
+                    (true, true) => apart <= COPY_NS,
+                    (true, false) => apart <= UNNUMBERED_COPY_NS,
+                    (false, true) => apart <= MIRROR_NS,
+                    (false, false) => false,
+                }
+            }
+        });
+        if copy {
+            self.duplicates += 1;
+            return true;
+        }
+        let slot = &mut self.recent_at[side];
+        if let Some(place) = self.recent[side].get_mut(usize::from(*slot & 3)) {
+            *place = Some(now);
+        }
+        *slot = slot.wrapping_add(1);
+        false
+    }
+
+    /// Takes the next packet, sent by `side`.
+    pub(super) fn packet(&mut self, side: Side, segment: &Segment<'_>, mark: Mark, up: &mut Yield) {
+        let side = side.min(1);
+        let peer = 1 - side;
+        self.last = mark;
+        let flow = &mut self.halves[side].flow;
+        flow.packets += 1;
+        flow.first_packet.get_or_insert(mark);
+        flow.last_packet = Some(mark);
+        if segment.has(RST) {
+            self.reset(side, segment, mark);
+            return;
+        }
+        flow.ttl = Some(segment.ttl);
+        if segment.has(SYN) {
+            self.opening(side, segment, mark);
+        }
+        if segment.has(ACK) && self.halves[peer].acknowledged(segment.ack) {
+            self.pings.acked(peer, segment.ack, mark);
+            self.drain(peer, mark, up);
+        }
+        let peer_scales = self.halves[peer].scales();
+        if let Some(event) = self.halves[side].advertise(segment, peer_scales, mark) {
+            self.events.push(mark, side, event);
+        }
+        self.payload(side, segment, mark, up);
+    }
+
+    fn reset(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
+        let in_window = self.halves[side].in_window(segment.seq, &self.halves[1 - side]);
+        let answers_syn = self.syn.is_some() && self.syn_ack.is_none() && side != self.client;
+        self.refused |= answers_syn && !self.payload_seen;
+        let flow = &mut self.halves[side].flow;
+        if flow.rst.is_none() {
+            flow.rst = Some(Reset {
+                mark,
+                ttl: segment.ttl,
+                in_window: in_window || answers_syn,
+            });
+            self.events.push(mark, side, LegEventKind::Rst);
+        }
+    }
+
+    fn opening(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
+        let again = self.halves[side].isn.is_some();
+        let (slot, event) = if segment.has(ACK) {
+            (&mut self.syn_ack, LegEventKind::SynAck)
+        } else {
+            (&mut self.syn, LegEventKind::Syn)
+        };
+        slot.get_or_insert(mark);
+        if !again {
+            self.halves[side].open(segment);
+        } else if segment.has(ACK) {
+            self.halves[side].flow.retransmissions += 1;
+        } else {
+            self.syn_retransmissions += 1;
+        }
+        self.events.push(mark, side, event);
+        self.certain = true;
+        self.client = if segment.has(ACK) { 1 - side } else { side };
+        self.app.opened_by(self.client);
+    }
+
+    fn payload(&mut self, side: Side, segment: &Segment<'_>, mark: Mark, up: &mut Yield) {
+        let fin = segment.has(FIN);
+        let seq = if segment.has(SYN) {
+            segment.seq.wrapping_add(1)
+        } else {
+            segment.seq
+        };
+        let len = segment.payload_len;
+        let end = seq.wrapping_add(len);
+        let peer_closed = self.halves[1 - side].window_closed();
+        let half = &mut self.halves[side];
+        if half
+            .fin_seq()
+            .is_some_and(|f| super::assembler::distance(seq, f) >= 0)
+            && !fin
+        {
+            // Nothing can follow a FIN (RFC 9293 3.6).
+            return;
+        }
+        match half.sort(seq, len, fin, peer_closed) {
+            Sort::Empty if !fin => {
+                half.assembler.hint(seq);
+                if half.assembler.next() == Some(seq) {
+                    half.reach(seq);
+                }
+                return;
+            }
+            Sort::KeepAlive => {
+                half.assembler.hint(seq.wrapping_add(1));
+                half.flow.keepalives += 1;
+                self.events.push(mark, side, LegEventKind::KeepAlive);
+                return;
+            }
+            Sort::WindowProbe if len == 0 => return,
+            Sort::WindowProbe => {
+                half.send(seq, end, mark);
+                half.reach(end);
+                let arrival = half
+                    .assembler
+                    .push(seq, segment.payload, len, mark, &mut up.budget);
+                self.deliver(side, arrival, segment, mark, up);
+                return;
+            }
+            Sort::Empty | Sort::Payload => {}
+        }
+        half.send(seq, end.wrapping_add(u32::from(fin)), mark);
+        if len > 0 {
+            self.payload_seen = true;
+            let hole_age = half.assembler.hole_age(mark.at);
+            half.reach(end);
+            let arrival = half
+                .assembler
+                .push(seq, segment.payload, len, mark, &mut up.budget);
+            let again = match arrival {
+                Arrival::Old | Arrival::PartlyOld { .. } => true,
+                Arrival::Late { .. } => hole_age.is_some_and(|age| age > REORDER_NS),
+                Arrival::InOrder { .. } | Arrival::Early => false,
+            };
+            if again {
+                half.flow.retransmissions += 1;
+                self.events.push(mark, side, LegEventKind::Retransmission);
+            } else if matches!(arrival, Arrival::Late { .. }) {
+                half.flow.out_of_order += 1;
+            }
+            if arrival != Arrival::Old {
+                self.halves[side].flow.last_payload = Some(mark);
+            }
+            self.deliver(side, arrival, segment, mark, up);
+        }
+        if fin {
+            let half = &mut self.halves[side];
+            half.reach(end);
+            half.assembler.hint(end);
+            if half.finish(end, mark) {
+                self.events.push(mark, side, LegEventKind::Fin);
+            } else if len == 0 {
+                half.flow.retransmissions += 1;
+                self.events.push(mark, side, LegEventKind::Retransmission);
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        side: Side,
+        arrival: Arrival,
+        segment: &Segment<'_>,
+        mark: Mark,
+        up: &mut Yield,
+    ) {
+        if let Arrival::InOrder { skip } | Arrival::PartlyOld { skip } | Arrival::Late { skip } =
+            arrival
+        {
+            self.bytes(side, segment.payload, segment.payload_len, skip, mark, up);
+        }
+        if self.halves[side].assembler.has_held() {
+            self.drain(side, mark, up);
+        }
+    }
+
+    /// New bytes of a flow, in order; the first `skip` of them are old.
+    fn bytes(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        wire_len: u32,
+        skip: u32,
+        mark: Mark,
+        up: &mut Yield,
+    ) {
+        let fresh = wire_len.saturating_sub(skip);
+        self.halves[side].flow.bytes += u64::from(fresh);
+        let bytes = bytes.get(skip as usize..).unwrap_or_default();
+        let cut = fresh.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        let losses = self.app.losses(side);
+        self.app.feed(
+            Bytes {
+                side,
+                bytes,
+                cut,
+                mark,
+            },
+            &mut up.said,
+        );
+        if cut > 0 && self.app.losses(side) > losses {
+            self.halves[side].flow.lost_bytes += u64::from(cut);
+        }
+        self.heard(mark, up);
+    }
+
+    fn drain(&mut self, side: Side, mark: Mark, up: &mut Yield) {
+        self.pieces(side, mark, false, up);
+    }
+
+    fn pieces(&mut self, side: Side, mark: Mark, force: bool, up: &mut Yield) {
+        let acked = self.halves[side].acked_payload();
+        while let Some(piece) =
+            self.halves[side]
+                .assembler
+                .pop(acked, mark.at, force, &mut up.budget)
+        {
+            match piece {
+                Piece::Data {
+                    bytes,
+                    wire_len,
+                    mark,
+                } => self.bytes(side, &bytes, wire_len, 0, mark, up),
+                Piece::Gap { bytes } => {
+                    self.payload_seen = true;
+                    self.halves[side].flow.lost_bytes += u64::from(bytes);
+                    self.events.push(
+                        mark,
+                        side,
+                        LegEventKind::Gap {
+                            bytes: u64::from(bytes),
+                        },
+                    );
+                    self.app.gap(side, bytes, mark, &mut up.said);
+                    self.heard(mark, up);
+                }
+            }
+        }
+    }
+
+    /// No more packets come: what was held back is all there is.
+    pub(super) fn end(&mut self, up: &mut Yield) {
+        let last = self.last;
+        for side in 0..2 {
+            self.pieces(side, last, true, up);
+            self.halves[side].assembler.release(&mut up.budget);
+        }
+    }
+
+    /// The server is known to speak WebSocket.
+    pub(super) fn confirm_with(&mut self, is_server: impl Fn(&Endpoint) -> bool, up: &mut Yield) {
+        if self.app.kind() != Kind::Midstream {
+            return;
+        }
+        let client = match (is_server(&self.ends[0]), is_server(&self.ends[1])) {
+            (true, false) => 1,
+            (false, true) => 0,
+            _ => return,
+        };
+        if self.app.confirm_with(client, &mut up.said) {
+            self.heard(self.last, up);
+        }
+    }
+
+    fn heard(&mut self, mark: Mark, up: &mut Yield) {
+        if up.said.is_empty() {
+            return;
+        }
+        let mut said = std::mem::take(&mut up.said);
+        for item in said.drain(..) {
+            match item {
+                Said::Client(side) => {
+                    if !self.certain {
+                        self.client = side;
+                    }
+                }
+                Said::PlainRequest => {
+                    self.earlier_requests = self.earlier_requests.saturating_add(1)
+                }
+                Said::Request(request) => {
+                    self.part(up);
+                    self.events
+                        .push(request.mark, self.client, LegEventKind::Request);
+                    self.request = Some(request);
+                }
+                Said::NoUpgrade => {
+                    self.request = None;
+                    self.earlier_requests = self.earlier_requests.saturating_add(1);
+                }
+                Said::Response(response) => {
+                    self.events
+                        .push(response.mark, 1 - self.client, LegEventKind::Response);
+                    self.response = Some(response);
+                }
+                Said::Frame(side, frame) => self.frame(side, &frame, up),
+                Said::Alert(side, alert, at) => {
+                    self.events.push(
+                        at,
+                        side,
+                        LegEventKind::TlsAlert {
+                            level: alert.level,
+                            description: alert.description,
+                        },
+                    );
+                }
+                Said::ServerName(name) => self.sni = Some(name),
+            }
+        }
+        let _ = mark;
+        up.said = said;
+    }
+
+    /// A further upgrade on a leg whose last one was refused: that one is an observation of its own.
+    fn part(&mut self, up: &mut Yield) {
+        if self.request.is_some() && self.response.is_some() && self.parts < MAX_PARTS {
+            up.observations.extend(self.observe());
+            self.parts += 1;
+            self.earlier_requests = self.earlier_requests.saturating_add(1);
+            self.events.clear();
+        }
+        self.request = None;
+        self.response = None;
+    }
+
+    fn frame(&mut self, side: Side, frame: &Decoded, up: &mut Yield) {
+        self.faults |= frame.faults;
+        let direction = self.direction(side);
+        let mark = frame.mark;
+        if let Some(hash) = frame.hash {
+            self.fingerprints.push(
+                side,
+                Fingerprint {
+                    at: mark.at,
+                    direction,
+                    opcode: frame.opcode,
+                    len: frame.len,
+                    hash,
+                },
+            );
+        }
+        let end = self.halves[side].assembler.next().unwrap_or(0);
+        let flow = &mut self.halves[side].flow;
+        let len = frame.len;
+        let mut close = (None, None);
+        let event = match frame.opcode {
+            8 => {
+                let (code, reason) = frame.close();
+                close = (code, Some(reason.clone()));
+                flow.close.get_or_insert_with(|| CloseFrame {
+                    mark,
+                    code,
+                    reason: reason.clone(),
+                });
+                LegEventKind::Close { code, reason }
+            }
+            9 => {
+                flow.pings += 1;
+                self.pings.sent(side, mark, of_payload(frame), end, false);
+                LegEventKind::Ping { len }
+            }
+            10 => {
+                flow.pongs += 1;
+                self.pings.answered(side, mark, of_payload(frame), false);
+                LegEventKind::Pong { len }
+            }
+            opcode => {
+                flow.data_frames += 1;
+                flow.last_data_frame = Some(mark);
+                match application_beat(frame) {
+                    Some(Beat::Ping) => self.pings.sent(side, mark, 0, end, true),
+                    Some(Beat::Pong) => self.pings.answered(side, mark, 0, true),
+                    None => {}
+                }
+                LegEventKind::Data { opcode, len }
+            }
+        };
+        self.events.push(mark, side, event);
+        if up.frames_wanted {
+            up.frames.push(Frame {
+                mark,
+                client: self.ends[self.client].socket(),
+                server: self.ends[1 - self.client].socket(),
+                direction,
+                fin: frame.fin,
+                rsv1: frame.rsv & 4 != 0,
+                opcode: frame.opcode,
+                masked: frame.masked,
+                len,
+                close_code: close.0,
+                close_reason: close.1,
+            });
+        }
+    }
+
+    const fn direction(&self, side: Side) -> Direction {
+        if side == self.client {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
+    }
+
+    /// The server's end, where the leg is known to be a WebSocket.
+    pub(super) fn websocket_server(&self) -> Option<Endpoint> {
+        (self.app.kind() == Kind::WebSocket).then(|| self.ends[1 - self.client])
+    }
+
+    pub(super) const fn ends(&self) -> [Endpoint; 2] {
+        self.ends
+    }
+
+    pub(super) const fn first(&self) -> Mark {
+        self.first
+    }
+
+    /// What was seen; `None` where nothing of it concerns WebSockets.
+    pub(super) fn observe(&self) -> Option<LegObservation> {
+        let upgraded = self.response.as_ref().is_some_and(|r| r.status == 101);
+        let protocol = match self.app.kind() {
+            Kind::WebSocket if upgraded => LegProtocol::WebSocket,
+            Kind::WebSocket => LegProtocol::WebSocketMidstream,
+            Kind::Http if self.plain() => return None,
+            Kind::Http | Kind::Other if self.response.is_some() => LegProtocol::UpgradeRefused,
+            Kind::Http => LegProtocol::UpgradeUnanswered,
+            Kind::Tls => LegProtocol::Tls,
+            Kind::Silent if !self.payload_seen => LegProtocol::NoPayload,
+            Kind::Midstream if self.request.is_some() => LegProtocol::UpgradeUnanswered,
+            Kind::Silent | Kind::Midstream | Kind::Other => return None,
+        };
+        let (client, server) = (self.client, 1 - self.client);
+        let direction = |side: Side| self.direction(side);
+        let flow = |side: Side| {
+            self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last)
+        };
+        Some(LegObservation {
+            vantage: self.vantage,
+            client: self.ends[client].socket(),
+            server: self.ends[server].socket(),
+            sides_certain: self.certain,
+            protocol,
+            syn: self.syn,
+            syn_ack: self.syn_ack,
+            syn_retransmissions: self.syn_retransmissions,
+            refused: self.refused,
+            request: self.request.as_deref().cloned(),
+            response: self.response.as_deref().cloned(),
+            earlier_requests: self.earlier_requests,
+            first: self.first,
+            last: self.last,
+            to_server: flow(client),
+            to_client: flow(server),
+            pings: self.pings.list(direction),
+            fingerprints: self.fingerprints.list(direction),
+            events: self.events.list(direction),
+            duplicates: self.duplicates,
+            violations: (0..FAULTS.len())
+                .filter(|b| self.faults >> b & 1 == 1)
+                .filter_map(|b| FAULTS.get(b))
+                .map(|&n| n.to_owned())
+                .collect(),
+            sni: self.sni.clone(),
+        })
+    }
+}
+
+fn of_payload(frame: &Decoded) -> u64 {
+    frame.body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
+        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+enum Beat {
+    Ping,
+    Pong,
+}
+
+/// Heartbeats of the application: Engine.IO 4 (`2`, `3`), and JSON or bare words `ping` and `pong`.
+fn application_beat(frame: &Decoded) -> Option<Beat> {
+    if frame.opcode != 1 || !frame.fin || frame.rsv != 0 || !frame.whole {
+        return None;
+    }
+    let body = frame.body.trim_ascii();
+    match body {
+        b"2" => return Some(Beat::Ping),
+        b"3" => return Some(Beat::Pong),
+        _ if body.eq_ignore_ascii_case(b"ping") => return Some(Beat::Ping),
+        _ if body.eq_ignore_ascii_case(b"pong") => return Some(Beat::Pong),
+        [b'{', .., b'}'] => {}
+        _ => return None,
+    }
+    let text = std::str::from_utf8(body).ok()?;
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let says = |word: &str| {
+        ["type", "event", "op", "action", "cmd"]
+            .iter()
+            .any(|key| compact.contains(&format!("\"{key}\":\"{word}\"")))
+    };
+    if says("ping") {
+        Some(Beat::Ping)
+    } else if says("pong") {
+        Some(Beat::Pong)
+    } else {
+        None
+    }
+}

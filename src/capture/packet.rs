@@ -1,0 +1,588 @@
+//! A captured packet of any link layer -> its innermost TCP segment, tunnels taken off; what was cut off is known by its length.
+
+/// LINKTYPE numbers read (tcpdump.org/linktypes.html).
+pub(super) const NULL: u16 = 0;
+pub(super) const ETHERNET: u16 = 1;
+pub(super) const LOOP: u16 = 108;
+pub(super) const SLL: u16 = 113;
+pub(super) const SLL2: u16 = 276;
+
+pub(super) const FIN: u8 = 1;
+pub(super) const SYN: u8 = 2;
+pub(super) const RST: u8 = 4;
+pub(super) const ACK: u8 = 16;
+
+/// Layers below TCP that are followed before a packet counts as hostile.
+const MAX_LAYERS: u32 = 16;
+
+/// One end of a leg. IPv4 addresses are held as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Endpoint {
+    pub(super) addr: u128,
+    pub(super) port: u16,
+}
+
+impl Endpoint {
+    pub(super) fn socket(self) -> std::net::SocketAddr {
+        let v6 = std::net::Ipv6Addr::from(self.addr);
+        let ip = v6
+            .to_ipv4_mapped()
+            .map_or(std::net::IpAddr::V6(v6), std::net::IpAddr::V4);
+        std::net::SocketAddr::new(ip, self.port)
+    }
+}
+
+/// A TCP segment (RFC 9293 3.1) with what its IP header says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment<'b> {
+    pub(super) src: Endpoint,
+    pub(super) dst: Endpoint,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) flags: u8,
+    pub(super) window: u16,
+    /// Of a SYN's option (RFC 7323 2.2).
+    pub(super) window_scale: Option<u8>,
+    pub(super) ttl: u8,
+    /// IPv4 identification; 0 in IPv6.
+    pub(super) ip_id: u16,
+    /// What tells copies of `-i any` apart: packet type and interface index of the cooked header.
+    pub(super) tap: u32,
+    /// What the capture holds of the payload.
+    pub(super) payload: &'b [u8],
+    /// Payload bytes on the wire.
+    pub(super) payload_len: u32,
+}
+
+impl Segment<'_> {
+    pub(super) const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Packet<'b> {
+    Tcp(Segment<'b>),
+    /// Read, and no TCP.
+    Other,
+    /// Could not be read: why, as the name of an anomaly.
+    Odd(&'static str),
+}
+
+/// A layer met on the way, for the Raw view: its name and the byte range in the packet.
+pub(super) type Layers = Vec<(&'static str, std::ops::Range<usize>)>;
+
+/// Bytes still to be read, and how many of them there were on the wire.
+#[derive(Clone, Copy)]
+struct Rest<'b> {
+    bytes: &'b [u8],
+    wire: u64,
+}
+
+impl<'b> Rest<'b> {
+    fn skip(self, n: usize) -> Option<Self> {
+        Some(Self {
+            bytes: self.bytes.get(n..)?,
+            wire: self.wire.saturating_sub(n as u64),
+        })
+    }
+
+    /// Cuts off padding behind `len` bytes.
+    fn at_most(self, len: u64) -> Self {
+        let keep = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
+        Self {
+            bytes: self.bytes.get(..keep).unwrap_or_default(),
+            wire: self.wire.min(len),
+        }
+    }
+
+    fn u16(self, at: usize) -> Option<u16> {
+        self.bytes
+            .get(at..at + 2)
+            .map(|b| u16::from_be_bytes([b[0], b[1]]))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Next {
+    EtherType(u16),
+    Ethernet,
+    Ip,
+}
+
+const SHORT: Packet<'static> = Packet::Odd("short-packet");
+
+/// Reads a packet of link type `link`; `wire_len` is its length before the capture cut it.
+pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
+    parse_noting(link, data, wire_len, None)
+}
+
+/// As [`parse`], writing down the layers.
+pub(super) fn parse_noting<'b>(
+    link: u16,
+    data: &'b [u8],
+    wire_len: u32,
+    layers: Option<&mut Layers>,
+) -> Packet<'b> {
+    let rest = Rest {
+        bytes: data,
+        wire: u64::from(wire_len),
+    };
+    let mut walk = Walk {
+        whole: data.len(),
+        tap: 0,
+        layers,
+        depth: 0,
+    };
+    walk.link(link, rest).unwrap_or(SHORT)
+}
+
+struct Walk<'l> {
+    whole: usize,
+    tap: u32,
+    layers: Option<&'l mut Layers>,
+    depth: u32,
+}
+
+impl Walk<'_> {
+    fn note(&mut self, name: &'static str, rest: Rest<'_>, len: usize) {
+        if let Some(layers) = self.layers.as_deref_mut() {
+            let start = self.whole.saturating_sub(rest.bytes.len());
+            layers.push((name, start..start + len.min(rest.bytes.len())));
+        }
+    }
+
+    fn link<'b>(&mut self, link: u16, rest: Rest<'b>) -> Option<Packet<'b>> {
+        match link {
+            ETHERNET => self.follow(Next::Ethernet, rest),
+            SLL2 => {
+                self.note("Linux cooked v2", rest, 20);
+                let kind = rest.u16(0)?;
+                let index = rest.u16(6)?;
+                let packet_type = *rest.bytes.get(10)?;
+                self.tap = u32::from(index) << 8 | u32::from(packet_type);
+                self.follow(Next::EtherType(kind), rest.skip(20)?)
+            }
+            SLL => {
+                self.note("Linux cooked v1", rest, 16);
+                self.tap = u32::from(rest.u16(0)?);
+                let kind = rest.u16(14)?;
+                self.follow(Next::EtherType(kind), rest.skip(16)?)
+            }
+            NULL | LOOP => {
+                self.note("loopback", rest, 4);
+                self.follow(Next::Ip, rest.skip(4)?)
+            }
+            12 | 14 | 101 | 228 | 229 => self.follow(Next::Ip, rest),
+            _ => Some(Packet::Odd("unknown-link-type")),
+        }
+    }
+
+    /// Layer by layer, never deeper than `MAX_LAYERS`.
+    fn follow<'b>(&mut self, mut next: Next, mut rest: Rest<'b>) -> Option<Packet<'b>> {
+        loop {
+            self.depth += 1;
+            if self.depth > MAX_LAYERS {
+                return Some(Packet::Odd("too-many-layers"));
+            }
+            (next, rest) = match next {
+                Next::Ethernet => {
+                    self.note("Ethernet", rest, 14);
+                    (Next::EtherType(rest.u16(12)?), rest.skip(14)?)
+                }
+                Next::EtherType(0x0800 | 0x86DD) => (Next::Ip, rest),
+                Next::EtherType(0x8100 | 0x88A8 | 0x9100 | 0x9200) => {
+                    self.note("802.1Q", rest, 4);
+                    (Next::EtherType(rest.u16(2)?), rest.skip(4)?)
+                }
+                Next::EtherType(0x8864) => {
+                    self.note("PPPoE", rest, 8);
+                    match rest.u16(6)? {
+                        0x0021 | 0x0057 => (Next::Ip, rest.skip(8)?),
+                        _ => return Some(Packet::Other),
+                    }
+                }
+                Next::EtherType(0x8847 | 0x8848) => {
+                    self.note("MPLS", rest, 4);
+                    let bottom = rest.bytes.get(2)? & 1 == 1;
+                    (if bottom { Next::Ip } else { next }, rest.skip(4)?)
+                }
+                Next::EtherType(0x6558) => (Next::Ethernet, rest),
+                Next::EtherType(_) => return Some(Packet::Other),
+                Next::Ip => match self.ip(rest)? {
+                    Inner::Done(packet) => return Some(packet),
+                    Inner::Deeper(next, rest) => (next, rest),
+                },
+            };
+        }
+    }
+
+    fn ip<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+        match rest.bytes.first()? >> 4 {
+            4 => self.ipv4(rest),
+            6 => self.ipv6(rest),
+            _ => Some(Inner::Done(Packet::Other)),
+        }
+    }
+
+    fn ipv4<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+        let head = rest.bytes.get(..20)?;
+        let header_len = usize::from(head[0] & 15) * 4;
+        if header_len < 20 {
+            return Some(Inner::Done(Packet::Odd("bad-ip-header")));
+        }
+        self.note("IPv4", rest, header_len);
+        let total = u64::from(u16::from_be_bytes([head[2], head[3]]));
+        // Zero where the network card splits a large segment later (TSO): the frame's own length counts.
+        let total = if total == 0 { rest.wire } else { total };
+        if total < header_len as u64 {
+            return Some(Inner::Done(Packet::Odd("bad-ip-header")));
+        }
+        let fragment = u16::from_be_bytes([head[6], head[7]]) & 0x1fff;
+        if fragment != 0 {
+            return Some(Inner::Done(Packet::Odd("ip-fragment")));
+        }
+        let addresses = Addresses {
+            src: mapped([head[12], head[13], head[14], head[15]]),
+            dst: mapped([head[16], head[17], head[18], head[19]]),
+            ttl: head[8],
+            id: u16::from_be_bytes([head[4], head[5]]),
+        };
+        let body = rest.at_most(total).skip(header_len)?;
+        self.transport(head[9], &addresses, body)
+    }
+
+    fn ipv6<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+        let head: &[u8; 40] = rest.bytes.first_chunk()?;
+        self.note("IPv6", rest, 40);
+        let len = u64::from(u16::from_be_bytes([head[4], head[5]]));
+        let address = |at: usize| {
+            let mut b = [0; 16];
+            b.copy_from_slice(&head[at..at + 16]);
+            u128::from_be_bytes(b)
+        };
+        let addresses = Addresses {
+            src: address(8),
+            dst: address(24),
+            ttl: head[7],
+            id: 0,
+        };
+        let mut body = rest.skip(40)?;
+        if len != 0 {
+            body = body.at_most(len);
+        }
+        let mut protocol = head[6];
+        for _ in 0..MAX_LAYERS {
+            let step = match protocol {
+                // Hop-by-hop, routing, destination options (RFC 8200 4.3 to 4.6).
+                0 | 43 | 60 => (usize::from(*body.bytes.get(1)?) + 1) * 8,
+                44 => {
+                    if body.u16(2)? & 0xfff8 != 0 {
+                        return Some(Inner::Done(Packet::Odd("ip-fragment")));
+                    }
+                    8
+                }
+                51 => (usize::from(*body.bytes.get(1)?) + 2) * 4,
+                _ => return self.transport(protocol, &addresses, body),
+            };
+            protocol = *body.bytes.first()?;
+            body = body.skip(step)?;
+        }
+        Some(Inner::Done(Packet::Odd("too-many-layers")))
+    }
+
+    fn transport<'b>(
+        &mut self,
+        protocol: u8,
+        addresses: &Addresses,
+        body: Rest<'b>,
+    ) -> Option<Inner<'b>> {
+        match protocol {
+            6 => self
+                .tcp(addresses, body)
+                .map(|s| Inner::Done(Packet::Tcp(s))),
+            4 | 41 => Some(Inner::Deeper(Next::Ip, body)),
+            47 => self.gre(body),
+            17 => self.udp(body),
+            _ => Some(Inner::Done(Packet::Other)),
+        }
+    }
+
+    /// GRE (RFC 2784, RFC 2890) and what AWS, ERSPAN and NVGRE put into it.
+    fn gre<'b>(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
+        let flags = body.u16(0)?;
+        let kind = body.u16(2)?;
+        if flags & 7 != 0 {
+            return Some(Inner::Done(Packet::Other));
+        }
+        let options = [0x8000, 0x2000, 0x1000]
+            .iter()
+            .filter(|&&bit| flags & bit != 0)
+            .count();
+        let len = 4 + 4 * options;
+        self.note("GRE", body, len);
+        let inner = body.skip(len)?;
+        Some(match kind {
+            // ERSPAN type I has no header of its own, type II one of 8 bytes, told by the sequence number.
+            0x88BE if flags & 0x1000 != 0 => Inner::Deeper(Next::Ethernet, inner.skip(8)?),
+            0x88BE => Inner::Deeper(Next::Ethernet, inner),
+            0x22EB => Inner::Deeper(Next::Ethernet, inner.skip(12)?),
+            kind => Inner::Deeper(Next::EtherType(kind), inner),
+        })
+    }
+
+    fn udp<'b>(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
+        let other = Some(Inner::Done(Packet::Other));
+        let (Some(to), Some(inner)) = (body.u16(2), body.skip(8)) else {
+            return other;
+        };
+        match to {
+            // VXLAN (RFC 7348 5): the I flag, 24 bits of network identifier.
+            4789 | 8472 => {
+                let Some(head) = inner.bytes.get(..8) else {
+                    return other;
+                };
+                if head[0] & 0x08 == 0 {
+                    return other;
+                }
+                self.note("UDP", body, 8);
+                self.note("VXLAN", inner, 8);
+                Some(Inner::Deeper(Next::Ethernet, inner.skip(8)?))
+            }
+            // GENEVE (RFC 8926 3.4).
+            6081 => {
+                let Some(head) = inner.bytes.get(..8) else {
+                    return other;
+                };
+                let len = 8 + usize::from(head[0] & 0x3f) * 4;
+                let kind = u16::from_be_bytes([head[2], head[3]]);
+                if head[0] >> 6 != 0 {
+                    return other;
+                }
+                self.note("UDP", body, 8);
+                self.note("GENEVE", inner, len);
+                Some(Inner::Deeper(Next::EtherType(kind), inner.skip(len)?))
+            }
+            // GTP-U (3GPP TS 29.281 5.1): only G-PDU without extension headers.
+            2152 => {
+                let Some(head) = inner.bytes.get(..8) else {
+                    return other;
+                };
+                if head[0] >> 4 != 3 || head[1] != 0xff || head[0] & 0x04 != 0 {
+                    return other;
+                }
+                let len = if head[0] & 0x03 == 0 { 8 } else { 12 };
+                self.note("UDP", body, 8);
+                self.note("GTP-U", inner, len);
+                Some(Inner::Deeper(Next::Ip, inner.skip(len)?))
+            }
+            _ => other,
+        }
+    }
+
+    fn tcp<'b>(&mut self, addresses: &Addresses, body: Rest<'b>) -> Option<Segment<'b>> {
+        let head: &[u8; 20] = body.bytes.first_chunk()?;
+        let header_len = usize::from(head[12] >> 4) * 4;
+        if header_len < 20 {
+            return None;
+        }
+        self.note("TCP", body, header_len);
+        let flags = head[13];
+        let window_scale = if flags & SYN != 0 {
+            scale(
+                body.bytes
+                    .get(20..header_len.min(body.bytes.len()))
+                    .unwrap_or_default(),
+            )
+        } else {
+            None
+        };
+        let payload_len = body.wire.saturating_sub(header_len as u64);
+        let payload = body.bytes.get(header_len..).unwrap_or_default();
+        Some(Segment {
+            src: Endpoint {
+                addr: addresses.src,
+                port: u16::from_be_bytes([head[0], head[1]]),
+            },
+            dst: Endpoint {
+                addr: addresses.dst,
+                port: u16::from_be_bytes([head[2], head[3]]),
+            },
+            seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+            ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
+            flags,
+            window: u16::from_be_bytes([head[14], head[15]]),
+            window_scale,
+            ttl: addresses.ttl,
+            ip_id: addresses.id,
+            tap: self.tap,
+            payload,
+            payload_len: u32::try_from(payload_len)
+                .unwrap_or(u32::MAX)
+                .max(u32::try_from(payload.len()).unwrap_or(u32::MAX)),
+        })
+    }
+}
+
+enum Inner<'b> {
+    Done(Packet<'b>),
+    Deeper(Next, Rest<'b>),
+}
+
+struct Addresses {
+    src: u128,
+    dst: u128,
+    ttl: u8,
+    id: u16,
+}
+
+const fn mapped(v4: [u8; 4]) -> u128 {
+    0xffff_0000_0000 | u32::from_be_bytes(v4) as u128
+}
+
+/// The window scale option (RFC 7323 2.2), at most 14.
+fn scale(mut options: &[u8]) -> Option<u8> {
+    loop {
+        match options {
+            [1, rest @ ..] => options = rest,
+            [3, 3, shift, ..] => return Some((*shift).min(14)),
+            [kind, len, ..] if *kind != 0 && *len >= 2 => {
+                options = options.get(usize::from(*len)..)?
+            }
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TransportSlice};
+    use proptest::prelude::*;
+
+    fn theirs(packet: &[u8]) -> Option<(u32, u32, u16, u16, Vec<u8>, u8)> {
+        let sliced = LaxSlicedPacket::from_ethernet(packet).ok()?;
+        let ttl = match sliced.net? {
+            LaxNetSlice::Ipv4(ip) => ip.header().ttl(),
+            LaxNetSlice::Ipv6(ip) => ip.header().hop_limit(),
+            LaxNetSlice::Arp(_) => return None,
+        };
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
+            return None;
+        };
+        Some((
+            tcp.sequence_number(),
+            tcp.acknowledgment_number(),
+            tcp.source_port(),
+            tcp.window_size(),
+            tcp.payload().to_vec(),
+            ttl,
+        ))
+    }
+
+    fn ours(packet: &[u8]) -> Option<(u32, u32, u16, u16, Vec<u8>, u8)> {
+        match parse(ETHERNET, packet, packet.len() as u32) {
+            Packet::Tcp(s) => Some((
+                s.seq,
+                s.ack,
+                s.src.port,
+                s.window,
+                s.payload.to_vec(),
+                s.ttl,
+            )),
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_etherparse(
+            v6: bool, vlan in 0u8..3, seq: u32, ack: u32, port: u16, window: u16, ttl: u8,
+            payload in proptest::collection::vec(any::<u8>(), 0..200), pad in 0usize..8,
+        ) {
+            use etherparse::{SingleVlanHeader, VlanId};
+            let tag = || SingleVlanHeader { vlan_id: VlanId::try_new(7).unwrap(), ..SingleVlanHeader::default() };
+            let start = PacketBuilder::ethernet2([1; 6], [2; 6]);
+            macro_rules! build {
+                ($from:expr) => {{
+                    let b = $from.tcp(port, 80, seq, window).ack(ack);
+                    let mut out = Vec::new();
+                    b.write(&mut out, &payload).unwrap();
+                    out
+                }};
+            }
+            let mut packet = match (v6, vlan) {
+                (false, 0) => build!(start.ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
+                (true, 0) => build!(start.ipv6([1; 16], [2; 16], ttl)),
+                (false, 1) => build!(start.vlan(etherparse::VlanHeader::Single(tag())).ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
+                (true, 1) => build!(start.vlan(etherparse::VlanHeader::Single(tag())).ipv6([1; 16], [2; 16], ttl)),
+                (false, _) => build!(start.double_vlan(VlanId::try_new(1).unwrap(), VlanId::try_new(2).unwrap()).ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
+                (true, _) => build!(start.double_vlan(VlanId::try_new(1).unwrap(), VlanId::try_new(2).unwrap()).ipv6([1; 16], [2; 16], ttl)),
+            };
+            packet.resize(packet.len() + pad, 0);
+            prop_assert!(ours(&packet).is_some());
+            prop_assert_eq!(ours(&packet), theirs(&packet));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(link in prop_oneof![Just(0u16), Just(1), Just(101), Just(108), Just(113), Just(276), any::<u16>()],
+            data in proptest::collection::vec(any::<u8>(), 0..256), wire: u32) {
+            let _ = parse(link, &data, wire);
+            let mut layers = Vec::new();
+            let _ = parse_noting(link, &data, wire, Some(&mut layers));
+            for (_, range) in layers {
+                prop_assert!(data.get(range).is_some());
+            }
+        }
+
+        #[test]
+        fn a_cut_packet_keeps_its_length(cut in 54usize..154) {
+            let mut packet = Vec::new();
+            PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(5, 80, 9, 10)
+                .write(&mut packet, &[7; 100]).unwrap();
+            let Packet::Tcp(s) = parse(ETHERNET, &packet[..cut], packet.len() as u32) else { panic!("no segment") };
+            prop_assert_eq!(s.payload_len, 100);
+            prop_assert_eq!(s.payload.len(), cut - 54);
+        }
+    }
+
+    fn tcp_in(outer: &[u8]) -> Vec<u8> {
+        let mut inner = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .tcp(5, 80, 9, 10)
+            .write(&mut inner, b"hello")
+            .unwrap();
+        [outer, &inner].concat()
+    }
+
+    fn in_udp(port: u16, body: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv4([10, 9, 0, 1], [10, 9, 0, 2], 64)
+            .udp(999, port)
+            .write(&mut packet, body)
+            .unwrap();
+        packet
+    }
+
+    #[test]
+    fn tunnels_are_taken_off() {
+        let vxlan = in_udp(4789, &tcp_in(&[8, 0, 0, 0, 0, 0, 1, 0]));
+        let geneve = in_udp(6081, &tcp_in(&[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0]));
+        let gtp = in_udp(
+            2152,
+            &[&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &tcp_in(&[])[14..]].concat(),
+        );
+        for (name, packet) in [("vxlan", vxlan), ("geneve", geneve), ("gtp-u", gtp)] {
+            match parse(ETHERNET, &packet, packet.len() as u32) {
+                Packet::Tcp(s) => {
+                    assert_eq!((s.payload, s.dst.port), (&b"hello"[..], 80), "{name}")
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Drafts -> connections: identity, path, opening, end, silence and time line of each.
+
+use super::ending::{self, ending};
+use super::hops::Places;
+use super::join::Draft;
+use super::legs;
+use crate::model::{
+    AppEvent, Client, CloseSummary, Closer, Connection, Event, EventKind, HopEvent, HopKind,
+    LegEventKind, LegObservation, RequestSummary, Role, Stamp, say_duration,
+};
+use std::collections::{BTreeMap, HashMap};
+
+pub(super) fn connections(drafts: Vec<Draft>, places: &Places) -> Vec<Connection> {
+    let mut all: Vec<Connection> = drafts.into_iter().map(|d| connection(d, places)).collect();
+    all.sort_by(|a, b| {
+        (a.sort_at, &a.client.ip, a.client.port, &a.request.uri).cmp(&(
+            b.sort_at,
+            &b.client.ip,
+            b.client.port,
+            &b.request.uri,
+        ))
+    });
+    number(&mut all);
+    tie_reconnects(&mut all);
+    all.sort_by(|a, b| (a.sort_at, &a.id).cmp(&(b.sort_at, &b.id)));
+    all
+}
+
+fn connection(draft: Draft, places: &Places) -> Connection {
+    let (hops, from) = places.path(&draft);
+    let identity = draft.identity();
+    let clients = draft.clients();
+    let uri = draft.uri().map(str::to_owned);
+    let opened = draft.opened();
+    let log_over = draft.over();
+    let Draft {
+        mut chain,
+        tunnels,
+        hop_lines,
+        app_lines,
+    } = draft;
+    for (leg, from) in chain.iter_mut().zip(from) {
+        leg.from = from;
+    }
+    let end = ending(&chain, &hops);
+    let handshake = chain.iter().find_map(legs::request);
+    let ip = clients.first().copied();
+    let port = chain
+        .first()
+        .filter(|l| Some(l.client.ip().to_canonical()) == ip)
+        .map(|l| l.client.port())
+        .or_else(|| {
+            tunnels
+                .iter()
+                .find(|t| t.client == ip)
+                .and_then(|t| t.client_port)
+        })
+        .or_else(|| {
+            app_lines
+                .iter()
+                .find(|a| a.client.first().copied() == ip)
+                .and_then(|a| a.client_port)
+        });
+    let status = chain
+        .iter()
+        .find_map(legs::response)
+        .map(|r| r.status)
+        .or_else(|| tunnels.iter().find_map(|t| t.status))
+        .or_else(|| {
+            app_lines.iter().find_map(|a| match a.what {
+                AppEvent::Rejected { status } => status,
+                AppEvent::Open => Some(101),
+                _ => None,
+            })
+        });
+    // Where captures show no end, a log may still know of one.
+    let closed = end.closed.or(log_over);
+    let reported_server = app_lines.iter().rev().find_map(|a| match a.what {
+        AppEvent::Close { code, .. } => code,
+        _ => None,
+    });
+    let silence_ns = closed
+        .zip(ending::last_payload(&chain))
+        .map(|(c, p)| c.at.since(p).max(0));
+    let mut events = events(&chain, &hops, &tunnels, &hop_lines, &app_lines);
+    events.sort_by_key(|e| (e.at.at, e.record));
+    let sort_at = opened
+        .or(closed)
+        .map(|s| s.at)
+        .or_else(|| events.first().map(|e| e.at.at))
+        .or_else(|| chain.first().map(legs::opened))
+        .unwrap_or_default();
+    let closer = match end.closer.role {
+        Role::Unknown if end.closed.is_none() => {
+            by_logs(&hop_lines, &tunnels, &hops).unwrap_or(end.closer)
+        }
+        _ => end.closer,
+    };
+    Connection {
+        id: String::new(),
+        client: Client { ip, port, identity },
+        request: RequestSummary {
+            method: handshake
+                .map(|r| r.method.clone())
+                .or_else(|| tunnels.iter().find_map(|t| t.method.clone())),
+            uri,
+            host: handshake
+                .and_then(|r| r.host.clone())
+                .or_else(|| tunnels.iter().find_map(|t| t.host.clone())),
+            status,
+            user_agent: handshake
+                .and_then(|r| r.user_agent.clone())
+                .or_else(|| tunnels.iter().find_map(|t| t.user_agent.clone())),
+        },
+        close: CloseSummary {
+            from_client: end.from_client,
+            from_server: end.from_server,
+            reported_client: None,
+            reported_server,
+            tcp: end.tcp,
+        },
+        hops,
+        legs: chain,
+        tunnels,
+        hop_lines,
+        app_lines,
+        opened,
+        closed,
+        silence_ns,
+        closer,
+        events,
+        reconnect_of: None,
+        reconnected_as: None,
+        sort_at,
+    }
+}
+
+/// A log line that says by itself who ended the connection.
+fn by_logs(
+    hop_lines: &[crate::model::HopLine],
+    tunnels: &[crate::model::TunnelLine],
+    hops: &[crate::model::Hop],
+) -> Option<Closer> {
+    let at = |kind: HopKind| {
+        hops.iter()
+            .position(|h| h.kind == kind)
+            .map(|i| ending::named(hops, i))
+    };
+    if let Some(line) = hop_lines.iter().find(|h| {
+        matches!(
+            h.what,
+            HopEvent::IdleTimeout | HopEvent::ClientTimeout | HopEvent::TcpTimeout
+        )
+    }) {
+        return at(line.hop);
+    }
+    tunnels
+        .iter()
+        .find(|t| t.ended_by_timer() == Some(true))
+        .and_then(|t| at(t.hop))
+}
+
+/// Ids from the connection's own data; digits are added only where two would be alike.
+fn number(all: &mut [Connection]) {
+    let hashes: Vec<u64> = all
+        .iter()
+        .map(|c| {
+            let mut h = Fnv::new();
+            h.write(
+                c.client
+                    .ip
+                    .map(|ip| ip.to_string())
+                    .unwrap_or_default()
+                    .as_bytes(),
+            );
+            h.write(&c.client.port.unwrap_or(0).to_be_bytes());
+            h.write(c.request.uri.as_deref().unwrap_or("").as_bytes());
+            h.write(&c.sort_at.0.to_be_bytes());
+            h.finish()
+        })
+        .collect();
+    let mut digits = 6;
+    let mut todo: Vec<usize> = (0..all.len()).collect();
+    while !todo.is_empty() {
+        let mut count: HashMap<u64, usize> = HashMap::new();
+        for &i in &todo {
+            *count.entry(hashes[i] >> (64 - 4 * digits)).or_default() += 1;
+        }
+        let mut again = Vec::new();
+        for &i in &todo {
+            let prefix = hashes[i] >> (64 - 4 * digits);
+            if count[&prefix] == 1 || digits == 16 {
+                all[i].id = format!("c-{prefix:0width$x}", width = digits as usize);
+            } else {
+                again.push(i);
+            }
+        }
+        todo = again;
+        digits += 2;
+        if digits > 16 {
+            // Equal to the last bit: told apart by their order, which is by data.
+            for (n, i) in todo.drain(..).enumerate() {
+                all[i].id = format!("c-{:016x}-{n}", hashes[i]);
+            }
+        }
+    }
+}
+
+/// FNV-1a, 64 bit, with a final mix: stable over machines and versions, which the standard hasher does not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes.iter().chain(&[0xff]) {
+            self.0 = (self.0 ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    const fn finish(&self) -> u64 {
+        let mut x = self.0;
+        x ^= x >> 32;
+        x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        x ^ (x >> 32)
+    }
+}
+
+/// Each attempt of a client follows the one before it, however that one ended.
+fn tie_reconnects(all: &mut [Connection]) {
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    for i in 0..all.len() {
+        let Some(identity) = all[i].client.identity.clone() else {
+            continue;
+        };
+        if let Some(before) = last.insert(identity, i) {
+            let id = all[i].id.clone();
+            all[i].reconnect_of = Some(all[before].id.clone());
+            all[before].reconnected_as = Some(id);
+        }
+    }
+}
+
+fn events(
+    chain: &[legs::Leg],
+    hops: &[crate::model::Hop],
+    tunnels: &[crate::model::TunnelLine],
+    hop_lines: &[crate::model::HopLine],
+    app_lines: &[crate::model::AppLine],
+) -> Vec<Event> {
+    let mut all = Vec::new();
+    for (i, leg) in chain.iter().enumerate() {
+        // One vantage point per leg tells the story: the one that saw most.
+        let Some(o) = leg.observations.iter().max_by_key(|o| {
+            (
+                o.to_server.packets + o.to_client.packets,
+                std::cmp::Reverse(o.vantage),
+            )
+        }) else {
+            continue;
+        };
+        all.extend(o.events.iter().map(|e| {
+            let (kind, say) = say(o, &e.what);
+            Event {
+                at: Stamp::new(e.mark.at, 1_000),
+                record: e.mark.record,
+                leg: Some(i),
+                direction: Some(e.direction),
+                hop: None,
+                kind,
+                say,
+            }
+        }));
+    }
+    let at_hop = |kind: HopKind| {
+        hops.iter()
+            .position(|h| h.kind == kind)
+            .or(Some(hops.len().saturating_sub(1)))
+    };
+    let log = |at: Stamp, record, hop, say: String| Event {
+        at,
+        record,
+        leg: None,
+        direction: None,
+        hop,
+        kind: EventKind::Log,
+        say,
+    };
+    for t in tunnels {
+        let status = t
+            .status
+            .map_or_else(|| "logged".to_owned(), |s| s.to_string());
+        let life = t
+            .life_ns
+            .map(|ns| format!(" after {}", say_duration(ns)))
+            .unwrap_or_default();
+        let flag = t
+            .termination
+            .as_deref()
+            .filter(|f| !f.is_empty())
+            .map(|f| format!(" {f}"))
+            .unwrap_or_default();
+        if let Some(at) = t.end.or(t.start) {
+            all.push(log(
+                at,
+                t.record,
+                at_hop(t.hop),
+                format!("{status}{life}{flag}"),
+            ));
+        }
+    }
+    for h in hop_lines {
+        all.push(log(
+            h.at,
+            h.record,
+            at_hop(h.hop),
+            say_hop(h.what).to_owned(),
+        ));
+    }
+    for a in app_lines {
+        all.push(log(
+            a.at,
+            a.record,
+            Some(hops.len().saturating_sub(1)),
+            say_app(&a.what),
+        ));
+    }
+    all
+}
+
+const fn say_hop(what: HopEvent) -> &'static str {
+    match what {
+        HopEvent::IdleTimeout => "idle time-out of the upgraded connection",
+        HopEvent::ClientTimeout => "client did not read in time",
+        HopEvent::ResetWhileUpgraded => "connection reset by peer",
+        HopEvent::TcpTimeout => "peer stopped acknowledging",
+        HopEvent::HandshakeTimeout => "no answer to the handshake in time",
+        HopEvent::UpstreamRefused => "upstream refused the connection",
+        HopEvent::UpstreamUnreachable => "upstream unreachable",
+        HopEvent::UpstreamClosedEarly => "upstream closed before it answered",
+        HopEvent::ClientLeftEarly => "client left before the answer",
+        HopEvent::NoLiveUpstreams => "no live upstreams",
+        HopEvent::WorkerConnections => "worker_connections are not enough",
+        HopEvent::DescriptorsExhausted => "too many open files",
+        HopEvent::TlsFailed => "TLS handshake failed",
+        HopEvent::Started => "started",
+        HopEvent::Reload => "reload",
+        HopEvent::Draining => "gracefully shutting down",
+        HopEvent::Exiting => "exiting",
+        HopEvent::Stopped => "stopped",
+        HopEvent::WorkerKilled => "worker killed",
+        HopEvent::UpstreamDown => "upstream marked down",
+        HopEvent::UpstreamUp => "upstream up",
+        HopEvent::Other => "logged",
+    }
+}
+
+fn say_app(what: &AppEvent) -> String {
+    match what {
+        AppEvent::Open => "open".to_owned(),
+        AppEvent::Close { code, reason } => {
+            let code = code.map_or_else(|| "without a code".to_owned(), |c| c.to_string());
+            if reason.is_empty() {
+                format!("close {code}")
+            } else {
+                format!("close {code} {reason:?}")
+            }
+        }
+        AppEvent::Error { code, message } => {
+            format!("error {} {message}", code.as_deref().unwrap_or(""))
+        }
+        AppEvent::HeartbeatMissed => "heartbeat missed, terminated".to_owned(),
+        AppEvent::Rejected { status } => format!(
+            "upgrade rejected {}",
+            status.map(|s| s.to_string()).unwrap_or_default()
+        ),
+        AppEvent::Backpressure => "cut: the client did not read".to_owned(),
+        AppEvent::Listening { .. } => "server listening".to_owned(),
+        AppEvent::Stopping => "server stopping".to_owned(),
+        AppEvent::Crashed { message } => format!("crashed: {message}"),
+        AppEvent::Exhausted { message } => format!("exhausted: {message}"),
+        AppEvent::Exception { message } => format!("exception: {message}"),
+        AppEvent::Other => "logged".to_owned(),
+    }
+}
+
+fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
+    let opcode = |op: u8| match op {
+        0 => "continuation",
+        1 => "text",
+        2 => "binary",
+        _ => "frame",
+    };
+    match what {
+        LegEventKind::Syn => (EventKind::Handshake, "SYN".to_owned()),
+        LegEventKind::SynAck => (EventKind::Handshake, "SYN ACK".to_owned()),
+        LegEventKind::Request => {
+            let (method, uri) = o
+                .request
+                .as_ref()
+                .map_or(("request", ""), |r| (r.method.as_str(), r.uri.as_str()));
+            (EventKind::Handshake, format!("{method} {uri}"))
+        }
+        LegEventKind::Response => {
+            let text = o.response.as_ref().map_or_else(
+                || "response".to_owned(),
+                |r| format!("{} {}", r.status, r.reason),
+            );
+            (EventKind::Handshake, text)
+        }
+        LegEventKind::Data { opcode: op, len } => {
+            (EventKind::Data, format!("{} {len} B", opcode(*op)))
+        }
+        LegEventKind::Ping { len } => (EventKind::Heartbeat, format!("ping {len} B")),
+        LegEventKind::Pong { len } => (EventKind::Heartbeat, format!("pong {len} B")),
+        LegEventKind::Close { code, reason } => {
+            let code = code.map_or_else(|| "without a code".to_owned(), |c| c.to_string());
+            let reason = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(" {reason:?}")
+            };
+            (EventKind::Close, format!("Close {code}{reason}"))
+        }
+        LegEventKind::Fin => (EventKind::Tcp, "FIN".to_owned()),
+        LegEventKind::Rst => (EventKind::Tcp, "RST".to_owned()),
+        LegEventKind::Retransmission => (EventKind::Loss, "retransmission".to_owned()),
+        LegEventKind::KeepAlive => (EventKind::Heartbeat, "TCP keep-alive".to_owned()),
+        LegEventKind::ZeroWindow => (EventKind::Loss, "zero window".to_owned()),
+        LegEventKind::WindowOpen => (EventKind::Loss, "window open".to_owned()),
+        LegEventKind::Gap { bytes } => (EventKind::Loss, format!("{bytes} B not captured")),
+        LegEventKind::TlsAlert { level, description } => {
+            (EventKind::Close, format!("TLS alert {level}/{description}"))
+        }
+    }
+}

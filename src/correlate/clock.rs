@@ -1,0 +1,564 @@
+//! Things seen in two places -> the offset of each source's clock, and every observation moved to reference time.
+
+use super::identity;
+use crate::model::{
+    AppEvent, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark, Moment,
+    SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// Zone offsets are multiples of 15 minutes, at most 14 hours.
+const ZONE_STEP_NS: i64 = 900 * SECOND_NS;
+/// Weak keys (an address alone) are compared within this distance only.
+const WEAK_RANGE_NS: i64 = 120 * SECOND_NS;
+/// Logs stamp when they get to write: differences below this say nothing of their clock.
+const LOG_JITTER_NS: i64 = 100 * MILLI_NS;
+
+/// Something that another source may have stamped as well.
+struct Point {
+    source: SourceId,
+    key: Key,
+    opening: bool,
+    at: i64,
+    tick: i64,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
+enum Key {
+    Endpoint(IpAddr, u16),
+    Token(String),
+    Serial(u64, Option<IpAddr>),
+    Packet(std::net::SocketAddr, std::net::SocketAddr),
+    /// An address alone: many connections may share it.
+    Address(IpAddr),
+}
+
+/// Estimates every source's offset and moves `legs` and `lines` to reference time.
+pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &mut [Source]) {
+    let clock_of = one_clock_per_vantage(legs, sources.len());
+    let mut by_source: BTreeMap<SourceId, Vec<Point>> = BTreeMap::new();
+    for mut p in points(legs, lines) {
+        p.source = clock_of[p.source.0 as usize];
+        by_source.entry(p.source).or_default().push(p);
+    }
+    let Some(reference) = choose_reference(&by_source, sources) else {
+        return;
+    };
+    let mut known: BTreeMap<(Key, bool), Vec<(i64, i64)>> = BTreeMap::new();
+    let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
+    let mut next = Some((reference, 0, 0, 0));
+    // The source with most pairs against what is placed already comes next: offsets spread outwards from the reference.
+    while let Some((id, offset, spread, pairs)) = next {
+        todo.remove(&id);
+        place(
+            &mut sources[id.0 as usize],
+            id == reference,
+            offset,
+            spread,
+            pairs,
+        );
+        for p in by_source.get(&id).into_iter().flatten() {
+            known
+                .entry((p.key.clone(), p.opening))
+                .or_default()
+                .push((p.at - offset, p.tick));
+        }
+        next = todo
+            .iter()
+            .filter_map(|&id| {
+                let tick = by_source[&id].iter().map(|p| p.tick).min().unwrap_or(0);
+                let given = sources[id.0 as usize].clock.basis == ClockBasis::Given;
+                let capture = sources[id.0 as usize].kind.is_capture();
+                let (offset, spread, pairs) = estimate(&by_source[&id], &known)?;
+                let offset = if given {
+                    sources[id.0 as usize].clock.offset_ns
+                } else if !capture && offset.abs() < LOG_JITTER_NS.max(tick) {
+                    0
+                } else {
+                    offset
+                };
+                Some((id, offset, spread, pairs))
+            })
+            .max_by_key(|&(id, _, _, pairs)| (pairs, std::cmp::Reverse(id)));
+    }
+    for (i, first) in clock_of.iter().enumerate() {
+        if first.0 as usize != i {
+            sources[i].clock = sources[first.0 as usize].clock;
+        }
+    }
+    let offsets: Vec<i64> = sources
+        .iter()
+        .map(|s| s.clock.offset_ns + zone_shift(s))
+        .collect();
+    for leg in legs {
+        shift_leg(leg, &offsets);
+    }
+    for line in lines {
+        shift_line(line, &offsets);
+    }
+    for (source, &offset) in sources.iter_mut().zip(&offsets) {
+        for stamp in [&mut source.first, &mut source.last].into_iter().flatten() {
+            *stamp = stamp.plus(-offset);
+        }
+    }
+}
+
+/// Rotated files of one vantage point were stamped by one clock: each source's clock is that of the first of them.
+fn one_clock_per_vantage(legs: &[LegObservation], sources: usize) -> Vec<SourceId> {
+    let mut first: BTreeMap<u32, SourceId> = BTreeMap::new();
+    let mut vantage: Vec<Option<u32>> = vec![None; sources];
+    for leg in legs {
+        for record in [leg.first.record, leg.last.record]
+            .into_iter()
+            .chain(leg.events.iter().map(|e| e.mark.record))
+        {
+            if let Some(v) = vantage.get_mut(record.source.0 as usize) {
+                *v = Some(leg.vantage);
+            }
+            let least = first.entry(leg.vantage).or_insert(record.source);
+            *least = (*least).min(record.source);
+        }
+    }
+    (0..sources)
+        .map(|i| vantage[i].map_or(SourceId(i as u32), |v| first[&v]))
+        .collect()
+}
+
+/// Nanoseconds that a matched zone adds to the clock offset.
+fn zone_shift(source: &Source) -> i64 {
+    match &source.zone {
+        Some(Zone {
+            offset_s,
+            basis: ZoneBasis::Matched,
+        }) => i64::from(*offset_s) * SECOND_NS,
+        _ => 0,
+    }
+}
+
+fn place(source: &mut Source, reference: bool, offset: i64, spread: i64, pairs: u32) {
+    if source.clock.basis == ClockBasis::Given {
+        return;
+    }
+    if reference {
+        source.clock.basis = ClockBasis::Reference;
+        return;
+    }
+    source.clock.basis = ClockBasis::Measured;
+    source.clock.spread_ns = spread;
+    source.clock.pairs = pairs;
+    let zone = (offset + offset.signum() * ZONE_STEP_NS / 2) / ZONE_STEP_NS * ZONE_STEP_NS;
+    let assumed = source
+        .zone
+        .as_ref()
+        .is_some_and(|z| z.basis == ZoneBasis::Assumed);
+    if assumed && zone != 0 && (offset - zone).abs() < 60 * SECOND_NS {
+        // A stamp without a zone that is a quarter of an hour or more off is a zone, not a clock.
+        source.zone = Some(Zone {
+            offset_s: (zone / SECOND_NS) as i32,
+            basis: ZoneBasis::Matched,
+        });
+        let rest = offset - zone;
+        source.clock.offset_ns = if rest.abs() < SECOND_NS { 0 } else { rest };
+    } else {
+        source.clock.offset_ns = offset;
+    }
+}
+
+/// Captures before logs, fine ticks before coarse, then the one with most to compare.
+fn choose_reference(
+    by_source: &BTreeMap<SourceId, Vec<Point>>,
+    sources: &[Source],
+) -> Option<SourceId> {
+    by_source
+        .iter()
+        .map(|(&id, points)| {
+            let tick = points.iter().map(|p| p.tick).min().unwrap_or(i64::MAX);
+            let capture = sources[id.0 as usize].kind.is_capture();
+            let epoch = sources[id.0 as usize]
+                .zone
+                .as_ref()
+                .is_none_or(|z| z.basis != ZoneBasis::Assumed);
+            (
+                (
+                    capture,
+                    epoch,
+                    tick < SECOND_NS,
+                    points.len(),
+                    std::cmp::Reverse(id),
+                ),
+                id,
+            )
+        })
+        .max()
+        .map(|(_, id)| id)
+}
+
+/// Offset, half spread and number of agreeing pairs of one source against what is known, by the densest window of differences.
+fn estimate(
+    points: &[Point],
+    known: &BTreeMap<(Key, bool), Vec<(i64, i64)>>,
+) -> Option<(i64, i64, u32)> {
+    let mut strong = Vec::new();
+    let mut weak = Vec::new();
+    let mut tick = 0;
+    for p in points {
+        let Some(others) = known.get(&(p.key.clone(), p.opening)) else {
+            continue;
+        };
+        for &(at, other_tick) in others.iter().take(64) {
+            tick = tick.max(p.tick).max(other_tick);
+            let delta = p.at - at;
+            if matches!(p.key, Key::Address(_)) {
+                if delta.abs() < WEAK_RANGE_NS {
+                    weak.push(delta);
+                }
+            } else {
+                strong.push(delta);
+            }
+        }
+    }
+    let window = tick + LOG_JITTER_NS;
+    if let Some((offset, spread, pairs)) = densest(&mut strong, window) {
+        // One pair alone may be a coincidence; a whole zone off is none.
+        let zone_like = offset.abs() > ZONE_STEP_NS / 2
+            && (offset.abs() % ZONE_STEP_NS).min(ZONE_STEP_NS - offset.abs() % ZONE_STEP_NS)
+                < 5 * SECOND_NS;
+        let trusted = pairs > 1 || zone_like || offset.abs() <= window;
+        return Some(if trusted {
+            (offset, spread, pairs)
+        } else {
+            (0, 0, pairs)
+        });
+    }
+    // Addresses alone agree by chance: only a clear majority counts, and no offset is the simpler explanation of a few.
+    let (offset, spread, pairs) = densest(&mut weak, window)?;
+    let near_zero = weak.iter().filter(|d| d.abs() <= window).count() as u32;
+    if near_zero * 3 >= pairs * 2 {
+        return Some((0, spread, near_zero.max(1)));
+    }
+    (pairs >= 4).then_some((offset, spread, pairs))
+}
+
+/// The median and half spread of the largest group of differences that lie within `window` of one another.
+fn densest(deltas: &mut [i64], window: i64) -> Option<(i64, i64, u32)> {
+    if deltas.is_empty() {
+        return None;
+    }
+    deltas.sort_unstable();
+    let mut best = (0, 0);
+    let mut from = 0;
+    for to in 0..deltas.len() {
+        while deltas[to] - deltas[from] > window {
+            from += 1;
+        }
+        let better = to + 1 - from > best.1 - best.0
+            || to + 1 - from == best.1 - best.0
+                && deltas[from].abs().min(deltas[to].abs())
+                    < deltas[best.0].abs().min(deltas[best.1 - 1].abs());
+        if better {
+            best = (from, to + 1);
+        }
+    }
+    let group = &deltas[best.0..best.1];
+    let spread = (group[group.len() - 1] - group[0]) / 2;
+    Some((group[group.len() / 2], spread, group.len() as u32))
+}
+
+fn points(legs: &[LegObservation], lines: &[Line]) -> Vec<Point> {
+    let mut all = Vec::new();
+    for leg in legs {
+        leg_points(leg, &mut all);
+    }
+    for line in lines {
+        line_points(line, &mut all);
+    }
+    all
+}
+
+fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
+    let mut add = |key: Key, opening: bool, mark: Mark| {
+        all.push(Point {
+            source: mark.record.source,
+            key,
+            opening,
+            at: mark.at.0,
+            tick: 1_000,
+        });
+    };
+    let opened = leg
+        .response
+        .as_ref()
+        .map(|r| r.mark)
+        .or(leg.request.as_ref().map(|r| r.mark))
+        .or(leg.syn);
+    let token = identity::of_leg(leg);
+    let forwarded: Vec<IpAddr> = leg
+        .request
+        .as_ref()
+        .and_then(|r| r.forwarded_for.as_deref())
+        .map(addresses)
+        .unwrap_or_default();
+    if let Some(mark) = opened {
+        add(Key::Packet(leg.client, leg.server), true, mark);
+        add(
+            Key::Endpoint(leg.client.ip(), leg.client.port()),
+            true,
+            mark,
+        );
+        if let Some(token) = &token {
+            add(Key::Token(token.clone()), true, mark);
+        }
+        for ip in forwarded.iter().chain([&leg.client.ip()]) {
+            add(Key::Address(*ip), true, mark);
+        }
+    }
+    if let Some(mark) = first_teardown(leg) {
+        add(Key::Packet(leg.client, leg.server), false, mark);
+        add(
+            Key::Endpoint(leg.client.ip(), leg.client.port()),
+            false,
+            mark,
+        );
+        if let Some(token) = token {
+            add(Key::Token(token), false, mark);
+        }
+        for ip in forwarded.iter().chain([&leg.client.ip()]) {
+            add(Key::Address(*ip), false, mark);
+        }
+    }
+}
+
+/// The earliest Close, FIN or RST of a leg.
+pub(super) fn first_teardown(leg: &LegObservation) -> Option<Mark> {
+    [&leg.to_server, &leg.to_client]
+        .into_iter()
+        .flat_map(|f| {
+            [
+                f.close.as_ref().map(|c| c.mark),
+                f.fin,
+                f.rst.map(|r| r.mark),
+            ]
+        })
+        .flatten()
+        .min_by_key(|m| (m.at, m.record.ordinal))
+}
+
+fn line_points(line: &Line, all: &mut Vec<Point>) {
+    let source = line.record().source;
+    let mut add = |key: Key, opening: bool, stamp: Stamp| {
+        all.push(Point {
+            source,
+            key,
+            opening,
+            at: stamp.middle().0,
+            tick: stamp.tick_ns,
+        });
+    };
+    match line {
+        Line::Tunnel(t) => {
+            let token = identity::of_tunnel(t);
+            // The request comes before the answer by the handshake's own time, which is short against any clock error worth correcting.
+            for (opening, stamp) in [(true, t.start), (false, t.end)] {
+                let Some(stamp) = stamp else { continue };
+                if let (Some(ip), Some(port)) = (t.client, t.client_port) {
+                    add(Key::Endpoint(ip, port), opening, stamp);
+                }
+                if let Some(token) = &token {
+                    add(Key::Token(token.clone()), opening, stamp);
+                }
+                if let Some(serial) = t.serial.filter(|_| !opening) {
+                    add(Key::Serial(serial, t.client), opening, stamp);
+                }
+                if t.status == Some(101) {
+                    for ip in t.forwarded_for.iter().chain(&t.client) {
+                        add(Key::Address(*ip), opening, stamp);
+                    }
+                }
+            }
+        }
+        Line::Hop(h) => {
+            // Only lines that stand at the end of their connection or attempt.
+            let ending = matches!(
+                h.what,
+                HopEvent::IdleTimeout
+                    | HopEvent::UpstreamRefused
+                    | HopEvent::HandshakeTimeout
+                    | HopEvent::UpstreamClosedEarly
+                    | HopEvent::TcpTimeout
+                    | HopEvent::ResetWhileUpgraded
+            );
+            if !ending {
+                return;
+            }
+            if let Some(serial) = h.serial {
+                add(Key::Serial(serial, h.client), false, h.at);
+            }
+            if let (Some(ip), Some(port)) = (h.client, h.client_port) {
+                add(Key::Endpoint(ip, port), false, h.at);
+            }
+            if let Some(token) = h.uri.as_deref().and_then(identity::token) {
+                add(Key::Token(token), false, h.at);
+            }
+        }
+        Line::App(a) => {
+            let opening = match a.what {
+                AppEvent::Open => true,
+                AppEvent::Close { .. } => false,
+                _ => return,
+            };
+            if let (Some(&ip), Some(port)) = (a.client.first(), a.client_port) {
+                add(Key::Endpoint(ip, port), opening, a.at);
+            }
+            if let Some(token) = identity::of_app(a) {
+                add(Key::Token(token), opening, a.at);
+            }
+            for ip in &a.client {
+                add(Key::Address(*ip), opening, a.at);
+            }
+        }
+    }
+}
+
+/// The addresses of an X-Forwarded-For value, in order; what is no address is left out.
+pub(super) fn addresses(list: &str) -> Vec<IpAddr> {
+    list.split(',').filter_map(|a| address(a.trim())).collect()
+}
+
+/// An address with or without a port or brackets, IPv4-mapped ones as IPv4.
+fn address(text: &str) -> Option<IpAddr> {
+    let ip = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<std::net::SocketAddr>().map(|a| a.ip()))
+        .or_else(|_| text.trim_matches(['[', ']']).parse())
+        .ok()?;
+    Some(ip.to_canonical())
+}
+
+fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
+    let move_mark = |m: &mut Mark| {
+        m.at = m.at.plus(
+            -offsets
+                .get(m.record.source.0 as usize)
+                .copied()
+                .unwrap_or(0),
+        )
+    };
+    let offset = offsets
+        .get(leg.first.record.source.0 as usize)
+        .copied()
+        .unwrap_or(0);
+    for m in [&mut leg.syn, &mut leg.syn_ack].into_iter().flatten() {
+        move_mark(m);
+    }
+    move_mark(&mut leg.first);
+    move_mark(&mut leg.last);
+    if let Some(r) = &mut leg.request {
+        move_mark(&mut r.mark);
+    }
+    if let Some(r) = &mut leg.response {
+        move_mark(&mut r.mark);
+    }
+    for flow in [&mut leg.to_server, &mut leg.to_client] {
+        let Flow {
+            first_packet,
+            last_packet,
+            last_payload,
+            last_data_frame,
+            close,
+            fin,
+            rst,
+            unanswered,
+            zero_window_since,
+            ..
+        } = flow;
+        for m in [
+            first_packet,
+            last_packet,
+            last_payload,
+            last_data_frame,
+            fin,
+            zero_window_since,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            move_mark(m);
+        }
+        if let Some(c) = close {
+            move_mark(&mut c.mark);
+        }
+        if let Some(r) = rst {
+            move_mark(&mut r.mark);
+        }
+        if let Some(u) = unanswered {
+            move_mark(&mut u.first);
+            move_mark(&mut u.last);
+        }
+    }
+    for p in &mut leg.pings {
+        move_mark(&mut p.sent);
+        for m in [&mut p.answered, &mut p.acked].into_iter().flatten() {
+            move_mark(m);
+        }
+    }
+    for f in &mut leg.fingerprints {
+        f.at = f.at.plus(-offset);
+    }
+    for LegEvent { mark, .. } in &mut leg.events {
+        move_mark(mark);
+    }
+}
+
+fn shift_line(line: &mut Line, offsets: &[i64]) {
+    let offset = offsets
+        .get(line.record().source.0 as usize)
+        .copied()
+        .unwrap_or(0);
+    let move_at = |m: &mut Moment| *m = m.plus(-offset);
+    match line {
+        Line::Tunnel(t) => {
+            for s in [&mut t.start, &mut t.end].into_iter().flatten() {
+                move_at(&mut s.at);
+            }
+        }
+        Line::Hop(h) => move_at(&mut h.at.at),
+        Line::App(a) => move_at(&mut a.at.at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn densest_window() {
+        let s = SECOND_NS;
+        for (name, mut deltas, window, want) in [
+            (
+                "all agree",
+                vec![3 * s, 3 * s + 5, 3 * s - 5],
+                100,
+                Some((3 * s, 5, 3)),
+            ),
+            ("a stray one", vec![-40 * s, 7, 9, 11], 100, Some((9, 2, 3))),
+            ("none", vec![], 100, None),
+            (
+                "tie goes to the smaller offset",
+                vec![50 * s, 1],
+                100,
+                Some((1, 0, 1)),
+            ),
+        ] {
+            assert_eq!(densest(&mut deltas, window), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn forwarded_lists() {
+        assert_eq!(
+            addresses("203.0.113.9, ::ffff:10.0.0.1, unknown, [2001:db8::1]:443"),
+            ["203.0.113.9", "10.0.0.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap())
+        );
+    }
+}

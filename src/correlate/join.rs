@@ -1,0 +1,880 @@
+//! Chains of legs and log lines -> drafts of connections: which lines speak of which connection.
+
+use super::clock::addresses;
+use super::identity;
+use super::legs::{self, Chain};
+use crate::model::{
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, Line, MILLI_NS, Moment, SECOND_NS, SourceId,
+    Stamp, TunnelLine,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Everything that was found to speak of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) chain: Chain,
+    pub(super) tunnels: Vec<TunnelLine>,
+    pub(super) hop_lines: Vec<HopLine>,
+    pub(super) app_lines: Vec<AppLine>,
+}
+
+impl Draft {
+    /// Addresses by which a hop may name the client, outermost first.
+    pub(super) fn clients(&self) -> Vec<IpAddr> {
+        let mut all: Vec<IpAddr> = Vec::new();
+        for leg in &self.chain {
+            if let Some(list) = legs::request(leg).and_then(|r| r.forwarded_for.as_deref()) {
+                all.extend(addresses(list));
+            }
+        }
+        for t in &self.tunnels {
+            all.extend(&t.forwarded_for);
+        }
+        all.extend(self.chain.iter().map(|l| l.client.ip()));
+        all.extend(self.tunnels.iter().filter_map(|t| t.client));
+        for a in &self.app_lines {
+            all.extend(&a.client);
+        }
+        for ip in &mut all {
+            *ip = ip.to_canonical();
+        }
+        let mut seen = BTreeSet::new();
+        all.retain(|ip| seen.insert(*ip));
+        all
+    }
+
+    pub(super) fn uri(&self) -> Option<&str> {
+        self.chain
+            .iter()
+            .find_map(|l| legs::request(l).map(|r| r.uri.as_str()))
+            .or_else(|| self.tunnels.iter().find_map(|t| t.uri.as_deref()))
+            .or_else(|| self.app_lines.iter().find_map(|a| a.uri.as_deref()))
+    }
+
+    pub(super) fn identity(&self) -> Option<String> {
+        self.chain
+            .iter()
+            .flat_map(|l| &l.observations)
+            .find_map(identity::of_leg)
+            .or_else(|| self.tunnels.iter().find_map(identity::of_tunnel))
+            .or_else(|| self.app_lines.iter().find_map(identity::of_app))
+    }
+
+    /// When it was asked for, as well as the evidence knows.
+    pub(super) fn opened(&self) -> Option<Stamp> {
+        let wire = self.chain.iter().find_map(|l| {
+            let answered = legs::response(l)
+                .map(|r| r.mark)
+                .or_else(|| legs::request(l).map(|r| r.mark));
+            let syn = l.observations.iter().find_map(|o| o.syn);
+            answered.or(syn).map(|m| Stamp::new(m.at, 1_000))
+        });
+        wire.or_else(|| {
+            let lines = self.tunnels.iter().filter_map(|t| t.start);
+            let app = self
+                .app_lines
+                .iter()
+                .filter(|a| a.what == AppEvent::Open)
+                .map(|a| a.at);
+            lines.chain(app).min_by_key(|s| (s.tick_ns, s.at))
+        })
+    }
+
+    /// When it was over, as well as the evidence knows.
+    pub(super) fn over(&self) -> Option<Stamp> {
+        if let Some(at) = legs::torn_down(&self.chain) {
+            return Some(Stamp::new(at, 1_000));
+        }
+        let lines = self.tunnels.iter().filter_map(|t| t.end);
+        let app = self
+            .app_lines
+            .iter()
+            .filter(|a| matches!(a.what, AppEvent::Close { .. }))
+            .map(|a| a.at);
+        lines.chain(app).min_by_key(|s| (s.tick_ns, s.at))
+    }
+
+    /// A handshake that no 101 answered.
+    pub(super) fn refused(&self) -> bool {
+        let statuses: Vec<u16> = self
+            .chain
+            .iter()
+            .filter_map(|l| legs::response(l).map(|r| r.status))
+            .chain(self.tunnels.iter().filter_map(|t| t.status))
+            .collect();
+        !statuses.is_empty() && !statuses.contains(&101)
+    }
+}
+
+/// Lines that no connection took.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub(super) hop_lines: Vec<HopLine>,
+    pub(super) app_lines: Vec<AppLine>,
+}
+
+pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>) -> (Vec<Draft>, Rest) {
+    let mut tunnels = Vec::new();
+    let mut hops = Vec::new();
+    let mut apps = Vec::new();
+    for line in lines {
+        match line {
+            Line::Tunnel(t) => tunnels.push(t),
+            Line::Hop(h) => hops.push(h),
+            Line::App(a) => apps.push(a),
+        }
+    }
+    let mut drafts: Vec<Draft> = keep_attempts(chains)
+        .into_iter()
+        .map(|chain| Draft {
+            chain,
+            ..Draft::default()
+        })
+        .collect();
+    join_tunnels(&mut drafts, tunnels);
+    let mut rest = Rest::default();
+    join_apps(&mut drafts, apps, &mut rest);
+    join_hops(&mut drafts, hops, &mut rest);
+    drafts.retain(|d| !d.chain.is_empty() || !d.tunnels.is_empty() || !d.app_lines.is_empty());
+    (drafts, rest)
+}
+
+/// Drops chains that are one thrown-away TCP connection, unless they went where WebSockets are served and came from a client.
+fn keep_attempts(chains: Vec<Chain>) -> Vec<Chain> {
+    let speaks = |c: &Chain| c.iter().any(legs::asked);
+    let entries: BTreeSet<_> = chains
+        .iter()
+        .filter(|c| speaks(c))
+        .map(|c| c[0].server)
+        .collect();
+    let proxies: BTreeSet<IpAddr> = chains
+        .iter()
+        .filter(|c| c.len() > 1)
+        .map(|c| c[0].server.ip())
+        .collect();
+    let encrypted = |c: &Chain| {
+        c.iter().all(|l| !legs::asked(l))
+            && c[0]
+                .observations
+                .iter()
+                .any(|o| o.protocol == crate::model::LegProtocol::Tls)
+    };
+    chains
+        .into_iter()
+        .filter(|c| {
+            speaks(c)
+                || encrypted(c)
+                || (entries.contains(&c[0].server) && !proxies.contains(&c[0].client.ip()))
+        })
+        .collect()
+}
+
+/// A possible pair: the smaller, the better.
+type Cost = (u32, i64);
+
+/// Takes pairs best first, each side once.
+fn assign(mut pairs: Vec<(Cost, usize, usize)>, lines: usize) -> Vec<Option<usize>> {
+    pairs.sort_unstable();
+    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    let mut of_line = vec![None; lines];
+    for (_, line, draft) in pairs {
+        if of_line[line].is_none() && !taken.contains(&draft) {
+            of_line[line] = Some(draft);
+            taken.insert(draft);
+        }
+    }
+    of_line
+}
+
+// --- access lines ---
+
+fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
+    // Which paths speak WebSocket is known by those that did: a refused request to them was an attempt.
+    let mut ws_paths: BTreeSet<String> = drafts
+        .iter()
+        .filter_map(|d| d.uri().map(|u| identity::path(u).to_owned()))
+        .collect();
+    ws_paths.extend(
+        tunnels
+            .iter()
+            .filter(|t| {
+                t.status == Some(101) || t.upgrade_asked == Some(true) || t.ws_key.is_some()
+            })
+            .filter_map(|t| t.uri.as_deref().map(|u| identity::path(u).to_owned())),
+    );
+    let mut by_source: BTreeMap<(HopKind, SourceId), Vec<TunnelLine>> = BTreeMap::new();
+    for t in tunnels {
+        let attempt = t.status == Some(101)
+            || t.upgrade_asked == Some(true)
+            || t.ws_key.is_some()
+            || t.uri.is_none()
+            || t.upgrade_asked.is_none()
+                && t.uri.as_deref().is_some_and(|u| {
+                    let path = identity::path(u);
+                    ws_paths.contains(path)
+                        || path.rsplit('/').next().is_some_and(looks_like_websocket)
+                });
+        if attempt {
+            by_source
+                .entry((t.hop, t.record.source))
+                .or_default()
+                .push(t);
+        }
+    }
+    // The outermost hop's lines first: they know the client best.
+    let mut groups: Vec<((HopKind, SourceId), Vec<TunnelLine>)> = by_source.into_iter().collect();
+    groups.sort_by_key(|((hop, source), lines)| {
+        let forwarded =
+            lines.iter().filter(|t| !t.forwarded_for.is_empty()).count() * 2 > lines.len();
+        let ported = lines.iter().all(|t| t.client_port.is_some());
+        (
+            forwarded,
+            !matches!(hop, HopKind::Alb | HopKind::Haproxy | HopKind::Proxy),
+            !ported,
+            *source,
+        )
+    });
+    for (_, lines) in groups {
+        join_tunnel_group(drafts, lines);
+    }
+}
+
+fn looks_like_websocket(segment: &str) -> bool {
+    let s = segment.to_ascii_lowercase();
+    s == "ws" || s == "wss" || s.contains("websocket") || s.contains("socket.io") || s == "cable"
+}
+
+fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
+    let index = Index::new(drafts);
+    let mut pairs = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        for d in index.candidates(
+            line.client.iter().chain(&line.forwarded_for),
+            identity::of_tunnel(line).as_deref(),
+            line.uri.as_deref(),
+        ) {
+            if let Some(cost) = tunnel_cost(&drafts[d], line) {
+                pairs.push((cost, i, d));
+            }
+        }
+    }
+    let of_line = assign(pairs, lines.len());
+    for (line, draft) in lines.into_iter().zip(of_line) {
+        match draft {
+            Some(d) => drafts[d].tunnels.push(line),
+            None => drafts.push(Draft {
+                tunnels: vec![line],
+                ..Draft::default()
+            }),
+        }
+    }
+}
+
+/// How far a line's times may be from a draft's and still speak of it.
+fn slack(a: Stamp, b: Stamp) -> i64 {
+    a.tick_ns.max(b.tick_ns) + 2 * SECOND_NS
+}
+
+fn distance(a: Option<Stamp>, b: Option<Stamp>) -> Option<i64> {
+    Some(a?.middle().since(b?.middle()).abs())
+}
+
+fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
+    // Two hops of one program on one path are possible, two lines of one file about one connection are not.
+    if draft
+        .tunnels
+        .iter()
+        .any(|t| t.record.source == line.record.source)
+    {
+        return None;
+    }
+    let exact = |ip: IpAddr, port: u16| {
+        line.client == Some(ip.to_canonical()) && line.client_port == Some(port)
+    };
+    let start = line.start.or(line.end)?;
+    let end = line.end.or(line.start)?;
+    let open = draft.opened();
+    let over = draft.over();
+    let d_open = distance(line.start, open);
+    let d_over = distance(line.end, over);
+    let spread = d_open
+        .unwrap_or(0)
+        .min(d_over.unwrap_or(i64::MAX))
+        .min(i64::MAX / 4);
+    if let (Some(a), Some(draft_key)) = (
+        &line.ws_key,
+        draft
+            .chain
+            .iter()
+            .find_map(|l| legs::request(l)?.key.as_ref()),
+    ) {
+        return (a == draft_key).then_some((0, 0));
+    }
+    if draft
+        .chain
+        .iter()
+        .any(|l| exact(l.client.ip(), l.client.port()))
+    {
+        // Ports come back: the times have to meet as well.
+        let leg = draft
+            .chain
+            .iter()
+            .find(|l| exact(l.client.ip(), l.client.port()))?;
+        let lives = start.at <= legs::ended(leg).plus(60 * SECOND_NS)
+            && end.at >= legs::opened(leg).plus(-5 * SECOND_NS);
+        let began = line.start.is_none_or(|s| {
+            let off = s.at.since(legs::opened(leg));
+            // A leg whose beginning the capture missed may be as old as it likes.
+            off.abs() < 5 * SECOND_NS || off < 0 && !legs::seen_from_start(leg)
+        });
+        return (lives && began).then_some((1, spread));
+    }
+    // A port that is known on both sides and differs is another connection, unless a hop lies between.
+    if let (Some(port), [leg]) = (line.client_port, draft.chain.as_slice()) {
+        if line.client == Some(leg.client.ip().to_canonical()) && leg.client.port() != port {
+            return None;
+        }
+    }
+    if let (Some(port), Some(known)) = (
+        line.client_port,
+        draft
+            .tunnels
+            .iter()
+            .find(|t| t.client == line.client)
+            .and_then(|t| t.client_port),
+    ) {
+        if port != known {
+            return None;
+        }
+    }
+    if draft.refused() != (line.status != Some(101))
+        && line.status.is_some()
+        && (draft.opened().is_some() && (draft.refused() || has_101(draft)))
+    {
+        return None;
+    }
+    let clients = draft.clients();
+    let shares_client = line
+        .client
+        .iter()
+        .chain(&line.forwarded_for)
+        .any(|ip| clients.contains(&ip.to_canonical()));
+    let same_uri = match (draft.uri(), line.uri.as_deref()) {
+        (Some(a), Some(b)) => {
+            if !same_target(a, b) {
+                return None;
+            }
+            identity::token(a).is_some()
+        }
+        _ => false,
+    };
+    let chained = draft
+        .tunnels
+        .iter()
+        .any(|t| t.upstream.is_some_and(|u| Some(u.ip()) == line.client) || t.hop != line.hop);
+    if !shares_client && !(same_uri && chained) && !(same_uri && !draft.chain.is_empty()) {
+        return None;
+    }
+    let near_open = line
+        .start
+        .zip(open)
+        .is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
+    let near_over = line
+        .end
+        .zip(over)
+        .is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
+    // A hop may learn of the end much later than another (unacknowledged data): then the opening has to fit.
+    let fits = near_open
+        || near_over && line.start.is_none()
+        || line.start.is_none()
+            && over.is_none()
+            && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
+        || line.start.is_none()
+            && same_uri
+            && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
+            && over.is_none_or(|o| end.at.plus(end.tick_ns) >= o.at);
+    // The hop that wrote the line named its own peer: the client itself, or the hop before it.
+    let names_peer = shares_client
+        || draft
+            .chain
+            .iter()
+            .any(|l| line.client == Some(l.server.ip().to_canonical()));
+    let rank = match (same_uri, names_peer) {
+        (true, true) => 2,
+        (true, false) => 5,
+        (false, _) => 6,
+    };
+    let cost = match (d_open, d_over) {
+        (Some(a), Some(b)) => a.min(b).saturating_add(a.max(b) / 64),
+        (Some(a), None) | (None, Some(a)) => a,
+        // Nothing to compare: any draft whose end or opening agrees comes first.
+        (None, None) => 60 * SECOND_NS,
+    };
+    fits.then_some((rank, cost))
+}
+
+fn has_101(draft: &Draft) -> bool {
+    draft
+        .chain
+        .iter()
+        .any(|l| legs::response(l).is_some_and(|r| r.status == 101))
+        || draft.tunnels.iter().any(|t| t.status == Some(101))
+}
+
+/// Two URIs that name one target: equal, or the same token where one is absolute or was rewritten on the way.
+fn same_target(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
+    match (identity::token(a), identity::token(b)) {
+        (Some(x), Some(y)) => x == y,
+        (None, None) => a.ends_with(b) || b.ends_with(a) || identity::path(a) == identity::path(b),
+        _ => false,
+    }
+}
+
+/// Finds drafts by address or token without looking at all of them.
+struct Index {
+    by_ip: HashMap<IpAddr, Vec<usize>>,
+    by_token: HashMap<String, Vec<usize>>,
+}
+
+impl Index {
+    fn new(drafts: &[Draft]) -> Self {
+        let mut index = Self {
+            by_ip: HashMap::new(),
+            by_token: HashMap::new(),
+        };
+        for (i, d) in drafts.iter().enumerate() {
+            for ip in d.clients() {
+                index.by_ip.entry(ip).or_default().push(i);
+            }
+            if let Some(token) = d.identity() {
+                index.by_token.entry(token).or_default().push(i);
+            }
+        }
+        index
+    }
+
+    fn candidates<'a>(
+        &self,
+        ips: impl Iterator<Item = &'a IpAddr>,
+        token: Option<&str>,
+        _uri: Option<&str>,
+    ) -> Vec<usize> {
+        let mut all: Vec<usize> = Vec::new();
+        let by_token = token.and_then(|t| self.by_token.get(t));
+        if let Some(found) = by_token {
+            all.extend(found);
+        }
+        for ip in ips {
+            all.extend(self.by_ip.get(&ip.to_canonical()).into_iter().flatten());
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+// --- application lines ---
+
+/// Lines of one application that certainly speak of one connection: by its own id, its session, or one moment.
+struct Unit {
+    lines: Vec<AppLine>,
+    open: Option<Stamp>,
+    close: Option<Stamp>,
+}
+
+impl Unit {
+    fn new(lines: Vec<AppLine>) -> Self {
+        let open = lines
+            .iter()
+            .find(|l| l.what == AppEvent::Open)
+            .map(|l| l.at);
+        let close = lines
+            .iter()
+            .find(|l| matches!(l.what, AppEvent::Close { .. }))
+            .or_else(|| {
+                lines
+                    .iter()
+                    .find(|l| !matches!(l.what, AppEvent::Open | AppEvent::Other))
+            })
+            .map(|l| l.at);
+        Self { lines, open, close }
+    }
+    fn identity(&self) -> Option<String> {
+        self.lines.iter().find_map(identity::of_app)
+    }
+    fn clients(&self) -> impl Iterator<Item = &IpAddr> {
+        self.lines.iter().flat_map(|l| &l.client)
+    }
+    fn first(&self) -> Option<Stamp> {
+        self.open
+            .or(self.close)
+            .or_else(|| self.lines.first().map(|l| l.at))
+    }
+}
+
+fn join_apps(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest) {
+    let mut by_source: BTreeMap<SourceId, Vec<AppLine>> = BTreeMap::new();
+    for line in lines {
+        let of_connection = matches!(
+            line.what,
+            AppEvent::Open
+                | AppEvent::Close { .. }
+                | AppEvent::Error { .. }
+                | AppEvent::HeartbeatMissed
+                | AppEvent::Rejected { .. }
+                | AppEvent::Backpressure
+                | AppEvent::Exception { .. }
+                | AppEvent::Exhausted { .. }
+                | AppEvent::Other
+        ) && (line.connection_id.is_some()
+            || line.session.is_some()
+            || !line.client.is_empty()
+            || line.uri.is_some());
+        if of_connection {
+            by_source.entry(line.record.source).or_default().push(line);
+        } else {
+            rest.app_lines.push(line);
+        }
+    }
+    // Applications that log to several files speak of different connections: best pairs over all of them.
+    let mut units: Vec<Unit> = by_source.into_values().flat_map(units).collect();
+    units.sort_by_key(|u| (u.first(), u.lines[0].record));
+    let index = Index::new(drafts);
+    let mut pairs = Vec::new();
+    for (i, unit) in units.iter().enumerate() {
+        for d in index.candidates(unit.clients(), unit.identity().as_deref(), None) {
+            if let Some(cost) = unit_cost(&drafts[d], unit) {
+                pairs.push((cost, i, d));
+            }
+        }
+    }
+    pairs.sort_unstable();
+    // A connection takes one opening and one close, which may come from two units (logs that name only an address).
+    let mut has_open = vec![false; drafts.len()];
+    let mut has_close = vec![false; drafts.len()];
+    let mut of_unit = vec![None; units.len()];
+    for (_, u, d) in pairs {
+        if of_unit[u].is_some()
+            || units[u].open.is_some() && has_open[d]
+            || units[u].close.is_some() && has_close[d]
+        {
+            continue;
+        }
+        has_open[d] |= units[u].open.is_some();
+        has_close[d] |= units[u].close.is_some();
+        of_unit[u] = Some(d);
+    }
+    let mut left = Vec::new();
+    for (unit, draft) in units.into_iter().zip(of_unit) {
+        match draft {
+            Some(d) => drafts[d].app_lines.extend(unit.lines),
+            None => left.push(unit),
+        }
+    }
+    adopt(drafts, left, rest);
+    for d in drafts {
+        d.app_lines.sort_by_key(|l| (l.at, l.record));
+    }
+}
+
+/// Groups one source's lines: by connection id; else by session between openings; else each moment of an address for itself.
+fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
+    lines.sort_by_key(|l| (l.at, l.record));
+    let mut done = Vec::new();
+    let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
+    let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
+    let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
+    for line in lines {
+        if let Some(id) = line.connection_id.clone() {
+            by_id.entry(id).or_default().push(line);
+        } else if let Some(session) = identity::of_app(&line) {
+            by_session
+                .entry((session, line.client.first().copied()))
+                .or_default()
+                .push(line);
+        } else {
+            by_address
+                .entry(line.client.clone())
+                .or_default()
+                .push(line);
+        }
+    }
+    done.extend(by_id.into_values().map(Unit::new));
+    for lines in by_session.into_values() {
+        let mut current: Vec<AppLine> = Vec::new();
+        for line in lines {
+            let closed = current
+                .iter()
+                .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
+            let after_close = closed
+                && !matches!(
+                    line.what,
+                    AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
+                );
+            if line.what == AppEvent::Open && !current.is_empty() || after_close {
+                done.push(Unit::new(std::mem::take(&mut current)));
+            }
+            current.push(line);
+        }
+        done.push(Unit::new(current));
+    }
+    for lines in by_address.into_values() {
+        let mut moment: Vec<AppLine> = Vec::new();
+        for line in lines {
+            let opens = line.what == AppEvent::Open;
+            let ends_moment = |m: &[AppLine]| {
+                m.iter()
+                    .any(|l| l.what == AppEvent::Open || matches!(l.what, AppEvent::Close { .. }))
+                    || m.last()
+                        .is_some_and(|l| line.at.at.since(l.at.at) > SECOND_NS)
+            };
+            if !moment.is_empty() && (opens || ends_moment(&moment)) {
+                done.push(Unit::new(std::mem::take(&mut moment)));
+            }
+            moment.push(line);
+        }
+        if !moment.is_empty() {
+            done.push(Unit::new(moment));
+        }
+    }
+    done.retain(|u| !u.lines.is_empty());
+    done
+}
+
+fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
+    let ids = (draft.identity(), unit.identity());
+    let same_identity = match &ids {
+        (Some(a), Some(b)) if a == b => true,
+        (Some(_), Some(_)) => return None,
+        _ => false,
+    };
+    let clients = draft.clients();
+    let shares = unit.clients().next().is_none()
+        || unit
+            .clients()
+            .any(|ip| clients.contains(&ip.to_canonical()));
+    if !shares {
+        return None;
+    }
+    let (open, over) = (draft.opened(), draft.over());
+    let rejected = unit
+        .lines
+        .iter()
+        .any(|l| matches!(l.what, AppEvent::Rejected { .. }));
+    if draft.refused() && (unit.open.is_some() || !rejected && unit.close.is_some()) {
+        return None;
+    }
+    let slack_ns = |a: Stamp, b: Stamp| {
+        a.tick_ns.max(b.tick_ns)
+            + if same_identity {
+                3 * SECOND_NS
+            } else {
+                1500 * MILLI_NS
+            }
+    };
+    let d_open = unit
+        .open
+        .zip(open)
+        .map(|(a, b)| (a.middle().since(b.middle()).abs(), slack_ns(a, b)));
+    let d_over = unit
+        .close
+        .zip(over)
+        .map(|(a, b)| (a.middle().since(b.middle()), slack_ns(a, b)));
+    let mut cost = 0_i64;
+    let mut said = false;
+    if let Some((d, limit)) = d_open {
+        if d > limit {
+            return None;
+        }
+        cost = cost.saturating_add(d);
+        said = true;
+    }
+    match d_over {
+        // The server may end long before the client's leg does; with an identity or a fitting opening that is no contradiction.
+        Some((d, limit)) if d.abs() <= limit => {
+            cost = cost.saturating_add(d.abs() / 4);
+            said = true;
+        }
+        Some((d, _)) if said || same_identity => cost = cost.saturating_add(d.abs() / 64),
+        Some(_) => return None,
+        None => {}
+    }
+    if !said {
+        // Only bounds are left: an opening before the known end, a close after the known opening.
+        let inside = match (unit.open, unit.close, open, over) {
+            (Some(a), _, _, Some(b)) => a.at <= b.at.plus(b.tick_ns),
+            (None, Some(a), Some(b), _) => a.at.plus(a.tick_ns) >= b.at,
+            // The capture began in the middle of it, and it goes on.
+            (Some(a), None, None, None) if !draft.chain.is_empty() => draft
+                .chain
+                .iter()
+                .all(|l| !legs::seen_from_start(l) && a.at <= legs::opened(l).plus(a.tick_ns)),
+            _ => same_identity,
+        };
+        if !inside
+            || !same_identity
+                && (draft.chain.is_empty() && draft.tunnels.iter().any(|t| t.start.is_some()))
+        {
+            return None;
+        }
+        let far = unit
+            .open
+            .zip(over)
+            .map(|(a, b)| b.at.since(a.at).abs())
+            .unwrap_or(0);
+        cost = cost.saturating_add(far / 16).saturating_add(SECOND_NS);
+    }
+    Some((
+        if same_identity {
+            0
+        } else if said {
+            2
+        } else {
+            5
+        },
+        cost,
+    ))
+}
+
+/// What no known connection took: openings and closes of one client paired in order become connections of their own.
+fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, rest: &mut Rest) {
+    left.sort_by_key(|u| (u.first(), u.lines[0].record));
+    // (source, client, identity) -> drafts that are open and wait for their close, oldest first.
+    type Waiting = BTreeMap<(SourceId, Vec<IpAddr>, Option<String>), Vec<usize>>;
+    let mut waiting: Waiting = BTreeMap::new();
+    for unit in left {
+        let line = &unit.lines[0];
+        let key = (line.record.source, line.client.clone(), unit.identity());
+        let whole = unit.lines.iter().any(|l| l.connection_id.is_some());
+        if unit.open.is_some() {
+            let open_ended = unit.close.is_none() && !whole;
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
+            if open_ended {
+                waiting.entry(key).or_default().push(drafts.len() - 1);
+            }
+        } else if let Some(d) = waiting
+            .get_mut(&key)
+            .filter(|w| !w.is_empty())
+            .map(|w| w.remove(0))
+        {
+            drafts[d].app_lines.extend(unit.lines);
+        } else if unit
+            .lines
+            .iter()
+            .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }))
+        {
+            // Its opening lies before the log begins.
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
+        } else {
+            rest.app_lines.extend(unit.lines);
+        }
+    }
+    rest.app_lines.sort_by_key(|l| (l.at, l.record));
+}
+
+// --- error-log lines ---
+
+fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
+    let mut by_serial: HashMap<(HopKind, u64), Vec<usize>> = HashMap::new();
+    for (i, d) in drafts.iter().enumerate() {
+        for t in &d.tunnels {
+            if let Some(serial) = t.serial {
+                by_serial.entry((t.hop, serial)).or_default().push(i);
+            }
+        }
+    }
+    let index = Index::new(drafts);
+    for line in hops {
+        let of_one = line.client.is_some() || line.serial.is_some() && line.uri.is_some();
+        if !of_one {
+            rest.hop_lines.push(line);
+            continue;
+        }
+        let token = line.uri.as_deref().and_then(identity::token);
+        // nginx numbers its connections anew after a restart: serial and client have to agree.
+        let numbered = line
+            .serial
+            .and_then(|s| by_serial.get(&(line.hop, s)))
+            .into_iter()
+            .flatten()
+            .copied();
+        let mut candidates: Vec<(Cost, usize)> = numbered
+            .filter_map(|d| hop_cost(&drafts[d], &line).map(|c| ((0, c.1), d)))
+            .collect();
+        if candidates.is_empty() {
+            candidates = index
+                .candidates(line.client.iter(), token.as_deref(), None)
+                .into_iter()
+                .filter_map(|d| hop_cost(&drafts[d], &line).map(|c| (c, d)))
+                .collect();
+        }
+        match candidates.into_iter().min() {
+            Some((_, d)) => drafts[d].hop_lines.push(line),
+            None => rest.hop_lines.push(line),
+        }
+    }
+    for d in drafts {
+        d.hop_lines.sort_by_key(|l| (l.at, l.record));
+    }
+    rest.hop_lines.sort_by_key(|l| (l.at, l.record));
+}
+
+fn hop_cost(draft: &Draft, line: &HopLine) -> Option<Cost> {
+    let clients = draft.clients();
+    if let Some(ip) = line.client {
+        if !clients.contains(&ip.to_canonical()) {
+            return None;
+        }
+    }
+    if let (Some(a), Some(b)) = (draft.uri(), line.uri.as_deref()) {
+        if !same_target(a, b) {
+            return None;
+        }
+    }
+    let handshake = matches!(
+        line.what,
+        HopEvent::UpstreamRefused
+            | HopEvent::UpstreamUnreachable
+            | HopEvent::UpstreamClosedEarly
+            | HopEvent::HandshakeTimeout
+            | HopEvent::ClientLeftEarly
+            | HopEvent::NoLiveUpstreams
+            | HopEvent::WorkerConnections
+    );
+    let established = matches!(
+        line.what,
+        HopEvent::IdleTimeout
+            | HopEvent::ClientTimeout
+            | HopEvent::ResetWhileUpgraded
+            | HopEvent::TcpTimeout
+    );
+    if handshake && has_101(draft) || established && draft.refused() {
+        return None;
+    }
+    let at = line.at.middle();
+    let open = draft.opened().map(Stamp::middle);
+    let over = draft.over().map(Stamp::middle);
+    let nearest = [open.filter(|_| handshake), over]
+        .into_iter()
+        .flatten()
+        .map(|m: Moment| at.since(m).abs())
+        .min();
+    let limit = line.at.tick_ns + 2 * SECOND_NS;
+    match nearest {
+        Some(d) if d <= limit => Some((1, d)),
+        // Nothing tells when it ended: inside its life is enough. A hop may also act on a leg long after another one ended.
+        _ if established && open.is_some_and(|o| o <= at) => Some((3, nearest.unwrap_or(0))),
+        None if open.is_none() => Some((4, 0)),
+        _ => None,
+    }
+}

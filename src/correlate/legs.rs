@@ -1,0 +1,308 @@
+//! Leg observations of many vantage points -> legs, each once, chained from client to server.
+
+use super::clock::{addresses, first_teardown};
+use super::identity;
+use crate::model::{
+    ConnectionLeg, Direction, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+/// A proxy asks its upstream within this time of being asked, also while its first upstream times out.
+const RELAY_NS: i64 = 90 * SECOND_NS;
+/// A relayed frame leaves a hop within this time of reaching it.
+const FRAME_RELAY_NS: i64 = 250 * MILLI_NS;
+
+/// One TCP connection, at every vantage point that saw it. `from` is filled in once the chain is known.
+pub(super) type Leg = ConnectionLeg;
+
+/// The legs of one connection from the client on.
+pub(super) type Chain = Vec<Leg>;
+
+/// Merges the observations of the same leg, then chains legs over proxies.
+pub(super) fn chains(observations: Vec<LegObservation>) -> Vec<Chain> {
+    let mut legs = merge(observations);
+    legs.sort_by_key(|l| (opened(l), l.client, l.server));
+    let links = link(&legs);
+    let mut has_upper = vec![false; legs.len()];
+    for &below in links.values() {
+        has_upper[below] = true;
+    }
+    let mut slots: Vec<Option<Leg>> = legs.into_iter().map(Some).collect();
+    let mut chains = Vec::new();
+    for start in 0..slots.len() {
+        if has_upper[start] {
+            continue;
+        }
+        let mut chain = Vec::new();
+        let mut at = Some(start);
+        while let Some(i) = at {
+            chain.extend(slots[i].take());
+            at = links.get(&i).copied();
+        }
+        for (i, leg) in chain.iter_mut().enumerate() {
+            leg.from = i;
+        }
+        if chain.iter().any(|l| {
+            asked(l)
+                || l.observations
+                    .iter()
+                    .any(|o| matches!(o.protocol, LegProtocol::Tls))
+        }) {
+            chains.push(chain);
+        } else if rejected_at_accept(&chain) {
+            chains.push(chain);
+        }
+    }
+    chains
+}
+
+/// The leg asked for a WebSocket or carried one.
+pub(super) fn asked(leg: &Leg) -> bool {
+    leg.observations.iter().any(|o| {
+        matches!(
+            o.protocol,
+            LegProtocol::WebSocket
+                | LegProtocol::WebSocketMidstream
+                | LegProtocol::UpgradeRefused
+                | LegProtocol::UpgradeUnanswered
+        )
+    })
+}
+
+/// A TCP connection that was accepted and thrown away before a byte, or refused: a failed attempt where it went to a port
+/// that speaks WebSocket. Which ports do is for the caller to say.
+fn rejected_at_accept(chain: &Chain) -> bool {
+    chain.len() == 1
+        && chain[0].observations.iter().any(|o| {
+            o.protocol == LegProtocol::NoPayload && (o.refused || o.to_client.rst.is_some())
+        })
+}
+
+pub(super) fn opened(leg: &Leg) -> Moment {
+    leg.observations
+        .iter()
+        .map(|o| o.request.as_ref().map_or(o.first.at, |r| r.mark.at))
+        .min()
+        .unwrap_or_default()
+}
+
+/// Some vantage point saw this leg's handshake: TCP's or HTTP's.
+pub(super) fn seen_from_start(leg: &Leg) -> bool {
+    leg.observations
+        .iter()
+        .any(|o| o.syn.is_some() || o.request.is_some())
+}
+
+pub(super) fn ended(leg: &Leg) -> Moment {
+    leg.observations
+        .iter()
+        .map(|o| o.last.at)
+        .max()
+        .unwrap_or_default()
+}
+
+fn merge(observations: Vec<LegObservation>) -> Vec<Leg> {
+    let mut by_tuple: BTreeMap<(SocketAddr, SocketAddr), Vec<LegObservation>> = BTreeMap::new();
+    for o in observations {
+        let key = if !o.sides_certain && by_tuple.contains_key(&(o.server, o.client)) {
+            (o.server, o.client)
+        } else {
+            (o.client, o.server)
+        };
+        by_tuple.entry(key).or_default().push(o);
+    }
+    let mut legs = Vec::new();
+    for ((client, server), mut all) in by_tuple {
+        all.sort_by_key(|o| (o.first.at, o.vantage, o.first.record.ordinal));
+        let mut here: Vec<Leg> = Vec::new();
+        for o in all {
+            let same = here.iter_mut().find(|l| {
+                l.observations.iter().all(|k| k.vantage != o.vantage)
+                    && l.observations.iter().any(|k| same_leg(k, &o))
+            });
+            match same {
+                Some(leg) => leg.observations.push(o),
+                None => here.push(Leg {
+                    from: 0,
+                    client,
+                    server,
+                    observations: vec![o],
+                }),
+            }
+        }
+        legs.append(&mut here);
+    }
+    legs
+}
+
+/// Two observations of one 4-tuple are of one TCP connection: the same handshake key, or lives that overlap.
+fn same_leg(a: &LegObservation, b: &LegObservation) -> bool {
+    let key = |o: &LegObservation| o.request.as_ref().and_then(|r| r.key.clone());
+    match (key(a), key(b)) {
+        (Some(x), Some(y)) => x == y,
+        _ => a.first.at <= b.last.at.plus(SECOND_NS) && b.first.at <= a.last.at.plus(SECOND_NS),
+    }
+}
+
+/// For each leg the one that its server opened on its behalf: best pairs first, each leg used once each way.
+fn link(legs: &[Leg]) -> HashMap<usize, usize> {
+    let mut by_client: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, leg) in legs.iter().enumerate() {
+        by_client.entry(leg.client.ip()).or_default().push(i);
+        if let Some(key) = request(leg).and_then(|r| r.key.clone()) {
+            by_key.entry(key).or_default().push(i);
+        }
+    }
+    let mut pairs = Vec::new();
+    for (i, upper) in legs.iter().enumerate() {
+        let start = opened(upper);
+        let mut candidates: Vec<usize> = Vec::new();
+        if let Some(below) = by_client.get(&upper.server.ip()) {
+            let from = below.partition_point(|&j| opened(&legs[j]) < start.plus(-RELAY_NS));
+            candidates.extend(
+                below[from..]
+                    .iter()
+                    .take_while(|&&j| opened(&legs[j]) <= start.plus(RELAY_NS)),
+            );
+        }
+        if let Some(key) = request(upper).and_then(|r| r.key.as_ref()) {
+            candidates.extend(by_key.get(key).into_iter().flatten());
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        for j in candidates {
+            if i == j || (upper.client, upper.server) == (legs[j].client, legs[j].server) {
+                continue;
+            }
+            if let Some(score) = relay_score(upper, &legs[j]) {
+                let distance = opened(&legs[j]).since(start).abs();
+                pairs.push((std::cmp::Reverse(score), distance, i, j));
+            }
+        }
+    }
+    pairs.sort_unstable();
+    let (mut upper_used, mut below_used) = (BTreeSet::new(), BTreeSet::new());
+    let mut links = HashMap::new();
+    for (_, _, i, j) in pairs {
+        if !upper_used.contains(&i) && !below_used.contains(&j) && !reaches(&links, j, i) {
+            upper_used.insert(i);
+            below_used.insert(j);
+            links.insert(i, j);
+        }
+    }
+    links
+}
+
+fn reaches(links: &HashMap<usize, usize>, from: usize, to: usize) -> bool {
+    let mut at = Some(from);
+    for _ in 0..16 {
+        match at {
+            Some(i) if i == to => return true,
+            Some(i) => at = links.get(&i).copied(),
+            None => return false,
+        }
+    }
+    true
+}
+
+pub(super) fn request(leg: &Leg) -> Option<&crate::model::Request> {
+    leg.observations.iter().find_map(|o| o.request.as_ref())
+}
+
+pub(super) fn response(leg: &Leg) -> Option<&crate::model::Response> {
+    leg.observations.iter().find_map(|o| o.response.as_ref())
+}
+
+/// How sure it is that `below` was opened for `upper`; `None` = it was not.
+fn relay_score(upper: &Leg, below: &Leg) -> Option<u32> {
+    let neighbours = upper.server.ip() == below.client.ip();
+    if let (Some(a), Some(b)) = (request(upper), request(below)) {
+        if let (Some(x), Some(y)) = (&a.key, &b.key) {
+            if x != y {
+                return None;
+            }
+            // The same key on both sides; where addresses don't meet, a NAT or an unseen hop lies between, and time tells the order.
+            let forward = b.mark.at.since(a.mark.at) >= -50 * MILLI_NS;
+            let deeper = neighbours || (forward && !addresses_meet(below, upper));
+            return deeper.then_some(if neighbours { 1000 } else { 900 });
+        }
+        if !neighbours {
+            return None;
+        }
+        let after = b.mark.at.since(a.mark.at);
+        if !(-50 * MILLI_NS..RELAY_NS).contains(&after)
+            || identity::path(&a.uri) != identity::path(&b.uri) && a.uri != b.uri
+        {
+            return None;
+        }
+        let forwarded = b
+            .forwarded_for
+            .as_deref()
+            .map(addresses)
+            .unwrap_or_default();
+        let named = forwarded.contains(&upper.client.ip().to_canonical());
+        return (a.uri == b.uri || named).then_some(500 + u32::from(named) * 100);
+    }
+    if !neighbours {
+        return None;
+    }
+    // Without handshakes on both sides, only relayed bytes tell; a refused connect has none, only its moment.
+    let shared = shared_frames(upper, below);
+    if shared > 0 {
+        return Some(300 + shared.min(100));
+    }
+    let silent_below = below
+        .observations
+        .iter()
+        .all(|o| o.protocol == LegProtocol::NoPayload);
+    let asked_at = request(upper)?.mark.at;
+    let after = opened(below).since(asked_at);
+    let until = response(upper).map_or(ended(upper), |r| r.mark.at);
+    let inside = after >= -20 * MILLI_NS && opened(below) <= until.plus(20 * MILLI_NS);
+    (silent_below && inside && response(upper).is_none_or(|r| r.status != 101)).then_some(100)
+}
+
+fn addresses_meet(a: &Leg, b: &Leg) -> bool {
+    a.server.ip() == b.client.ip()
+}
+
+/// Frames that are on both legs, in the right order of time: masks make each of the client's nearly unique.
+fn shared_frames(upper: &Leg, below: &Leg) -> u32 {
+    let mut shared = 0;
+    for a in upper.observations.iter().flat_map(|o| &o.fingerprints) {
+        let mate = below
+            .observations
+            .iter()
+            .flat_map(|o| &o.fingerprints)
+            .any(|b| {
+                let relayed = match a.direction {
+                    Direction::ToServer => b.at.since(a.at),
+                    Direction::ToClient => a.at.since(b.at),
+                };
+                a.hash == b.hash
+                    && a.len == b.len
+                    && a.direction == b.direction
+                    && (-5 * MILLI_NS..FRAME_RELAY_NS).contains(&relayed)
+            });
+        // Unmasked control frames look alike on every connection: they count little.
+        shared += u32::from(mate)
+            * if a.direction == Direction::ToServer {
+                10
+            } else {
+                1
+            };
+    }
+    shared
+}
+
+/// Nothing but what the last capture held: the moment of the first Close, FIN or RST on any leg of a chain.
+pub(super) fn torn_down(chain: &[Leg]) -> Option<Moment> {
+    chain
+        .iter()
+        .flat_map(|l| &l.observations)
+        .filter_map(first_teardown)
+        .map(|m| m.at)
+        .min()
+}

@@ -1,0 +1,194 @@
+//! Pings and pongs on the legs, and what applications log of them -> the `heartbeat.*` facts.
+
+use super::extract::{APP_LOG, CAPTURE, Subject, at, shown};
+use super::fact::{Row, Value};
+use crate::model::{AppEvent, Direction, LegObservation, MILLI_NS, Ping, SECOND_NS};
+
+pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    let missed =
+        s.c.app_lines
+            .iter()
+            .find(|l| l.what == AppEvent::HeartbeatMissed);
+    if let Some(l) = missed {
+        row.set(
+            "heartbeat.miss_logged",
+            shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
+        );
+    } else if s
+        .c
+        .app_lines
+        .iter()
+        .any(|l| matches!(l.what, AppEvent::Close { .. }))
+        && logs_misses(s)
+    {
+        // This application names missed heartbeats where they happen, and named none here.
+        row.set(
+            "heartbeat.miss_logged",
+            shown(Value::Bool(false), APP_LOG, vec![]),
+        );
+    }
+    if !s.readable() {
+        return;
+    }
+    // The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
+    let Some(o) =
+        s.c.legs
+            .iter()
+            .rev()
+            .flat_map(|l| &l.observations)
+            .find(|o| {
+                o.to_server.packets > 0
+                    && o.to_client.packets > 0
+                    && (o.to_server.bytes > 0 || o.to_client.bytes > 0)
+            })
+    else {
+        return;
+    };
+    let pings: Vec<&Ping> = o
+        .pings
+        .iter()
+        .filter(|p| p.sent.at <= s.until.plus(50 * MILLI_NS))
+        .collect();
+    let seen = !pings.is_empty() || o.to_client.pings + o.to_server.pings > 0;
+    row.set(
+        "heartbeat.seen",
+        shown(
+            Value::Bool(seen),
+            CAPTURE,
+            pings.last().map(|p| at(p.sent)).into_iter().collect(),
+        ),
+    );
+    if !seen {
+        return;
+    }
+    let from_server = pings
+        .iter()
+        .filter(|p| p.direction == Direction::ToClient)
+        .count();
+    let from_client = pings.len() - from_server;
+    let from = match (from_server, from_client) {
+        (0, _) => "client",
+        (_, 0) => "server",
+        _ => "both",
+    };
+    row.set("heartbeat.from", shown(Value::Word(from), CAPTURE, vec![]));
+    let main = if from_server > 0 {
+        Direction::ToClient
+    } else {
+        Direction::ToServer
+    };
+    let main_pings: Vec<&&Ping> = pings.iter().filter(|p| p.direction == main).collect();
+    let mut gaps: Vec<i64> = main_pings
+        .windows(2)
+        .map(|w| w[1].sent.at.since(w[0].sent.at))
+        .collect();
+    gaps.sort_unstable();
+    let period = gaps.get(gaps.len() / 2).copied();
+    if let Some(period) = period {
+        row.set(
+            "heartbeat.period",
+            shown(
+                Value::Duration(period),
+                CAPTURE,
+                main_pings
+                    .iter()
+                    .rev()
+                    .take(2)
+                    .map(|p| at(p.sent))
+                    .collect(),
+            ),
+        );
+    }
+    unanswered(s, row, o, &pings, period);
+    acks_only(s, row);
+}
+
+fn unanswered(
+    s: &Subject<'_>,
+    row: &mut Row,
+    o: &LegObservation,
+    pings: &[&Ping],
+    period: Option<i64>,
+) {
+    // Only where a pong would have been seen: no hole in the flow that carries it.
+    let whole = o.to_server.lost_bytes == 0 && o.to_client.lost_bytes == 0;
+    let server_pings: Vec<&&Ping> = pings
+        .iter()
+        .filter(|p| p.direction == Direction::ToClient)
+        .collect();
+    if whole && !server_pings.is_empty() {
+        let open: Vec<_> = server_pings
+            .iter()
+            .rev()
+            .take_while(|p| p.answered.is_none_or(|a| a.at > s.until))
+            // A ping sent as the connection ended had no time to be answered.
+            .filter(|p| s.until.since(p.sent.at) > 250 * MILLI_NS)
+            .collect();
+        let records: Vec<_> = open.iter().rev().map(|p| at(p.sent)).take(3).collect();
+        row.set(
+            "heartbeat.unanswered",
+            shown(Value::Count(open.len() as i64), CAPTURE, records.clone()),
+        );
+        if let Some(first) = open.last() {
+            row.set(
+                "heartbeat.unanswered_for",
+                shown(
+                    Value::Duration(s.until.since(first.sent.at)),
+                    CAPTURE,
+                    records,
+                ),
+            );
+        }
+    }
+    if let (Some(period), Some(last)) = (period, server_pings.last()) {
+        let quiet = s.until.since(last.sent.at);
+        let stopped = server_pings.len() >= 2 && quiet > period * 3 / 2 + SECOND_NS / 2;
+        row.set(
+            "heartbeat.stopped",
+            shown(Value::Bool(stopped), CAPTURE, vec![at(last.sent)]),
+        );
+    }
+}
+
+/// The client's kernel acknowledges pings that its application does not answer: frozen, not gone.
+fn acks_only(s: &Subject<'_>, row: &mut Row) {
+    let Some(leg) = s.client_leg() else { return };
+    for o in &leg.observations {
+        let open: Vec<&Ping> = o
+            .pings
+            .iter()
+            .filter(|p| {
+                p.direction == Direction::ToClient
+                    && p.sent.at <= s.until
+                    && p.answered.is_none_or(|a| a.at > s.until)
+            })
+            .filter(|p| s.until.since(p.sent.at) > 250 * MILLI_NS)
+            .collect();
+        if open.is_empty() {
+            continue;
+        }
+        let acked = open
+            .iter()
+            .filter(|p| p.acked.is_some_and(|a| a.at <= s.until))
+            .count();
+        row.set(
+            "client.acks_only",
+            shown(
+                Value::Bool(acked == open.len()),
+                CAPTURE,
+                vec![at(open[0].sent)],
+            ),
+        );
+        return;
+    }
+}
+
+/// Some application log of the case writes a line when a heartbeat is missed.
+fn logs_misses(s: &Subject<'_>) -> bool {
+    let sources: Vec<_> = s.c.app_lines.iter().map(|l| l.record.source).collect();
+    s.all
+        .iter()
+        .flat_map(|c| &c.app_lines)
+        .chain(&s.context.app_lines)
+        .any(|l| l.what == AppEvent::HeartbeatMissed && sources.contains(&l.record.source))
+}

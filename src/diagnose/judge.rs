@@ -1,0 +1,320 @@
+//! All connections of a case -> a verdict each, and what was found over many of them.
+
+use super::compose::{Names, verdict};
+use super::eval::weigh;
+use super::extract::{self, Subject};
+use super::fact::Row;
+use super::outcome::{self, outcome};
+use super::pack::Pack;
+use super::population::Population;
+use super::timers;
+use crate::model::{
+    CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
+    Tier, TimeoutKind, Verdict, say_duration,
+};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub struct Judgement {
+    pub connections: Vec<Judged>,
+    pub findings: Vec<Finding>,
+    pub incidents: Vec<Incident>,
+}
+
+/// Judges every connection against the pack.
+pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
+    let population = Population::survey(&connections, context);
+    let verdicts: Vec<(Verdict, Option<Closer>)> = (0..connections.len())
+        .map(|i| {
+            let subject = Subject::new(i, &connections, context, &population);
+            let row = extract::row(&subject);
+            one(&subject, &row, pack)
+        })
+        .collect();
+    let connections: Vec<Judged> = connections
+        .into_iter()
+        .zip(verdicts)
+        .map(|(mut connection, (verdict, closer))| {
+            if let Some(closer) = closer {
+                connection.closer = closer;
+            }
+            Judged {
+                connection,
+                verdict,
+            }
+        })
+        .collect();
+    Judgement {
+        findings: recurring_timeouts(&connections),
+        incidents: Vec::new(),
+        connections,
+    }
+}
+
+/// The facts of one connection of a case: what `--why` and the rules' own tests look at.
+pub fn facts(index: usize, connections: &[Connection], context: &CaseContext) -> Row {
+    let population = Population::survey(connections, context);
+    extract::row(&Subject::new(index, connections, context, &population))
+}
+
+fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
+    let outcome = outcome(s, row);
+    if matches!(outcome, Outcome::Clean | Outcome::Open) {
+        return (unremarkable(s, row, outcome), standing_closer(s, outcome));
+    }
+    let weighed = weigh(pack, row, outcome == Outcome::FailedHandshake);
+    let names = names(s);
+    let mut verdict = verdict(pack, row, &weighed, &names, outcome);
+    // A silence shows which time-out it was; without one, the only time-out configured on the path is the best there is.
+    if verdict.cause == Some(Cause::IdleTimeout) && verdict.timeout_ns.is_none() {
+        verdict.timeout_ns = names.timeout_ns;
+        verdict.timeout_from = names.timeout_name;
+    }
+    let closer = closer(s, row, &verdict);
+    (verdict, closer)
+}
+
+fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
+    let sentence = match (outcome, outcome::count(row, "close.code")) {
+        (Outcome::Clean, Some(1005)) => "closed by agreement, without a close code".to_owned(),
+        (Outcome::Clean, Some(code)) => format!("closed as wanted, close code {code}"),
+        (Outcome::Open, _) if !s.place.accepted => {
+            "its handshake was still waiting when the evidence ends".to_owned()
+        }
+        _ => "still open when the evidence ends".to_owned(),
+    };
+    Verdict {
+        outcome,
+        cause: None,
+        tier: Tier::Certain,
+        sentence,
+        contributing: Vec::new(),
+        timeout_ns: None,
+        timeout_from: None,
+        evidence: Vec::new(),
+        rivals: Vec::new(),
+        untestable: Vec::new(),
+        fix: Vec::new(),
+        tests: Vec::new(),
+    }
+}
+
+fn standing_closer(s: &Subject<'_>, outcome: Outcome) -> Option<Closer> {
+    (outcome == Outcome::Open && s.c.closer.role == Role::Unknown).then_some(Closer {
+        role: Role::None,
+        hop: None,
+        address: None,
+    })
+}
+
+fn names(s: &Subject<'_>) -> Names {
+    let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
+    let hop =
+        s.c.closer
+            .hop
+            .clone()
+            .or_else(|| proxy.map(|h| h.name.clone()));
+    let uri = s.c.request.uri.as_deref().unwrap_or("");
+    let mut best: Option<(i64, String)> = None;
+    let mut location = None;
+    for settings in &s.context.settings {
+        let Some(route) = settings.route(uri) else {
+            continue;
+        };
+        let path = s.context.paths.get(settings.source.0 as usize);
+        if let (None, Some(line), Some(path)) = (&location, route.line, path) {
+            location = Some(format!("{} ({path}:{line})", route.name));
+        }
+        for t in route
+            .timeouts
+            .iter()
+            .filter(|t| t.kind == TimeoutKind::Idle)
+        {
+            if best.as_ref().is_none_or(|(ns, _)| t.value_ns < *ns) {
+                best = Some((t.value_ns, timers::name(t, path, settings.hop)));
+            }
+        }
+    }
+    let (timeout_ns, timeout_name) = best.unzip();
+    Names {
+        hop,
+        server: s
+            .c
+            .hops
+            .last()
+            .and_then(|h| h.address)
+            .map(|a| format!("the server {a}")),
+        client: s.c.client.ip.map(|ip| format!("the client {ip}")),
+        location,
+        timeout_ns,
+        timeout_name,
+    }
+}
+
+/// Where no capture shows who ended it, the cause does.
+fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
+    let none = Closer {
+        role: Role::None,
+        hop: None,
+        address: None,
+    };
+    if s.c.closed.is_none() && verdict.outcome == Outcome::Drop {
+        return Some(none);
+    }
+    if verdict.outcome == Outcome::FailedHandshake {
+        return Some(refuser(s, row));
+    }
+    if s.c.closer.role != Role::Unknown {
+        return None;
+    }
+    let proxy = || {
+        let hop = s.c.hops.iter().find(|h| h.kind.is_proxy());
+        Closer {
+            role: Role::Proxy,
+            hop: hop.map(|h| h.name.clone()),
+            address: hop.and_then(|h| h.address),
+        }
+    };
+    let server = || Closer {
+        role: Role::Server,
+        hop: None,
+        address: s.c.hops.last().and_then(|h| h.address),
+    };
+    let client = || Closer {
+        role: Role::Client,
+        hop: None,
+        address: s.c.client.ip,
+    };
+    let network = || Closer {
+        role: Role::Network,
+        hop: None,
+        address: None,
+    };
+    Some(match verdict.cause? {
+        Cause::IdleTimeout | Cause::ProxyRestart | Cause::LifetimeCap => proxy(),
+        Cause::MissedHeartbeat
+        | Cause::ServerCrash
+        | Cause::ServerRestart
+        | Cause::ServerException
+        | Cause::SlowConsumer
+        | Cause::PolicyClose
+        | Cause::MessageTooBig => server(),
+        Cause::ClientAbort | Cause::ClientHeartbeatTimeout => client(),
+        Cause::MiddleboxExpiry | Cause::InjectedReset => network(),
+        Cause::ClientNetworkChange | Cause::ClientVanished => {
+            if outcome::is(row, "heartbeat.miss_logged") {
+                server()
+            } else if outcome::is(row, "idle.logged") || outcome::is(row, "client.tcp_gave_up") {
+                proxy()
+            } else {
+                return None;
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Who said no, or gave up.
+fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
+    let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
+    let by_proxy = || Closer {
+        role: Role::Proxy,
+        hop: proxy.map(|h| h.name.clone()),
+        address: proxy.and_then(|h| h.address),
+    };
+    let server = || Closer {
+        role: Role::Server,
+        hop: None,
+        address: s.c.hops.last().and_then(|h| h.address),
+    };
+    let client = || Closer {
+        role: Role::Client,
+        hop: None,
+        address: s.c.client.ip,
+    };
+    let status = s.c.request.status;
+    // 502 to 504 are a proxy's own words whatever its upstream did; a crashed accept is the server's doing.
+    match status {
+        Some(499) => client(),
+        Some(502..=504) => match outcome::word(row, "handshake.upstream") {
+            Some("closed-early") => server(),
+            _ if outcome::is(row, "handshake.from_server") => server(),
+            _ if proxy.is_some() => by_proxy(),
+            _ => server(),
+        },
+        Some(_) if outcome::is(row, "handshake.from_server") || proxy.is_none() => server(),
+        Some(_)
+            if row
+                .get("handshake.from_server")
+                .is_some_and(|r| r.value.is_some()) =>
+        {
+            by_proxy()
+        }
+        // Envoy answers a refused upgrade itself; other proxies pass the server's answer on.
+        Some(_) if proxy.is_some_and(|h| h.kind == HopKind::Envoy) => by_proxy(),
+        Some(_) => server(),
+        None => match s.c.closer.role {
+            Role::Unknown => {
+                let reset_by_far =
+                    s.c.legs
+                        .first()
+                        .is_some_and(|l| l.observations.iter().any(|o| o.to_client.rst.is_some()));
+                if reset_by_far && proxy.is_some() {
+                    by_proxy()
+                } else {
+                    Closer {
+                        role: Role::Unknown,
+                        hop: None,
+                        address: None,
+                    }
+                }
+            }
+            _ => s.c.closer.clone(),
+        },
+    }
+}
+
+/// W703: one time-out that ended two or more connections.
+fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
+    let mut groups: BTreeMap<(i64, Option<String>, Option<String>), Vec<String>> = BTreeMap::new();
+    for j in all
+        .iter()
+        .filter(|j| j.verdict.cause == Some(Cause::IdleTimeout))
+    {
+        if let Some(ns) = j.verdict.timeout_ns {
+            let key = (
+                ns,
+                j.connection.closer.hop.clone(),
+                j.verdict.timeout_from.clone(),
+            );
+            groups.entry(key).or_default().push(j.connection.id.clone());
+        }
+    }
+    groups
+        .into_iter()
+        .filter(|(_, ids)| ids.len() >= 2)
+        .map(|((ns, hop, from), connections)| {
+            let who = hop.clone().unwrap_or_else(|| "a hop".to_owned());
+            let set_by = from.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
+            let fix = all
+                .iter()
+                .find(|j| j.connection.id == connections[0])
+                .map(|j| j.verdict.fix.clone())
+                .unwrap_or_default();
+            Finding {
+                code: "W703".to_owned(),
+                kind: "recurring-timeout".to_owned(),
+                say: format!(
+                    "{who} ended {} connections after {} of silence{set_by}",
+                    connections.len(),
+                    say_duration(ns)
+                ),
+                hop,
+                timeout_ns: Some(ns),
+                connections,
+                records: Vec::new(),
+                fix,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! A connection and its facts -> whether it ended as its users wanted.
+
+use super::extract::Subject;
+use super::fact::{Row, Value};
+use crate::model::{AppEvent, Outcome, SECOND_NS};
+
+/// What kept silent for less than this at the end of the evidence is not gone.
+const GONE_NS: i64 = 2 * SECOND_NS;
+
+pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
+    if !s.place.accepted {
+        return handshake(s, row);
+    }
+    match (
+        s.c.closed,
+        word(row, "close.first_from"),
+        count(row, "close.code"),
+    ) {
+        (None, ..) => standing(row),
+        // RFC 6455 7.4.1: 1000 is the normal end; a Close without a code is one by agreement; 1001 from a client is a page left.
+        (Some(_), _, Some(1000 | 1005)) => Outcome::Clean,
+        (Some(_), Some("client"), Some(1001)) => Outcome::Clean,
+        (Some(_), Some("server"), Some(_)) => Outcome::Drop,
+        (Some(_), None, Some(1001)) => going_away(s),
+        (Some(_), ..) => Outcome::Drop,
+    }
+}
+
+/// A handshake without a 101 failed, unless it is still waiting when the evidence ends.
+fn handshake(s: &Subject<'_>, row: &Row) -> Outcome {
+    let waiting = word(row, "handshake.result") == Some("unanswered")
+        && s.c.request.status.is_none()
+        && s.c.closed.is_none();
+    if waiting {
+        Outcome::Open
+    } else {
+        Outcome::FailedHandshake
+    }
+}
+
+/// Never ended on the record: open, unless the client is gone for all to see.
+fn standing(row: &Row) -> Outcome {
+    let silent = duration(row, "client.silent_for").unwrap_or(0);
+    let unacked = is(row, "client.unacked") && silent >= GONE_NS;
+    let came_back = is(row, "client.returned_before_end") && is(row, "client.returned");
+    if unacked || came_back {
+        Outcome::Drop
+    } else {
+        Outcome::Open
+    }
+}
+
+/// A 1001 that only an application log tells of: a page left, or a server that went. A server takes all its connections along.
+fn going_away(s: &Subject<'_>) -> Outcome {
+    let Some(end) = s.c.closed else {
+        return Outcome::Open;
+    };
+    let together = s
+        .all
+        .iter()
+        .filter(|c| {
+            c.app_lines.iter().any(|l| {
+                matches!(
+                    l.what,
+                    AppEvent::Close {
+                        code: Some(1001),
+                        ..
+                    }
+                ) && l.at.middle().since(end.middle()).abs() <= SECOND_NS
+            })
+        })
+        .count();
+    let stopping = s.context.app_lines.iter().any(|l| {
+        l.what == AppEvent::Stopping
+            && (-SECOND_NS..=40 * SECOND_NS).contains(&end.middle().since(l.at.middle()))
+    });
+    let reason = s.c.app_lines.iter().any(|l| match &l.what {
+        AppEvent::Close { reason, .. } => {
+            let r = reason.to_ascii_lowercase();
+            [
+                "restart",
+                "shutdown",
+                "shutting",
+                "drain",
+                "deploy",
+                "going down",
+                "stopping",
+            ]
+            .iter()
+            .any(|w| r.contains(w))
+        }
+        _ => false,
+    });
+    if stopping || reason || together >= 3 {
+        Outcome::Drop
+    } else {
+        Outcome::Clean
+    }
+}
+
+pub(super) fn is(row: &Row, fact: &str) -> bool {
+    matches!(
+        row.get(fact).and_then(|r| r.value.as_ref()),
+        Some(Value::Bool(true))
+    )
+}
+
+pub(super) fn word(row: &Row, fact: &str) -> Option<&'static str> {
+    match row.get(fact)?.value {
+        Some(Value::Word(w)) => Some(w),
+        _ => None,
+    }
+}
+
+pub(super) fn count(row: &Row, fact: &str) -> Option<i64> {
+    match row.get(fact)?.value {
+        Some(Value::Count(n)) => Some(n),
+        _ => None,
+    }
+}
+
+pub(super) fn duration(row: &Row, fact: &str) -> Option<i64> {
+    match row.get(fact)?.value {
+        Some(Value::Duration(ns)) => Some(ns),
+        _ => None,
+    }
+}

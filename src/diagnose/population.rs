@@ -1,0 +1,344 @@
+//! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
+
+use crate::model::{
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, MILLI_NS, Moment, SECOND_NS, SourceId,
+    Stamp,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Ends this near to one another are one instant (a dying process closes its sockets within milliseconds).
+const INSTANT_NS: i64 = 60 * MILLI_NS;
+/// Silences this near to one another come from one timer: nginx alone is lazy by 300 ms (NGX_TIMER_LAZY_DELAY).
+const TIMER_NS: i64 = 60 * MILLI_NS;
+
+/// Which server a connection was for, as well as the evidence knows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Upstream {
+    Address(String),
+    /// The entry point and the path, where no source names the upstream.
+    Route(String),
+}
+
+/// One connection's place among the others.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) upstream: Upstream,
+    pub(super) route: String,
+    pub(super) proxy: Option<IpAddr>,
+    pub(super) opened: Option<Stamp>,
+    pub(super) closed: Option<Stamp>,
+    /// Ended, or left standing, without a Close frame.
+    pub(super) unasked: bool,
+    pub(super) accepted: bool,
+    pub(super) status: Option<u16>,
+}
+
+/// A silence that ended several connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recurring {
+    pub(super) ns: i64,
+    pub(super) count: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Population {
+    pub(super) places: Vec<Place>,
+    /// Index by connection id.
+    pub(super) by_id: HashMap<String, usize>,
+    /// Ends in order of time: end, index.
+    ends: Vec<(Moment, usize)>,
+    /// By the address that the client spoke to.
+    recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// nginx error logs that write at level info: there a missing line means something.
+    pub(super) info_level: bool,
+    /// Sources of application logs that name closes, and the span they cover.
+    app_spans: BTreeMap<SourceId, (Moment, Moment)>,
+    /// Upstreams whose connections some application log tells of.
+    logged_upstreams: BTreeMap<Upstream, BTreeSet<SourceId>>,
+}
+
+impl Population {
+    pub(super) fn survey(connections: &[Connection], context: &CaseContext) -> Self {
+        let places: Vec<Place> = connections.iter().map(place).collect();
+        let mut ends: Vec<(Moment, usize)> = places
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((p.closed?.middle(), i)))
+            .collect();
+        ends.sort_unstable();
+        let mut app_spans: BTreeMap<SourceId, (Moment, Moment)> = BTreeMap::new();
+        let app_lines = connections
+            .iter()
+            .flat_map(|c| &c.app_lines)
+            .chain(&context.app_lines);
+        for l in app_lines {
+            let span = app_spans
+                .entry(l.record.source)
+                .or_insert((l.at.at, l.at.at));
+            span.0 = span.0.min(l.at.at);
+            span.1 = span.1.max(l.at.at);
+        }
+        let mut logged_upstreams: BTreeMap<Upstream, BTreeSet<SourceId>> = BTreeMap::new();
+        for (c, p) in connections.iter().zip(&places) {
+            for l in &c.app_lines {
+                logged_upstreams
+                    .entry(p.upstream.clone())
+                    .or_default()
+                    .insert(l.record.source);
+            }
+        }
+        let hop_lines = connections
+            .iter()
+            .flat_map(|c| &c.hop_lines)
+            .chain(&context.hop_lines);
+        let info_level = hop_lines.clone().any(|h| {
+            matches!(h.level.as_deref(), Some("info" | "notice" | "debug"))
+                && h.what != HopEvent::Started
+        }) || hop_lines
+            .clone()
+            .any(|h| h.level.as_deref() == Some("info"));
+        Self {
+            by_id: connections
+                .iter()
+                .enumerate()
+                .map(|(i, c)| (c.id.clone(), i))
+                .collect(),
+            recurring: recurring(connections, &places),
+            ends,
+            places,
+            info_level,
+            app_spans,
+            logged_upstreams,
+        }
+    }
+
+    /// Unasked ends within one instant of connection `i`'s, itself included, of those that `same` holds for.
+    pub(super) fn together(&self, i: usize, same: impl Fn(&Place) -> bool) -> Vec<usize> {
+        let Some(end) = self.places[i].closed else {
+            return Vec::new();
+        };
+        let reach = INSTANT_NS.max(end.tick_ns);
+        let from = self
+            .ends
+            .partition_point(|&(at, _)| at < end.middle().plus(-reach - SECOND_NS));
+        self.ends[from..]
+            .iter()
+            .take_while(|&&(at, _)| at <= end.middle().plus(reach + SECOND_NS))
+            .filter(|&&(at, j)| {
+                let p = &self.places[j];
+                let tick = p.closed.map_or(0, |s| s.tick_ns);
+                let near =
+                    at.since(end.middle()).abs() <= INSTANT_NS.max((tick / 2).max(end.tick_ns / 2));
+                near && p.unasked && p.accepted && same(p)
+            })
+            .map(|&(_, j)| j)
+            .collect()
+    }
+
+    /// Accepted connections that stood at `at` and lived on for a while, of those that `same` holds for.
+    pub(super) fn survivors(&self, at: Stamp, same: impl Fn(&Place) -> bool) -> usize {
+        let margin = INSTANT_NS.max(at.tick_ns) + 100 * MILLI_NS;
+        self.places
+            .iter()
+            .filter(|p| {
+                p.accepted
+                    && same(p)
+                    && p.opened
+                        .is_some_and(|o| o.middle() < at.middle().plus(-margin))
+                    && p.closed
+                        .is_none_or(|c| c.middle() > at.middle().plus(margin))
+            })
+            .count()
+    }
+
+    pub(super) fn recurring(&self, proxy: Option<IpAddr>) -> &[Recurring] {
+        self.recurring.get(&proxy).map_or(&[], Vec::as_slice)
+    }
+
+    /// The application log that speaks of this upstream covers that moment.
+    pub(super) fn app_log_covers(&self, upstream: &Upstream, at: Moment) -> bool {
+        self.logged_upstreams
+            .get(upstream)
+            .into_iter()
+            .flatten()
+            .any(|s| {
+                self.app_spans.get(s).is_some_and(|&(from, to)| {
+                    from.plus(-SECOND_NS) <= at && at <= to.plus(5 * SECOND_NS)
+                })
+            })
+    }
+
+    pub(super) fn app_sources(&self, upstream: &Upstream) -> Option<&BTreeSet<SourceId>> {
+        self.logged_upstreams.get(upstream)
+    }
+}
+
+/// Lines of the process that served this connection: the same host where both name one, else the same source.
+pub(super) fn process_lines<'a>(
+    connection: &'a Connection,
+    context: &'a CaseContext,
+    sources: Option<&'a BTreeSet<SourceId>>,
+    upstream_port: Option<u16>,
+) -> impl Iterator<Item = &'a AppLine> {
+    let host = connection
+        .app_lines
+        .iter()
+        .find_map(|l| l.hostname.as_deref());
+    context.app_lines.iter().filter(move |l| {
+        let host_fits = match (host, l.hostname.as_deref()) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+        let source_fits = match sources {
+            Some(s) => s.contains(&l.record.source),
+            // No log names this upstream: only a line with its port can be about it.
+            None => false,
+        };
+        let port_fits = match (&l.what, upstream_port) {
+            (AppEvent::Listening { port: Some(p) }, Some(u)) => *p == u,
+            _ => true,
+        };
+        let by_port = matches!((&l.what, upstream_port), (AppEvent::Listening { port: Some(p) }, Some(u)) if *p == u);
+        host_fits && port_fits && (source_fits || by_port)
+    })
+}
+
+fn place(c: &Connection) -> Place {
+    let path = c
+        .request
+        .uri
+        .as_deref()
+        .map_or("", |u| u.split(['?', '#']).next().unwrap_or(u))
+        .to_owned();
+    let entry = c.legs.first().map(|l| l.server);
+    let upstream_leg = c
+        .legs
+        .last()
+        .filter(|l| l.from + 2 == c.hops.len())
+        .map(|l| l.server);
+    let upstream = upstream_leg.or_else(|| c.tunnels.iter().rev().find_map(|t| t.upstream));
+    let route = format!(
+        "{} {path}",
+        entry.map(|e| e.to_string()).unwrap_or_default()
+    );
+    let accepted = c.request.status == Some(101)
+        || c.legs
+            .iter()
+            .flat_map(|l| &l.observations)
+            .any(|o| o.protocol == crate::model::LegProtocol::WebSocketMidstream)
+        || c.request.status.is_none() && c.app_lines.iter().any(|a| a.what == AppEvent::Open);
+    let frame = c.close.from_client.is_some() || c.close.from_server.is_some();
+    let told = c.close.reported_server.is_some_and(|code| code != 1006);
+    Place {
+        upstream: upstream.map_or_else(
+            || {
+                Upstream::Route(format!(
+                    "{} {path}",
+                    c.hops
+                        .get(1)
+                        .and_then(|h| h.address)
+                        .map(|a| a.to_string())
+                        .unwrap_or_default()
+                ))
+            },
+            |u| Upstream::Address(u.to_string()),
+        ),
+        route,
+        proxy: c
+            .hops
+            .get(1)
+            .filter(|h| h.kind.is_proxy())
+            .and_then(|h| h.address)
+            .or_else(|| entry.map(|e| e.ip())),
+        opened: c.opened,
+        closed: c.closed,
+        unasked: !frame && !told,
+        accepted,
+        status: c.request.status,
+    }
+}
+
+/// Silences that ended two or more connections behind the same address, densest groups first.
+fn recurring(
+    connections: &[Connection],
+    places: &[Place],
+) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
+    let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        if let (Some(ns), Some(end), true, true) = (c.silence_ns, p.closed, p.unasked, p.accepted) {
+            if ns >= SECOND_NS
+                && !matches!(
+                    c.closer.role,
+                    crate::model::Role::Client | crate::model::Role::Server
+                )
+            {
+                by_proxy
+                    .entry(p.proxy)
+                    .or_default()
+                    .push((ns, end.middle()));
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    for (proxy, mut silences) in by_proxy {
+        silences.sort_unstable();
+        let mut groups: Vec<Recurring> = Vec::new();
+        let mut i = 0;
+        while i < silences.len() {
+            let width = TIMER_NS.max(silences[i].0 / 200);
+            let mut j = i;
+            while j < silences.len() && silences[j].0 - silences[i].0 <= width {
+                j += 1;
+            }
+            // The same silence at different moments is a timer; at one moment it is one event.
+            let moments: BTreeSet<i64> = silences[i..j]
+                .iter()
+                .map(|&(_, at)| at.0 / (200 * MILLI_NS))
+                .collect();
+            if moments.len() >= 2 {
+                groups.push(Recurring {
+                    ns: round_to_timer(silences[i + (j - i) / 2].0),
+                    count: j - i,
+                });
+            }
+            i = j;
+        }
+        groups.sort_by_key(|g| (std::cmp::Reverse(g.count), g.ns));
+        all.insert(proxy, groups);
+    }
+    all
+}
+
+/// A timer is set in whole seconds or tenths; what was measured is a little off.
+pub(super) fn round_to_timer(ns: i64) -> i64 {
+    for unit in [SECOND_NS, 500 * MILLI_NS, 100 * MILLI_NS] {
+        let rounded = (ns + unit / 2) / unit * unit;
+        if (ns - rounded).abs() <= 30 * MILLI_NS.min(unit / 4) + ns / 2000 {
+            return rounded;
+        }
+    }
+    ns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_are_set_in_round_numbers() {
+        for (measured, want) in [
+            (3_996, 4_000),
+            (60_021, 60_000),
+            (5_512, 5_500),
+            (7_340, 7_340),
+            (299_990, 300_000),
+        ] {
+            assert_eq!(
+                round_to_timer(measured * MILLI_NS),
+                want * MILLI_NS,
+                "{measured}"
+            );
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Silences, lives and the time-outs of the hops on the path -> the `idle.*`, `life.*`, `timeouts.*` and `traffic.*` facts.
+
+use super::extract::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
+use super::fact::{NamedDuration, Row, Value, Witnesses};
+use super::population::round_to_timer;
+use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
+
+pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    if let Some(life) = s.c.duration_ns() {
+        let witness = if s.c.legs.is_empty() {
+            PROXY_LOG
+        } else {
+            CAPTURE
+        };
+        row.set("life.total", shown(Value::Duration(life), witness, vec![]));
+    }
+    gaps(s, row);
+    logged(s, row);
+    known(s, row);
+}
+
+fn gaps(s: &Subject<'_>, row: &mut Row) {
+    let Some(closed) = s.c.closed.filter(|_| !s.c.legs.is_empty()) else {
+        return;
+    };
+    let last = |which: fn(&crate::model::LegObservation) -> Option<Mark>| -> Option<Mark> {
+        s.observations()
+            .filter_map(|(_, o)| which(o))
+            .filter(|m| m.at <= closed.at.plus(MILLI_NS))
+            .max_by_key(|m| m.at)
+    };
+    let to_server = last(|o| o.to_server.last_payload);
+    let to_client = last(|o| o.to_client.last_payload);
+    let since = |m: Mark| closed.at.since(m.at).max(0);
+    for (name, mark) in [
+        ("idle.gap_to_server", to_server),
+        ("idle.gap_to_client", to_client),
+    ] {
+        if let Some(m) = mark {
+            row.set(name, shown(Value::Duration(since(m)), CAPTURE, vec![at(m)]));
+        }
+    }
+    let Some(m) = [to_server, to_client]
+        .into_iter()
+        .flatten()
+        .max_by_key(|m| m.at)
+    else {
+        return;
+    };
+    let gap = since(m);
+    row.set(
+        "idle.gap_before_close",
+        shown(Value::Duration(gap), CAPTURE, vec![at(m)]),
+    );
+    row.set(
+        "traffic.flowing",
+        shown(Value::Bool(gap < SECOND_NS), CAPTURE, vec![at(m)]),
+    );
+    let off = (gap + SECOND_NS / 2) / SECOND_NS * SECOND_NS - gap;
+    let round = gap >= 2 * SECOND_NS - 50 * MILLI_NS && off.abs() <= 30 * MILLI_NS + gap / 2000;
+    row.set(
+        "idle.round",
+        shown(Value::Bool(round), CAPTURE, vec![at(m)]),
+    );
+}
+
+fn logged(s: &Subject<'_>, row: &mut Row) {
+    let line =
+        s.c.hop_lines
+            .iter()
+            .find(|h| h.what == HopEvent::IdleTimeout);
+    let timer =
+        s.c.tunnels
+            .iter()
+            .find(|t| t.ended_by_timer() == Some(true));
+    let mut records = Vec::new();
+    records.extend(line.map(|h| (h.record, Some(h.at))));
+    records.extend(timer.map(|t| (t.record, t.end)));
+    if !records.is_empty() {
+        row.set("idle.logged", shown(Value::Bool(true), PROXY_LOG, records));
+        return;
+    }
+    if s.c.closed.is_none() {
+        return;
+    }
+    // A hop that names its time-outs, and did not name one here: then it was another hop's, or none.
+    let proxies: Vec<HopKind> =
+        s.c.hops
+            .iter()
+            .filter(|h| h.kind.is_proxy())
+            .map(|h| h.kind)
+            .collect();
+    let flags =
+        s.c.tunnels
+            .iter()
+            .any(|t| t.ended_by_timer() == Some(false));
+    let nginx_tells = s.population.info_level;
+    let all_tell = !proxies.is_empty()
+        && proxies.iter().all(|k| match k {
+            HopKind::Nginx => nginx_tells,
+            HopKind::Haproxy | HopKind::Envoy => flags,
+            _ => false,
+        });
+    if all_tell {
+        row.set(
+            "idle.logged",
+            shown(
+                Value::Bool(false),
+                PROXY_LOG,
+                s.c.tunnels.iter().map(|t| (t.record, t.end)).collect(),
+            ),
+        );
+    }
+}
+
+/// Known defaults of hops whose configuration is not in the case: (hop, nanoseconds).
+const DEFAULTS: &[(HopKind, i64, &str)] = &[
+    (
+        HopKind::Nginx,
+        60 * SECOND_NS,
+        "proxy_read_timeout, nginx's default",
+    ),
+    (
+        HopKind::Alb,
+        60 * SECOND_NS,
+        "idle_timeout.timeout_seconds, ALB's default",
+    ),
+    (
+        HopKind::Envoy,
+        300 * SECOND_NS,
+        "stream_idle_timeout, Envoy's default",
+    ),
+];
+
+/// Defaults that fit where not even the program is known (log-formats: nginx and ALB 60 s, Envoy 300 s, Cloudflare 100 s, CloudFront 600 s).
+const ANYBODYS: &[(i64, &str)] = &[
+    (60 * SECOND_NS, "60 s, the default of nginx and ALB"),
+    (100 * SECOND_NS, "100 s, Cloudflare's"),
+    (300 * SECOND_NS, "300 s, Envoy's default"),
+    (600 * SECOND_NS, "600 s, CloudFront's"),
+];
+
+fn known(s: &Subject<'_>, row: &mut Row) {
+    let mut candidates: Vec<NamedDuration> = Vec::new();
+    let mut lifetimes: Vec<NamedDuration> = Vec::new();
+    let mut witness = Witnesses::default();
+    let uri = s.c.request.uri.as_deref().unwrap_or("");
+    let mut records = Vec::new();
+    let mut configured_hops: Vec<HopKind> = Vec::new();
+    for settings in &s.context.settings {
+        let on_path = s.c.hops.iter().any(|h| h.kind == settings.hop)
+            || s.c.hops.iter().any(|h| h.kind == HopKind::Proxy)
+            || s.c.hops.len() <= 2;
+        // A capture from beyond a hop may not show it: its configuration still counts where nothing contradicts it.
+        let Some(route) = settings
+            .route(uri)
+            .filter(|_| on_path || s.context.settings.len() <= 2)
+        else {
+            continue;
+        };
+        configured_hops.push(settings.hop);
+        for t in &route.timeouts {
+            let named = NamedDuration {
+                ns: t.value_ns,
+                name: name(
+                    t,
+                    s.context.paths.get(settings.source.0 as usize),
+                    settings.hop,
+                ),
+                hop: settings.hop.name().to_owned(),
+            };
+            let record = crate::model::RecordRef {
+                source: settings.source,
+                ordinal: t.line.unwrap_or(0),
+                start: 0,
+                len: 0,
+            };
+            match t.kind {
+                TimeoutKind::Idle => {
+                    witness = witness.and(CONFIG);
+                    if t.line.is_some() {
+                        records.push((record, None));
+                    }
+                    candidates.push(named);
+                }
+                TimeoutKind::Lifetime => lifetimes.push(named),
+                _ => {}
+            }
+        }
+    }
+    for r in s.population.recurring(s.place.proxy) {
+        if candidates
+            .iter()
+            .any(|c| (c.ns - r.ns).abs() <= 500 * MILLI_NS)
+        {
+            continue;
+        }
+        witness = witness.and(POPULATION);
+        candidates.push(NamedDuration {
+            ns: r.ns,
+            name: format!("seen {} times in this case", r.count),
+            hop: String::new(),
+        });
+    }
+    let unconfigured: Vec<HopKind> =
+        s.c.hops
+            .iter()
+            .map(|h| h.kind)
+            .filter(|k| k.is_proxy() && !configured_hops.contains(k))
+            .collect();
+    for (hop, ns, name) in DEFAULTS {
+        if unconfigured.contains(hop) {
+            candidates.push(NamedDuration {
+                ns: *ns,
+                name: (*name).to_owned(),
+                hop: hop.name().to_owned(),
+            });
+        }
+    }
+    if configured_hops.is_empty() {
+        for (ns, name) in ANYBODYS {
+            if !candidates.iter().any(|c| c.ns == *ns) {
+                candidates.push(NamedDuration {
+                    ns: *ns,
+                    name: (*name).to_owned(),
+                    hop: String::new(),
+                });
+            }
+        }
+    }
+    room(s, row, &candidates, !configured_hops.is_empty());
+    // A single silence of whole seconds may be a timer that nobody told of.
+    if let Some(gap) = s.c.silence_ns.filter(|g| *g >= 2 * SECOND_NS) {
+        let rounded = round_to_timer(gap);
+        let whole = rounded % SECOND_NS == 0 && (gap - rounded).abs() <= 40 * MILLI_NS;
+        let unexplained = !candidates
+            .iter()
+            .any(|c| (c.ns - gap).abs() <= 500 * MILLI_NS + gap / 50);
+        if whole && unexplained && configured_hops.is_empty() {
+            candidates.push(NamedDuration {
+                ns: rounded,
+                name: "a whole number of seconds".to_owned(),
+                hop: String::new(),
+            });
+        }
+    }
+    if !candidates.is_empty() {
+        row.set(
+            "timeouts.known",
+            shown(Value::Durations(candidates), witness, records),
+        );
+    }
+    if !lifetimes.is_empty() {
+        row.set(
+            "timeouts.lifetimes",
+            shown(Value::Durations(lifetimes), CONFIG, vec![]),
+        );
+    }
+}
+
+/// Whether an idle time-out can have come at all: only said where the path's time-outs are configured.
+fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured: bool) {
+    let smallest = candidates.iter().map(|c| c.ns).min().filter(|_| configured);
+    let life =
+        s.c.duration_ns()
+            .or_else(|| s.c.tunnels.iter().find_map(|t| t.life_ns));
+    if let (Some(t), Some(life)) = (smallest, life) {
+        let tick =
+            s.c.closed
+                .map_or(0, |c| c.tick_ns)
+                .max(s.c.opened.map_or(0, |o| o.tick_ns));
+        row.set(
+            "idle.had_room",
+            shown(
+                Value::Bool(life + tick + 300 * MILLI_NS >= t),
+                CONFIG.and(PROXY_LOG),
+                vec![],
+            ),
+        );
+    }
+}
+
+/// `proxy_read_timeout, nginx.conf:31`.
+pub(super) fn name(t: &Timeout, path: Option<&String>, hop: HopKind) -> String {
+    match (t.line, path) {
+        (Some(line), Some(path)) => format!("{}, {path}:{line}", t.directive),
+        (Some(line), None) => format!("{}, line {line}", t.directive),
+        (None, _) => format!("{}, {}'s default", t.directive, hop.name()),
+    }
+}

@@ -1,0 +1,167 @@
+//! What is selected -> text for the clipboard, inert: what is pasted into a shell or a chat must not act there.
+
+use crate::model::{Analysis, Connection, Judged, Raw, RecordRef, inert};
+
+use super::keys::Command;
+use super::rows::{self, Row};
+use super::state::{Screen, State};
+use super::text::{place, seconds};
+
+pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Option<String> {
+    let judged = match state.screen {
+        Screen::Drops => state.example(analysis),
+        Screen::Sources => None,
+        _ => state.judged(analysis),
+    };
+    match command {
+        Command::CopyRow => row(state, analysis, judged),
+        Command::CopyId => judged.map(|j| inert(&j.connection.id)),
+        Command::CopyLine => record(state, analysis).map(|r| inert(&place(analysis, r))),
+        Command::CopyFilter => judged.and_then(|j| wireshark(&j.connection)),
+        Command::CopyMarkdown => judged.map(|j| markdown(j, analysis)),
+        Command::CopyRaw => match state.loaded(record(state, analysis)?)? {
+            Raw::Line { lines, focus, .. } => lines.get(*focus).map(|l| inert(&l.1)),
+            Raw::Packet { bytes, .. } => Some(bytes.iter().map(|b| format!("{b:02x}")).collect()),
+            Raw::Missing(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
+    match state.screen {
+        Screen::Raw => state.record,
+        Screen::Ladder => state.ladder_record(analysis),
+        Screen::Drops => state
+            .example(analysis)?
+            .verdict
+            .evidence
+            .iter()
+            .find_map(|e| e.record),
+        Screen::Why => state
+            .judged(analysis)?
+            .verdict
+            .evidence
+            .iter()
+            .find_map(|e| e.record),
+        Screen::Sources | Screen::Help => None,
+    }
+}
+
+fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<String> {
+    if state.screen == Screen::Sources {
+        return analysis.sources.get(state.source).map(|s| {
+            inert(&format!(
+                "{}: {}, {} records, {} odd",
+                s.path,
+                s.kind.name(),
+                s.records,
+                s.odd
+            ))
+        });
+    }
+    if let (Screen::Drops, Some(Row::Group(g))) = (state.screen, state.selected()) {
+        return state
+            .list
+            .groups
+            .get(g)
+            .map(|g| inert(&format!("{}, {} connections", g.label, g.members.len())));
+    }
+    if let (Screen::Ladder, Some(record), Some(j)) = (state.screen, record(state, analysis), judged)
+    {
+        let event = j.connection.events.iter().find(|e| e.record == record)?;
+        return Some(inert(&format!(
+            "{} {} {}",
+            event.at.rfc3339(),
+            event.say,
+            place(analysis, record)
+        )));
+    }
+    let j = judged?;
+    let cause = j.verdict.cause.map_or_else(
+        || j.verdict.outcome.name().to_owned(),
+        |c| format!("{} {}", c.code(), c.id()),
+    );
+    let lived = j
+        .connection
+        .duration_ns()
+        .map_or_else(|| "?".to_owned(), seconds);
+    let silent = j
+        .connection
+        .silence_ns
+        .map_or_else(|| "?".to_owned(), seconds);
+    Some(inert(&format!(
+        "{} {} {cause} ({}), closed by {}, lived {lived}, silent {silent}",
+        j.connection.id,
+        rows::client(j),
+        j.verdict.tier.name(),
+        rows::closer(j)
+    )))
+}
+
+/// A Wireshark display filter for all legs.
+fn wireshark(c: &Connection) -> Option<String> {
+    let legs: Vec<String> = c
+        .legs
+        .iter()
+        .map(|l| {
+            let ip = |a: std::net::IpAddr| {
+                format!("{}.addr == {a}", if a.is_ipv4() { "ip" } else { "ipv6" })
+            };
+            format!(
+                "({} && {} && tcp.port == {} && tcp.port == {})",
+                ip(l.client.ip()),
+                ip(l.server.ip()),
+                l.client.port(),
+                l.server.port()
+            )
+        })
+        .collect();
+    (!legs.is_empty()).then(|| legs.join(" || "))
+}
+
+fn markdown(j: &Judged, analysis: &Analysis) -> String {
+    let clean = |text: &str| {
+        let mut out = String::new();
+        for c in inert(text).chars() {
+            if "\\`*_[]<>|#".contains(c) {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+        out
+    };
+    let v = &j.verdict;
+    let cause = v.cause.map_or_else(
+        || v.outcome.name().to_owned(),
+        |c| format!("{} {}", c.code(), c.id()),
+    );
+    let mut out = format!(
+        "**{cause}** ({}) {}: {}\n",
+        v.tier.name(),
+        clean(&j.connection.id),
+        clean(&v.sentence)
+    );
+    for e in &v.evidence {
+        let place = e.record.map_or_else(String::new, |r| {
+            format!(" ({})", clean(&place(analysis, r)))
+        });
+        out.push_str(&format!(
+            "- {}{}{place}\n",
+            if e.supports { "" } else { "against: " },
+            clean(&e.say)
+        ));
+    }
+    for r in &v.rivals {
+        out.push_str(&format!(
+            "- {} {}: {}\n",
+            r.verdict.name(),
+            r.cause.id(),
+            clean(&r.why)
+        ));
+    }
+    for f in &v.fix {
+        out.push_str(&format!("- fix: {}\n", clean(f)));
+    }
+    out
+}

@@ -1,0 +1,384 @@
+//! Terminal events -> actions, state -> screen; and the terminal given back as it was, however this ends.
+
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    Event, KeyEventKind, MouseEventKind,
+};
+use ratatui::crossterm::style::force_color_output;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute};
+
+use crate::model::{Analysis, RawReader};
+
+use super::keys::Key;
+use super::state::{State, TuiOptions};
+use super::update::{Action, Effect};
+use super::view;
+
+/// How often signals are looked at while no key comes.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// What a terminal takes over OSC 52 at most, in bytes before base64; xterm's limit is the lowest in use.
+const CLIPBOARD: usize = 74_000;
+
+/// What is left on the screen when the UI is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    /// `20 drops, 5 causes. Same view: wsdrop report ./incident`.
+    pub line: String,
+    /// The signal that ended it: exit with 128 + this.
+    pub signal: Option<i32>,
+}
+
+/// Whether this terminal can show the UI at all: both ends are terminals, and not a dumb one.
+pub fn usable() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb" || t.is_empty());
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
+}
+
+/// Runs until the reader leaves. Errors are those of the terminal; it is restored before they are returned.
+pub fn run(
+    analysis: &Analysis,
+    raw: &mut dyn RawReader,
+    options: &TuiOptions,
+) -> io::Result<Farewell> {
+    let signals = Signals::watch()?;
+    // Without this, crossterm under NO_COLOR resets reverse video with every colour it leaves out.
+    force_color_output(true);
+    let hook = Hook::install();
+    let screen = Screen::enter(options.mouse)?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    terminal.clear()?;
+    let size = terminal.size()?;
+    let mut state = State::new(analysis, options.clone(), (size.width, size.height));
+    let ended = drive(&mut terminal, &mut state, analysis, raw, options, &signals);
+    drop(screen);
+    drop(hook);
+    let signal = ended?;
+    Ok(Farewell {
+        line: farewell(&state, analysis),
+        signal,
+    })
+}
+
+type Screened = Terminal<CrosstermBackend<io::Stdout>>;
+
+fn drive(
+    terminal: &mut Screened,
+    state: &mut State,
+    analysis: &Analysis,
+    raw: &mut dyn RawReader,
+    options: &TuiOptions,
+    signals: &Signals,
+) -> io::Result<Option<i32>> {
+    loop {
+        terminal.draw(|frame| view::draw(frame, analysis, state))?;
+        if !event::poll(Duration::ZERO)?
+            && let Some(record) = state.wants(analysis)
+        {
+            let read = raw.read(record);
+            state.update(Action::Loaded(record, read), analysis);
+            continue;
+        }
+        loop {
+            if let Some(signal) = signals.came() {
+                return Ok(Some(signal));
+            }
+            if event::poll(PATIENCE)? {
+                break;
+            }
+        }
+        // All that is waiting is taken before the next frame: a held key or a paste never lags behind.
+        loop {
+            let effect = match action(event::read()?) {
+                Some(action) => state.update(action, analysis),
+                None => Effect::None,
+            };
+            match effect {
+                Effect::None => {}
+                Effect::Leave => return Ok(None),
+                Effect::Redraw => terminal.clear()?,
+                Effect::Copy(text) => copy(&text)?,
+                Effect::Suspend => suspend(terminal, state, analysis, options)?,
+            }
+            if !event::poll(Duration::ZERO)? {
+                break;
+            }
+        }
+    }
+}
+
+fn action(event: Event) -> Option<Action> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Key::of(key).map(Action::Press),
+        Event::Resize(columns, rows) => Some(Action::Resize(columns, rows)),
+        Event::Paste(text) => Some(Action::Paste(text)),
+        Event::Mouse(mouse) => match mouse.kind {
+            MouseEventKind::ScrollDown => Some(Action::Wheel(3)),
+            MouseEventKind::ScrollUp => Some(Action::Wheel(-3)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The terminal in raw mode on its other screen, until dropped.
+struct Screen;
+
+impl Screen {
+    fn enter(mouse: bool) -> io::Result<Self> {
+        enable_raw_mode()?;
+        // From here on an error must undo what was done: the guard exists before the next step is tried.
+        let screen = Self;
+        execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            EnableBracketedPaste,
+            cursor::Hide
+        )?;
+        if mouse {
+            execute!(io::stdout(), EnableMouseCapture)?;
+        }
+        Ok(screen)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn restore() {
+    // Nothing can be done about a terminal that is gone.
+    let _ = execute!(
+        io::stdout(),
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+    let _ = disable_raw_mode();
+}
+
+type PanicHook = dyn Fn(&PanicHookInfo<'_>) + Send + Sync + 'static;
+
+/// While the UI runs, a panic of its own thread restores the terminal before it is reported; one of another thread,
+/// which may well be caught there, must not tear the screen down and is reported when the UI is gone.
+struct Hook {
+    before: Arc<PanicHook>,
+    others: Arc<Mutex<Vec<String>>>,
+}
+
+impl Hook {
+    fn install() -> Self {
+        let before: Arc<PanicHook> = Arc::from(panic::take_hook());
+        let others: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (own, report, kept) = (
+            std::thread::current().id(),
+            Arc::clone(&before),
+            Arc::clone(&others),
+        );
+        panic::set_hook(Box::new(move |info| {
+            if std::thread::current().id() == own {
+                restore();
+                report(info);
+            } else if let Ok(mut kept) = kept.lock()
+                && kept.len() < 100
+            {
+                kept.push(info.to_string());
+            }
+        }));
+        Self { before, others }
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let before = Arc::clone(&self.before);
+        panic::set_hook(Box::new(move |info| before(info)));
+        if let Ok(others) = self.others.lock() {
+            for message in others.iter() {
+                eprintln!("{}", crate::model::inert(message));
+            }
+        }
+    }
+}
+
+/// The signals that end a session; the first one is kept.
+struct Signals {
+    came: Arc<AtomicUsize>,
+    #[cfg(unix)]
+    ids: Vec<signal_hook::SigId>,
+    _seen: Arc<AtomicBool>,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn watch() -> io::Result<Self> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let came = Arc::new(AtomicUsize::new(0));
+        let mut ids = Vec::new();
+        for signal in [SIGTERM, SIGHUP, SIGINT] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            ids.push(signal_hook::flag::register_usize(
+                signal,
+                Arc::clone(&came),
+                number,
+            )?);
+        }
+        Ok(Self {
+            came,
+            ids,
+            _seen: Arc::default(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn watch() -> io::Result<Self> {
+        Ok(Self {
+            came: Arc::default(),
+            _seen: Arc::default(),
+        })
+    }
+
+    fn came(&self) -> Option<i32> {
+        match self.came.load(Ordering::Relaxed) {
+            0 => None,
+            n => i32::try_from(n).ok(),
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        for id in self.ids.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn suspend(
+    terminal: &mut Screened,
+    state: &mut State,
+    analysis: &Analysis,
+    options: &TuiOptions,
+) -> io::Result<()> {
+    restore();
+    signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+    // Here again after `fg`. The guard of `run` restores this second entry too.
+    std::mem::forget(Screen::enter(options.mouse)?);
+    let size = terminal.size()?;
+    state.update(Action::Resize(size.width, size.height), analysis);
+    terminal.clear()
+}
+
+#[cfg(not(unix))]
+fn suspend(_: &mut Screened, state: &mut State, _: &Analysis, _: &TuiOptions) -> io::Result<()> {
+    state.message = Some("this terminal cannot suspend".to_owned());
+    Ok(())
+}
+
+/// OSC 52: the terminal, even at the far end of ssh, puts it on its clipboard.
+fn copy(text: &str) -> io::Result<()> {
+    let mut end = text.len().min(CLIPBOARD);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut out = io::stdout();
+    write!(
+        out,
+        "\x1b]52;c;{}\x07",
+        base64(text.as_bytes().get(..end).unwrap_or_default())
+    )?;
+    out.flush()
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4 {
+            if i <= chunk.len() {
+                out.push(char::from(DIGITS[(group >> (18 - 6 * i) & 63) as usize]));
+            } else {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
+    let s = &state.summary;
+    let drops = s.drops + s.failed_handshakes;
+    let causes = s.by_cause.len();
+    let plural =
+        |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let mut command = format!("wsdrop report {}", shell(&analysis.root));
+    if !state.filter.is_empty() {
+        command = format!("{command} -w {}", shell(state.filter.text()));
+    }
+    format!(
+        "{}, {}. Same view: {command}",
+        plural(drops, "drop", "drops"),
+        plural(causes, "cause", "causes")
+    )
+}
+
+/// A word that a POSIX shell reads back as this text; control characters made visible, so it is safe to print.
+fn shell(text: &str) -> String {
+    let text = crate::model::inert(text);
+    let plain = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._-:@%+=,".contains(c));
+    if plain {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        // RFC 4648 section 10.
+        let check = |text: &str, expected: &str| assert_eq!(base64(text.as_bytes()), expected);
+        check("", "");
+        check("f", "Zg==");
+        check("fo", "Zm8=");
+        check("foo", "Zm9v");
+        check("foobar", "Zm9vYmFy");
+    }
+
+    #[test]
+    fn the_shell_reads_words_back() {
+        let check = |text: &str, expected: &str| assert_eq!(shell(text), expected);
+        check("./incident-0314", "./incident-0314");
+        check("a b", "'a b'");
+        check("it's", "'it'\\''s'");
+        check("", "''");
+        check("x\x1b[2J", "'x\\x1b[2J'");
+    }
+}

@@ -1,0 +1,402 @@
+//! State and analysis -> one finished screen: header, the screen's own panes, footer; pure functions, window rows only.
+
+pub mod drops;
+pub mod help;
+pub mod ladder;
+pub mod raw;
+pub mod sources;
+pub mod why;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::{Block, Widget};
+
+use crate::model::{Analysis, SourceKind, Tier};
+
+use super::keys;
+use super::state::{Screen, State};
+use super::text::{clock, fit, width};
+use super::theme::{ACCENT, BAD, BOLD, DIM, PLAIN, SELECTED, WARN};
+
+/// Smaller than this and only a word about it is drawn.
+const LEAST: (u16, u16) = (20, 5);
+
+pub fn draw(frame: &mut Frame<'_>, analysis: &Analysis, state: &State) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        put(
+            buffer,
+            area,
+            0,
+            0,
+            &format!("needs {}x{}", LEAST.0, LEAST.1),
+            PLAIN,
+        );
+    } else {
+        header(buffer, area, analysis, state);
+        let body = body(area);
+        match state.screen {
+            Screen::Drops => drops::draw(buffer, body, analysis, state),
+            Screen::Ladder => ladder::draw(buffer, body, analysis, state),
+            Screen::Why => why::draw(buffer, body, analysis, state),
+            Screen::Raw => raw::draw(buffer, body, analysis, state),
+            Screen::Sources => sources::draw(buffer, body, analysis, state),
+            Screen::Help => help::draw(buffer, body, state),
+        }
+        let cursor = footer(buffer, area, analysis, state);
+        if let Some(x) = cursor {
+            frame.set_cursor_position((x, area.bottom().saturating_sub(1)));
+        }
+    }
+    state.options.theme.apply(frame.buffer_mut());
+}
+
+/// What header and footer leave.
+pub fn body(area: Rect) -> Rect {
+    let head = header_rows(area.height);
+    Rect {
+        x: area.x,
+        y: area.y + head,
+        width: area.width,
+        height: area.height.saturating_sub(head + 1),
+    }
+}
+
+const fn header_rows(height: u16) -> u16 {
+    if height >= 22 { 2 } else { 1 }
+}
+
+/// Writes inert text from column `x` of row `y` of an area, cut at its right edge; the column after it.
+fn put(buffer: &mut Buffer, area: Rect, x: u16, y: u16, text: &str, style: Style) -> u16 {
+    if y >= area.height || x >= area.width {
+        return x;
+    }
+    let room = usize::from(area.width - x);
+    let text = fit(text, room);
+    let (end, _) = buffer.set_stringn(area.x + x, area.y + y, &text, room, style);
+    end - area.x
+}
+
+/// A piece of a line.
+type Piece = (String, Style);
+
+fn put_line(buffer: &mut Buffer, area: Rect, y: u16, pieces: &[Piece]) {
+    let mut x = 0;
+    for (text, style) in pieces {
+        x = put(buffer, area, x, y, text, *style);
+    }
+}
+
+fn select(buffer: &mut Buffer, area: Rect, y: u16) {
+    if y < area.height {
+        buffer.set_style(
+            Rect {
+                x: area.x,
+                y: area.y + y,
+                width: area.width,
+                height: 1,
+            },
+            SELECTED,
+        );
+    }
+}
+
+/// Draws a frame where there is room for one, and returns what lies inside it.
+fn panel(buffer: &mut Buffer, area: Rect, title: &str, bottom: &str, focus: bool) -> Rect {
+    if !framed(area, buffer.area) {
+        return area;
+    }
+    let block = Block::bordered().border_style(if focus { PLAIN } else { DIM });
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    let edge = |y| Rect {
+        x: area.x + 1,
+        y,
+        width: area.width.saturating_sub(3),
+        height: 1,
+    };
+    if !title.is_empty() {
+        put(
+            buffer,
+            edge(area.y),
+            0,
+            0,
+            &format!(" {title} "),
+            if focus { BOLD } else { PLAIN },
+        );
+    }
+    if !bottom.is_empty() {
+        put(
+            buffer,
+            edge(area.bottom().saturating_sub(1)),
+            0,
+            0,
+            &format!(" {bottom} "),
+            DIM,
+        );
+    }
+    inner
+}
+
+/// Frames cost two rows and two columns: small terminals have none.
+const fn framed(area: Rect, screen: Rect) -> bool {
+    screen.width >= 60 && screen.height >= 16 && area.height >= 4 && area.width >= 30
+}
+
+/// The first of `len` rows to draw so that `cursor` is among `height` of them.
+fn top(cursor: usize, len: usize, height: u16) -> usize {
+    let height = usize::from(height);
+    cursor
+        .saturating_sub(height / 2)
+        .min(len.saturating_sub(height))
+}
+
+/// Lines that scroll: the scroll stops where the last line is at the bottom.
+fn paragraph(buffer: &mut Buffer, area: Rect, lines: &[Vec<Piece>], scroll: usize) {
+    let scroll = scroll.min(lines.len().saturating_sub(usize::from(area.height)));
+    for (y, line) in (0..area.height).zip(lines.iter().skip(scroll)) {
+        put_line(buffer, area, y, line);
+    }
+    let below = lines
+        .len()
+        .saturating_sub(scroll + usize::from(area.height));
+    if below > 0 && area.height > 0 && area.width > 12 {
+        let note = format!(" {below} more ");
+        let x = area
+            .width
+            .saturating_sub(u16::try_from(width(&note)).unwrap_or(0));
+        put(buffer, area, x, area.height - 1, &note, DIM);
+    }
+}
+
+fn wrapped(lines: &mut Vec<Vec<Piece>>, lead: &str, text: &str, columns: u16, style: Style) {
+    let indent = width(lead);
+    let room = usize::from(columns).saturating_sub(indent).max(8);
+    for (i, part) in super::text::wrap(text, room, 60).into_iter().enumerate() {
+        let lead = if i == 0 {
+            lead.to_owned()
+        } else {
+            " ".repeat(indent)
+        };
+        lines.push(vec![(lead, style), (part, style)]);
+    }
+}
+
+fn tier_word(tier: Tier) -> Piece {
+    let (glyph, style) = super::theme::tier(tier);
+    (format!("{glyph} {}", tier.name()), style)
+}
+
+/// Sources read, sources there, and whether any needs a look.
+fn files(analysis: &Analysis) -> (usize, usize, bool) {
+    let used =
+        |s: &&crate::model::Source| !matches!(s.kind, SourceKind::Unrecognised | SourceKind::Empty);
+    let odd = analysis
+        .sources
+        .iter()
+        .any(|s| s.odd > 0 || !s.anomalies.is_empty() || s.reason.is_some());
+    (
+        analysis.sources.iter().filter(used).count(),
+        analysis.sources.len(),
+        odd,
+    )
+}
+
+fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
+    let s = &state.summary;
+    let (used, all, odd) = files(analysis);
+    let mark = if odd { "files, see 3" } else { "files ✓" };
+    let mut parts = Vec::new();
+    if area.width >= 60 {
+        parts.push("wsdrop".to_owned());
+        parts.push(fit(&analysis.root, usize::from(area.width) / 3));
+    }
+    if area.width >= 90
+        && let Some((first, last)) = analysis.window
+    {
+        let day = first.at.utc().format("%Y-%m-%d");
+        parts.push(format!(
+            "{day} {}–{} UTC",
+            clock(first.at, i64::MAX),
+            clock(last.at, i64::MAX)
+        ));
+    }
+    parts.push(if s.connections == 1 {
+        "1 connection".to_owned()
+    } else {
+        format!("{} connections", s.connections)
+    });
+    parts.push(format!("{} dropped", s.drops));
+    if s.failed_handshakes > 0 {
+        parts.push(format!("{} never upgraded", s.failed_handshakes));
+    }
+    parts.push(format!("{used}/{all} {mark}"));
+    if area.width < 60 {
+        parts = vec![
+            format!(
+                "{} of {} dropped",
+                s.drops + s.failed_handshakes,
+                s.connections
+            ),
+            format!("{used}/{all} {mark}"),
+        ];
+    }
+    put(buffer, area, 1, 0, &parts.join(" · "), BOLD);
+    if header_rows(area.height) < 2 {
+        return;
+    }
+    let mut x = 1;
+    for (screen, name) in [(Screen::Drops, "1 Drops"), (Screen::Sources, "3 Sources")] {
+        let here =
+            state.screen == screen || (screen == Screen::Drops && state.screen != Screen::Sources);
+        x = put(buffer, area, x, 1, name, if here { BOLD } else { DIM }) + 1;
+    }
+    if matches!(state.screen, Screen::Ladder | Screen::Why | Screen::Raw)
+        && let (Some(j), Some(d)) = (state.judged(analysis), &state.drop)
+    {
+        let group = state.list.groups.get(d.group);
+        let of = group.map_or(0, |g| g.members.len());
+        let label = group.map_or("", |g| g.label.as_str());
+        put(
+            buffer,
+            area,
+            x,
+            1,
+            &format!("› {label} › {}   {} of {of}", j.connection.id, d.member + 1),
+            PLAIN,
+        );
+        return;
+    }
+    let filter = if state.filter.is_empty() {
+        "no filter".to_owned()
+    } else {
+        format!("filter {}", state.filter.text())
+    };
+    let note = format!("{filter} · UTC ");
+    let from = area
+        .width
+        .saturating_sub(u16::try_from(width(&note)).unwrap_or(u16::MAX))
+        .max(x + 1);
+    put(
+        buffer,
+        area,
+        from,
+        1,
+        &note,
+        if state.filter.is_empty() { DIM } else { ACCENT },
+    );
+}
+
+/// The bottom row; where the text cursor stands, if one is shown.
+fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -> Option<u16> {
+    let row = Rect {
+        x: area.x,
+        y: area.bottom() - 1,
+        width: area.width,
+        height: 1,
+    };
+    if let Some(input) = &state.input {
+        return Some(filter_line(buffer, row, analysis, state, input));
+    }
+    if let Some(message) = &state.message {
+        put(buffer, row, 1, 0, message, WARN);
+        return None;
+    }
+    if state.screen == Screen::Help {
+        let x = put(buffer, row, 1, 0, "search: ", DIM);
+        let x = put(buffer, row, x, 0, &state.query, BOLD);
+        put(buffer, row, x + 2, 0, "Esc back", DIM);
+        return Some(x);
+    }
+    let hints: Vec<(String, &str)> = keys::footer(state.place()).collect();
+    // The way out always has its place at the right.
+    let (out, rest): (Vec<_>, Vec<_>) = hints
+        .into_iter()
+        .partition(|(_, w)| matches!(*w, "quit" | "back"));
+    let out = out
+        .first()
+        .map_or_else(String::new, |(k, w)| format!("{k} {w} "));
+    let out_x = row
+        .width
+        .saturating_sub(u16::try_from(width(&out)).unwrap_or(0));
+    let mut x = 1;
+    if state.copying {
+        x = put(buffer, row, x, 0, "copy  ", BOLD);
+    }
+    for (key, word) in rest {
+        if usize::from(x) + width(&key) + 1 + width(word) + 1 > usize::from(out_x) {
+            break;
+        }
+        x = put(buffer, row, x, 0, &key, BOLD);
+        x = put(buffer, row, x + 1, 0, word, DIM) + 2;
+    }
+    put(buffer, row, out_x, 0, &out, PLAIN);
+    None
+}
+
+fn filter_line(
+    buffer: &mut Buffer,
+    row: Rect,
+    analysis: &Analysis,
+    state: &State,
+    input: &super::state::Input,
+) -> u16 {
+    let note = match &input.error {
+        Some(e) => format!(
+            "^ {}{}",
+            e.message,
+            if e.help.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", e.help)
+            }
+        ),
+        None => {
+            let (_, candidates) = super::complete::candidates(input, analysis);
+            let hits = state.list.shown + state.list.hidden;
+            let hits = format!("{hits} of {}", analysis.connections.len());
+            if candidates.is_empty() {
+                hits
+            } else {
+                format!("{hits} · Tab: {}", candidates.join(" "))
+            }
+        }
+    };
+    let room = usize::from(row.width) * 3 / 5;
+    let skip = input.cursor.saturating_sub(room.saturating_sub(4));
+    let x = put(buffer, row, 0, 0, "/", BOLD);
+    let text: String = input.text.iter().skip(skip).take(room).collect();
+    let before: String = input
+        .text
+        .iter()
+        .skip(skip)
+        .take(input.cursor - skip.min(input.cursor))
+        .collect();
+    let cursor = x + u16::try_from(width(&fit(&before, room))).unwrap_or(0);
+    let mut end = x;
+    // The character that the error is about is shown reversed: a caret without a row of its own.
+    let column = input.error.as_ref().map(|e| e.column);
+    for (i, c) in text.chars().enumerate() {
+        let style = if column == Some(i + skip) {
+            BAD.patch(SELECTED)
+        } else {
+            PLAIN
+        };
+        end = put(buffer, row, end, 0, c.encode_utf8(&mut [0; 4]), style);
+    }
+    if column.is_some_and(|c| c >= input.text.len()) {
+        end = put(buffer, row, end, 0, " ", BAD.patch(SELECTED));
+    }
+    put(
+        buffer,
+        row,
+        end + 2,
+        0,
+        &note,
+        if input.error.is_some() { BAD } else { DIM },
+    );
+    cursor.min(row.width.saturating_sub(1))
+}
