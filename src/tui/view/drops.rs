@@ -342,8 +342,20 @@ fn draw_detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &Sta
         Some(g) if g.is_finding() => finding_lines(analysis, g, inner.width),
         _ => state.example(analysis).map_or_else(Vec::new, |j| {
             let mut lines = Vec::new();
-            if let Some(g) = group {
-                lines.push(agreement(g));
+            match group {
+                Some(g) if matches!(g.key, GroupKey::Cause(_) | GroupKey::Outcome(_)) => {
+                    lines.push(agreement(g))
+                }
+                Some(g) => {
+                    let causes: Vec<String> = g
+                        .causes
+                        .iter()
+                        .map(|(name, n)| format!("{n} {name}"))
+                        .collect();
+                    wrapped(&mut lines, "", &causes.join(" · "), inner.width, BOLD);
+                    lines.push(vec![("the first of them:".to_owned(), DIM)]);
+                }
+                None => {}
             }
             verdict_lines(&mut lines, j, analysis, inner.width, group.is_none());
             lines
@@ -460,7 +472,12 @@ fn verdict_lines(
         wrapped(
             lines,
             lead,
-            &format!("{} {}: {}", r.cause.id(), r.verdict.name(), r.why),
+            &format!(
+                "{} {}: {}",
+                r.cause.id(),
+                r.verdict.name().replace('-', " "),
+                r.why
+            ),
             columns,
             DIM,
         );
