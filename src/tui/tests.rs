@@ -38,6 +38,7 @@ fn keys_of(text: &str) -> Vec<Key> {
 
 fn press(state: &mut State, analysis: &Analysis, text: &str) -> Effect {
     let mut effect = Effect::None;
+    state.settle(analysis);
     for key in keys_of(text) {
         effect = state.update(Action::Press(key), analysis);
         if let Some(record) = state.wants(analysis) {
@@ -45,6 +46,7 @@ fn press(state: &mut State, analysis: &Analysis, text: &str) -> Effect {
             state.update(Action::Loaded(record, raw), analysis);
         }
     }
+    state.settle(analysis);
     effect
 }
 

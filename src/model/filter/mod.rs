@@ -80,9 +80,9 @@ pub struct Filter {
 
 #[derive(Debug, Clone)]
 enum Node {
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Not(Box<Node>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Anywhere(Text),
     Key(Key, Test),
 }

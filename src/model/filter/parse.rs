@@ -272,20 +272,14 @@ impl Parser {
     fn pattern_end(&self) -> Option<usize> {
         let mut i = self.at + 1;
         while let Some(&c) = self.chars.get(i) {
-            match c {
-                '\\' => i += 1,
-                '/' if i > self.at + 1 => {
-                    if self
-                        .chars
-                        .get(i + 1)
-                        .is_none_or(|c| c.is_whitespace() || *c == ')')
-                    {
-                        return Some(i);
-                    }
-                }
-                _ => {}
+            let over = self
+                .chars
+                .get(i + 1)
+                .is_none_or(|c| c.is_whitespace() || *c == ')');
+            if c == '/' && i > self.at + 1 && over {
+                return Some(i);
             }
-            i += 1;
+            i += if c == '\\' { 2 } else { 1 };
         }
         None
     }

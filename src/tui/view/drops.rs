@@ -137,8 +137,8 @@ struct Columns {
 impl Columns {
     fn new(width: u16) -> Self {
         let (count, closer, lived, silent) = match width {
-            70.. => (7, 12, 9, 9),
-            58..70 => (6, 10, 8, 8),
+            76.. => (7, 12, 9, 9),
+            58..76 => (6, 9, 7, 8),
             44..58 => (6, 8, 0, 8),
             _ => (4, 6, 0, 0),
         };
@@ -293,7 +293,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     );
     let dash = |v: Option<i64>| v.map_or_else(|| "–".to_owned(), seconds);
     let silent = dash(judged.connection.silence_ns);
-    let lead = if columns.lived > 0 { "      " } else { "   " };
+    let lead = if columns.lived > 0 { "    " } else { "   " };
     let name = format!("{lead}{} {}", judged.connection.id, rows::client(judged));
     let closer = if columns.silent > 0 {
         rows::closer(judged)
@@ -308,7 +308,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     put(
         buffer,
         area,
-        if columns.lived > 0 { 4 } else { 1 },
+        if columns.lived > 0 { 2 } else { 1 },
         y,
         glyph,
         style,

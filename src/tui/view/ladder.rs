@@ -88,7 +88,7 @@ impl Lanes {
     fn hop(&self, i: usize) -> u16 {
         self.hops
             .get(i)
-            .or(self.hops.last())
+            .or_else(|| self.hops.last())
             .copied()
             .unwrap_or(self.time)
     }
