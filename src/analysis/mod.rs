@@ -125,6 +125,25 @@ pub fn frames(
     read(case, options, progress, Some(on_frame)).sources
 }
 
+/// What a file's first bytes promise, for a hint before anything is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LooksLike {
+    Capture,
+    Log,
+}
+
+pub fn looks_like(head: &[u8]) -> Option<LooksLike> {
+    if capture::sniff(head).is_some() {
+        Some(LooksLike::Capture)
+    } else if config::sniff(head).is_none()
+        && logs::sniff(head, &LogOptions::default(), None).is_some()
+    {
+        Some(LooksLike::Log)
+    } else {
+        None
+    }
+}
+
 /// How finely a capture of the case tells time, in nanoseconds.
 pub fn tick_of(case: &Case, id: SourceId) -> i64 {
     rotation::tick(&case.head(id).0)

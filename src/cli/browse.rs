@@ -61,7 +61,7 @@ pub(super) fn browse(
         .map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
     println!("{}", crate::model::inert(&farewell.line));
     if let Some(signal) = farewell.signal {
-        std::process::exit(128 + signal);
+        return Ok(Exit::Signal(u8::try_from(signal).unwrap_or_default()));
     }
     Ok(Exit::Done)
 }

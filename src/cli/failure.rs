@@ -16,6 +16,8 @@ pub enum Exit {
     Partial,
     /// A bug.
     Bug,
+    /// Ended by this signal, after the terminal was given back.
+    Signal(u8),
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl Exit {
             Self::NothingRecognised => 3,
             Self::Partial => 4,
             Self::Bug => 101,
+            Self::Signal(signal) => 128_u8.saturating_add(signal),
         }
     }
 }

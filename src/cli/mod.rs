@@ -20,6 +20,19 @@ use meaning::Screen;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
+/// A panic says that it is a bug, and what to send along. The exit code is then 101.
+pub fn tell_of_bugs() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        usual(info);
+        eprintln!(
+            "error: this is a bug in wsdrop {}, not in the input\n   = help: please report it with the lines above and \
+             the command; `wsdrop sources PATH` tells whether one file alone does it",
+            env!("CARGO_PKG_VERSION")
+        );
+    }));
+}
+
 /// Runs the program with these arguments, the program's name first.
 pub fn run(args: Vec<OsString>) -> Exit {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -412,12 +412,12 @@ mod tests {
         check(
             "ips",
             "from 2001:db8::7 at 21:41:49",
-            "from ip-4 at 21:41:49",
+            "from ip-3 at 21:41:49",
         );
         check(
             "ips",
             "[2001:db8::7]:443 and 10.0.0.99.",
-            "[ip-4]:443 and ip-5.",
+            "[ip-3]:443 and ip-5.",
         );
         check(
             "ips",

@@ -62,9 +62,9 @@ impl Look {
     pub(super) fn tier(self, tier: Tier) -> String {
         match tier {
             Tier::Certain => self.red(self.mark("●", "*")),
-            Tier::Likely => self.red(self.mark("◉", "!")),
-            Tier::Possible => self.yellow(self.mark("◐", "-")),
-            Tier::Undecided => self.dim(self.mark("○", ".")),
+            Tier::Likely => self.red(self.mark("◐", "!")),
+            Tier::Possible => self.yellow(self.mark("○", "-")),
+            Tier::Undecided => self.yellow("?"),
         }
     }
 

@@ -483,6 +483,14 @@ impl Page<'_> {
             all.push((name.clone(), self.text(reason)));
         }
         let quiet = |a: &&Anomaly| source.reason.as_ref() != Some(&a.note);
+        if source.odd > 0 && source.anomalies.is_empty() && source.reason.is_none() {
+            let say = format!(
+                "{} of {} not understood",
+                source.odd,
+                plural(source.records as usize, "record")
+            );
+            all.push((name.clone(), say));
+        }
         let shown = if self.options.verbose > 0 {
             usize::MAX
         } else {

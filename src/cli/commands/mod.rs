@@ -58,10 +58,10 @@ pub(super) fn here() -> Option<String> {
             continue;
         };
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, 8_192), &mut head);
-        if crate::capture::sniff(&head).is_some() {
-            captures += 1;
-        } else if crate::logs::sniff(&head, &crate::logs::LogOptions::default(), None).is_some() {
-            logs += 1;
+        match crate::analysis::looks_like(&head) {
+            Some(crate::analysis::LooksLike::Capture) => captures += 1,
+            Some(crate::analysis::LooksLike::Log) => logs += 1,
+            None => {}
         }
     }
     let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });

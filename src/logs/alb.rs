@@ -1,0 +1,157 @@
+//! AWS Application Load Balancer access lines -> tunnels.
+
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
+use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
+
+#[derive(Debug)]
+pub(super) struct AlbAccess;
+
+/// Fields in order (AWS, "Access logs for your Application Load Balancer"); more are added at the end over the years.
+const NAMES: &[&str] = &[
+    "type",
+    "time",
+    "elb",
+    "client:port",
+    "target:port",
+    "request_processing_time",
+    "target_processing_time",
+    "response_processing_time",
+    "elb_status_code",
+    "target_status_code",
+    "received_bytes",
+    "sent_bytes",
+    "request",
+    "user_agent",
+    "ssl_cipher",
+    "ssl_protocol",
+    "target_group_arn",
+    "trace_id",
+    "domain_name",
+    "chosen_cert_arn",
+    "matched_rule_priority",
+    "request_creation_time",
+    "actions_executed",
+    "redirect_url",
+    "error_reason",
+    "target:port_list",
+    "target_status_code_list",
+    "classification",
+    "classification_reason",
+    "conn_trace_id",
+    "transformed_host",
+    "transformed_uri",
+    "request_transform_status",
+];
+/// Fewer fields are no ALB line.
+const LEAST: usize = 14;
+
+impl LogFormat for AlbAccess {
+    fn name(&self) -> &'static str {
+        "alb-access"
+    }
+    fn title(&self) -> &'static str {
+        "AWS ALB access log"
+    }
+    fn samples(&self) -> &'static [&'static str] {
+        &[
+            r#"ws 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 10.0.0.140:40914 10.0.1.192:8010 0.001 0.003 0.000 101 101 218 587 "GET http://10.0.0.30:80/ HTTP/1.1" "-" - - arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067 "Root=1-58337364-23a8c76965a2ef7629b185e3" "-" "-" 1 2018-07-02T22:22:48.364000Z "forward" "-" "-" "10.0.1.192:8010" "101" "-" "-""#,
+            r#"https 2026-11-20T21:42:53.589928Z app/chat/50dc6c495c0c9188 192.0.2.7:33605 - -1 -1 -1 503 - 328 222 "GET https://chat.example.test:443/ws HTTP/1.1" "x" - - - "Root=1-6" "-" "-" 0 2026-11-20T21:42:46.883750Z "forward" "-" "-" "-" "-" "-" "-" TID_1 "-" "-" "-" 10.0.0.1"#,
+        ]
+    }
+    fn open(&self, _: &LogOptions) -> Box<dyn LineReader> {
+        Box::new(Reader)
+    }
+    fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
+        let mut tokens = Vec::new();
+        tokenise(line, &mut tokens);
+        let name = |i: usize| {
+            NAMES
+                .get(i)
+                .map_or_else(|| format!("field {}", i + 1), |n| (*n).to_owned())
+        };
+        tokens
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (name(i), text::string(t)))
+            .collect()
+    }
+}
+
+/// Blank-separated, quotes kept together.
+fn tokenise<'a>(line: &'a [u8], tokens: &mut Vec<&'a [u8]>) {
+    let mut rest = line.trim_ascii();
+    while !rest.is_empty() && tokens.len() < 64 {
+        if let Some(inner) = rest.strip_prefix(b"\"") {
+            let end = text::quoted(inner, b'"').unwrap_or(inner.len());
+            tokens.push(&inner[..end]);
+            rest = inner.get(end + 1..).unwrap_or(b"");
+        } else {
+            let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+            tokens.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+        rest = rest.trim_ascii_start();
+    }
+}
+
+struct Reader;
+
+impl LineReader for Reader {
+    fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        read(record, line, out).unwrap_or(Outcome::Odd("unknown-line"))
+    }
+}
+
+fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+    let (kind, rest) = text::cut(line, b' ')?;
+    if !matches!(kind, b"http" | b"https" | b"h2" | b"grpcs" | b"ws" | b"wss") {
+        return None;
+    }
+    // For WebSockets the time is that of the close.
+    let (end, _) = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.stamp(0);
+    let mut t = Vec::with_capacity(40);
+    tokenise(line, &mut t);
+    if t.len() < LEAST {
+        return None;
+    }
+    out.saw(end);
+    out.zone(Zone {
+        offset_s: 0,
+        basis: ZoneBasis::Format,
+    });
+    let status = text::any_status(t[8]);
+    let web_socket = matches!(kind, b"ws" | b"wss");
+    if !web_socket && !status.is_some_and(|s| s == 101 || s >= 400) {
+        return Some(Outcome::Used);
+    }
+    let start = t.get(21).and_then(|s| stamp::iso(s)).map(|d| d.stamp(0).0);
+    let client = text::address(t[3]);
+    let (method, uri) = text::request(t[12]).unzip();
+    let (uri, host) = uri.map(text::relative).unzip();
+    out.emit(Line::Tunnel(TunnelLine {
+        record,
+        hop: HopKind::Alb,
+        start,
+        end: Some(end),
+        life_ns: start.map(|s| end.at.since(s.at)),
+        client: client.map(|(ip, _)| ip),
+        client_port: client.and_then(|(_, port)| port),
+        forwarded_for: Vec::new(),
+        upstream: text::socket(t[4]),
+        method: method.map(text::string),
+        uri: uri.map(text::string),
+        host: host.flatten().map(text::string),
+        status,
+        upstream_status: text::any_status(t[9]),
+        bytes_to_client: text::unsigned(t[11]),
+        bytes_to_server: text::unsigned(t[10]),
+        // A refused upgrade is written as http or https: that type says nothing of what was asked.
+        upgrade_asked: web_socket.then_some(true),
+        termination: t.get(24).and_then(|r| text::kept(r)),
+        user_agent: text::kept(t[13]),
+        request_id: t.get(17).and_then(|r| text::kept(r)),
+        ws_key: None,
+        serial: None,
+    }));
+    Some(Outcome::Used)
+}

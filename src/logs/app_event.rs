@@ -1,0 +1,861 @@
+//! What an application's line says in its own words -> the event it means, whatever library wrote it.
+
+use super::text;
+use crate::model::AppEvent;
+use aho_corasick::AhoCorasick;
+use std::sync::LazyLock;
+
+/// A line's words and numbers, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Said<'a> {
+    pub(super) event: &'a [u8],
+    pub(super) message: &'a [u8],
+    /// Text of an error beside the message.
+    pub(super) error: &'a [u8],
+    /// `ECONNRESET`, `WS_ERR_...`.
+    pub(super) errno: Option<&'a [u8]>,
+    pub(super) reason: &'a [u8],
+    pub(super) level: Level,
+    pub(super) close_code: Option<u16>,
+    pub(super) status: Option<u16>,
+    pub(super) port: Option<u16>,
+    /// It names a client, a connection or a session.
+    pub(super) has_peer: bool,
+    pub(super) has_stack: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Level {
+    #[default]
+    Unknown,
+    Low,
+    Warning,
+    Error,
+    Fatal,
+}
+
+impl Level {
+    /// A word, or pino's and bunyan's numbers (10 to 60).
+    pub(super) fn of(value: &[u8]) -> Self {
+        let mut buffer = [0; 32];
+        match super::access::normal(value, &mut buffer) {
+            b"trace" | b"debug" | b"info" | b"notice" | b"information" | b"verbose" | b"inf"
+            | b"dbg" | b"10" | b"20" | b"30" => Self::Low,
+            b"warn" | b"warning" | b"wrn" | b"40" => Self::Warning,
+            b"error" | b"err" | b"severe" | b"50" | b"eror" => Self::Error,
+            b"fatal" | b"critical" | b"panic" | b"crit" | b"emerg" | b"alert" | b"60" | b"ftl" => {
+                Self::Fatal
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Class {
+    Crash,
+    Exhausted,
+    Heartbeat,
+    Backpressure,
+    Rejected,
+    Stopping,
+    Listening,
+    Closed,
+    Close,
+    Open,
+    /// Weak signs of an opening: only with a peer beside them.
+    OpenWeak,
+    Exception,
+    Error,
+    /// Speaks of a database, a broker: opening and closing there is no WebSocket's.
+    Elsewhere,
+    /// The process survived.
+    Recovered,
+}
+
+/// Words in order, lower case, `camelCase` taken apart, everything else a blank (see `words`).
+const PHRASES: &[(Class, &[&str])] = &[
+    (
+        Class::Crash,
+        &[
+            "uncaught exception",
+            "uncaught error",
+            "uncaught type error",
+            "unhandled exception",
+            "unhandled rejection",
+            "unhandled promise rejection",
+            "unhandled error event",
+            "fatal error",
+            "panic",
+            "segmentation fault",
+            "core dumped",
+            "out of memory killed",
+            "oom killer",
+            "oom kill",
+            "killed process",
+            "heap out of memory",
+            "main process exited code killed",
+            "main process exited code dumped",
+            "exited on signal",
+            "via signal sigkill",
+            "via signal sigsegv",
+            "via signal sigabrt",
+            "process crashed",
+            "server crashed",
+            "worker died",
+            "exited with code 1",
+            "triggered uncaught exception",
+            "failed with result signal",
+            "failed with result oom kill",
+        ],
+    ),
+    (
+        Class::Exhausted,
+        &[
+            "emfile",
+            "enfile",
+            "enobufs",
+            "enomem",
+            "too many open files",
+            "too many connections",
+            "heap limit",
+            "out of system resource",
+            "pool exhausted",
+            "pool is exhausted",
+            "pool timeout",
+            "pool timed out",
+            "queue pool limit",
+            "unable to create native thread",
+            "can t start new thread",
+            "rejected execution exception",
+            "max connections reached",
+            "connection limit reached",
+            "max clients reached",
+            "out of memory error",
+            "cannot allocate memory",
+            "file descriptor limit",
+        ],
+    ),
+    (
+        Class::Heartbeat,
+        &[
+            "heartbeat missed",
+            "heartbeats missed",
+            "missed heartbeat",
+            "missed heartbeats",
+            "heartbeat timeout",
+            "heartbeat timed out",
+            "heartbeat failed",
+            "heartbeat failure",
+            "heartbeat expired",
+            "no heartbeat",
+            "hb missed",
+            "hb timeout",
+            "terminate dead",
+            "terminated dead",
+            "terminating dead",
+            "terminating unresponsive",
+            "terminate unresponsive",
+            "closing unresponsive",
+            "dead connection",
+            "dead client",
+            "dead peer",
+            "dead socket",
+            "stale connection",
+            "zombie connection",
+            "ping timeout",
+            "ping timed out",
+            "pings missed",
+            "missed ping",
+            "missed pings",
+            "pong timeout",
+            "pong timed out",
+            "no pong",
+            "missed pong",
+            "missed pongs",
+            "pong missed",
+            "missing pong",
+            "pong not received",
+            "pong never",
+            "keepalive ping timeout",
+            "keepalive timeout",
+            "keep alive timeout",
+            "timed out from inactivity",
+            "elapsed without receiving",
+            "i o timeout",
+            "failed to wait for pong",
+            "not alive terminating",
+            "did not answer ping",
+            "did not respond to ping",
+            "client unresponsive",
+            "peer unresponsive",
+            "connection unresponsive",
+        ],
+    ),
+    (
+        Class::Backpressure,
+        &[
+            "backpressure",
+            "back pressure",
+            "buffered amount",
+            "bufferedamount",
+            "slow consumer",
+            "slow client",
+            "slow reader",
+            "send queue full",
+            "send buffer full",
+            "write buffer full",
+            "write queue full",
+            "outbound queue full",
+            "outgoing queue full",
+            "session limit exceeded exception",
+            "send limit",
+            "send buffer overflow",
+            "buffer overflow",
+            "client too slow",
+        ],
+    ),
+    (
+        Class::Rejected,
+        &[
+            "rejected",
+            "rejecting",
+            "upgrade refused",
+            "refused connection",
+            "refusing connection",
+            "unauthorized",
+            "unauthorised",
+            "forbidden",
+            "auth failed",
+            "authentication failed",
+            "authorization failed",
+            "invalid token",
+            "token expired",
+            "not authorized",
+            "origin not allowed",
+            "request origin not",
+            "access denied",
+            "wsreject",
+            "failed to upgrade",
+            "upgrade failed",
+            "upgrade denied",
+            "connection denied",
+        ],
+    ),
+    (
+        Class::Stopping,
+        &[
+            "sigterm",
+            "sigint",
+            "draining",
+            "drain started",
+            "start drain",
+            "shutting down",
+            "shutdown",
+            "graceful stop",
+            "gracefully stopping",
+            "server closing",
+            "closing server",
+            "server stopping",
+            "stopping server",
+            "closing all",
+            "going down for",
+            "server close",
+            "stop sigterm",
+            "received signal",
+            "application is stopping",
+            "terminating on signal",
+            "web application is stopping",
+        ],
+    ),
+    (
+        Class::Listening,
+        &[
+            "listening",
+            "server started",
+            "started server",
+            "server running",
+            "server is running",
+            "running on",
+            "running at",
+            "started on port",
+            "startup complete",
+            "server ready",
+            "ready to accept",
+            "server up",
+            "server online",
+            "started application",
+            "now serving",
+            "accepting connections",
+            "started in",
+        ],
+    ),
+    (
+        Class::Closed,
+        &[
+            "closed",
+            "disconnected",
+            "disconnects",
+            "connection lost",
+            "lost connection",
+            "connection ended",
+            "connection terminated",
+            "client left",
+            "went away",
+            "socket gone",
+            "no close frame received",
+            "wsdisconnect",
+            "transport close",
+            "hung up",
+            "unexpected eof",
+            "connection dropped",
+            "without closing handshake",
+            "connection finished",
+        ],
+    ),
+    (
+        Class::Close,
+        &[
+            "close",
+            "wsclose",
+            "disconnect",
+            "on close",
+            "onclose",
+            "disconnection",
+            "closing",
+            "terminated",
+            "terminate",
+        ],
+    ),
+    (
+        Class::Open,
+        &[
+            "ws open",
+            "wsopen",
+            "socket open",
+            "web socket open",
+            "websocket open",
+            "connection open",
+            "connection opened",
+            "connection established",
+            "connection accepted",
+            "accepted connection",
+            "accepted",
+            "client connected",
+            "user connected",
+            "peer connected",
+            "new connection",
+            "new client",
+            "new web socket",
+            "new websocket",
+            "connected",
+            "on open",
+            "onopen",
+            "wsconnect",
+            "on connect",
+            "successfully upgraded",
+            "handshake complete",
+            "handshake completed",
+            "upgraded to web socket",
+            "upgraded to websocket",
+            "upgrade complete",
+            "upgrade completed",
+            "connection from",
+            "incoming connection",
+        ],
+    ),
+    (
+        Class::OpenWeak,
+        &[
+            "connect",
+            "open",
+            "opened",
+            "connection",
+            "upgraded",
+            "join",
+            "joined",
+            "upgrade",
+        ],
+    ),
+    (
+        Class::Exception,
+        &[
+            "exception",
+            "traceback",
+            "error in handler",
+            "handler error",
+            "handler failed",
+            "handler threw",
+            "in json at position",
+            "unexpected token",
+            "unexpected end of json",
+            "cannot read properties",
+            "cannot read property",
+            "is not a function",
+            "is not defined",
+            "undefined is not",
+            "none type",
+            "nonetype",
+            "key error",
+            "value error",
+            "nil pointer",
+            "null pointer",
+            "null reference",
+            "index out of",
+            "syntax error",
+            "type error",
+            "range error",
+            "reference error",
+            "division by zero",
+            "internal error",
+            "assertion failed",
+            "attribute error",
+        ],
+    ),
+    (
+        Class::Error,
+        &[
+            "error",
+            "errored",
+            "failed",
+            "failure",
+            "econnreset",
+            "epipe",
+            "etimedout",
+            "econnaborted",
+            "econnrefused",
+            "ehostunreach",
+            "enotconn",
+            "connection reset",
+            "broken pipe",
+            "max payload size exceeded",
+            "message too big",
+            "received too big message",
+            "message too long",
+            "read limit exceeded",
+            "invalid frame",
+            "invalid opcode",
+            "protocol error",
+            "invalid utf 8",
+            "socket hang up",
+            "timed out",
+            "timeout",
+        ],
+    ),
+    (
+        Class::Elsewhere,
+        &[
+            "redis",
+            "postgres",
+            "postgresql",
+            "mysql",
+            "mongo",
+            "mongodb",
+            "database",
+            "db",
+            "kafka",
+            "rabbitmq",
+            "amqp",
+            "broker",
+            "nats",
+            "elasticsearch",
+            "memcached",
+            "cache",
+            "mqtt",
+            "smtp",
+            "s 3",
+        ],
+    ),
+    (Class::Recovered, &["recovered", "recover", "caught"]),
+];
+
+static MACHINE: LazyLock<(Option<AhoCorasick>, Vec<Class>)> = LazyLock::new(|| {
+    let mut patterns = Vec::new();
+    let mut classes = Vec::new();
+    for (class, phrases) in PHRASES {
+        for phrase in *phrases {
+            patterns.push(format!(" {phrase} "));
+            classes.push(*class);
+        }
+    }
+    (AhoCorasick::new(patterns).ok(), classes)
+});
+
+/// Bytes of a message that are looked at: what a line means stands at its beginning.
+const LOOK: usize = 2048;
+
+/// Appends ` word word `: lower case, `camelCase` taken apart, anything but letters and digits a blank.
+fn words(text: &[u8], out: &mut Vec<u8>) {
+    if out.last() != Some(&b' ') {
+        out.push(b' ');
+    }
+    let mut before = b' ';
+    for c in text.iter().take(LOOK) {
+        if c.is_ascii_alphanumeric() {
+            if c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
+                out.push(b' ');
+            }
+            out.push(c.to_ascii_lowercase());
+        } else if out.last() != Some(&b' ') {
+            out.push(b' ');
+        }
+        before = *c;
+    }
+    if out.last() != Some(&b' ') {
+        out.push(b' ');
+    }
+}
+
+struct Hits(u32);
+
+impl Hits {
+    const fn has(&self, class: Class) -> bool {
+        self.0 & (1 << class as u8) != 0
+    }
+}
+
+fn hits(text: &[u8]) -> Hits {
+    let (machine, classes) = &*MACHINE;
+    let mut hits = Hits(0);
+    if let Some(machine) = machine {
+        for found in machine.find_overlapping_iter(text) {
+            if let Some(class) = classes.get(found.pattern().as_usize()) {
+                hits.0 |= 1 << *class as u8;
+            }
+        }
+    }
+    hits
+}
+
+/// The events a line means, the most telling first; a line that gives a peer up and closes means both.
+pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
+    let mut words_all = Vec::with_capacity(256);
+    words(said.event, &mut words_all);
+    words(said.message, &mut words_all);
+    let own = hits(&words_all);
+    // What the event itself is called speaks before what it tells of.
+    words(said.error, &mut words_all);
+    words(said.reason, &mut words_all);
+    words(said.errno.unwrap_or(b""), &mut words_all);
+    let all = hits(&words_all);
+
+    let close_code = said
+        .close_code
+        .or_else(|| code_in(&words_all, own.has(Class::Closed) || own.has(Class::Close)));
+    let closing = own.has(Class::Closed) || own.has(Class::Close);
+    let reason = || {
+        let reason = [said.reason, said.error]
+            .into_iter()
+            .find(|r| !r.is_empty())
+            .unwrap_or(b"");
+        text::string(reason)
+    };
+    let close = || AppEvent::Close {
+        code: close_code,
+        reason: reason(),
+    };
+    let message = || {
+        let best = [said.error, said.message, said.event]
+            .into_iter()
+            .find(|m| !m.is_empty())
+            .unwrap_or(b"");
+        text::string(&best[..best.len().min(512)])
+    };
+
+    if all.has(Class::Crash) && !all.has(Class::Recovered) && !(closing && close_code.is_some()) {
+        return vec![AppEvent::Crashed { message: message() }];
+    }
+    if said.level == Level::Fatal && !said.has_peer {
+        return vec![AppEvent::Crashed { message: message() }];
+    }
+    if all.has(Class::Exhausted) {
+        return vec![AppEvent::Exhausted { message: message() }];
+    }
+    if all.has(Class::Heartbeat) && !(said.level == Level::Low && own.has(Class::Listening)) {
+        let mut both = vec![AppEvent::HeartbeatMissed];
+        if closing && (close_code.is_some() || own.has(Class::Closed) || !own.has(Class::Heartbeat))
+        {
+            both.push(close());
+        }
+        return both;
+    }
+    if all.has(Class::Backpressure) {
+        let mut both = vec![AppEvent::Backpressure];
+        if closing && close_code.is_some() {
+            both.push(close());
+        }
+        return both;
+    }
+    if closing && close_code.is_some() {
+        return vec![close()];
+    }
+    let refusal = said.status.filter(|s| (400..600).contains(s));
+    if own.has(Class::Rejected)
+        || refusal.is_some() && (own.has(Class::OpenWeak) || own.has(Class::Open))
+    {
+        let status = refusal.or_else(|| status_in(&words_all));
+        return vec![AppEvent::Rejected { status }];
+    }
+    if own.has(Class::Stopping) && !(said.has_peer && closing) {
+        return vec![AppEvent::Stopping];
+    }
+    if own.has(Class::Listening) && said.level < Level::Error {
+        return vec![AppEvent::Listening { port: said.port }];
+    }
+    if all.has(Class::Elsewhere) && !said.has_peer && (closing || own.has(Class::Open)) {
+        return vec![AppEvent::Other];
+    }
+    let wrong = said.level >= Level::Error || all.has(Class::Error) || said.errno.is_some();
+    if own.has(Class::Closed) || closing && !wrong {
+        // `closing` and `terminate` alone tell of something under way, not of this connection's end.
+        if own.has(Class::Closed) || said.has_peer || plain_close(said) {
+            return vec![close()];
+        }
+    }
+    if all.has(Class::Exception) || said.has_stack {
+        return vec![AppEvent::Exception { message: message() }];
+    }
+    if wrong {
+        // A low level and a peer: some line that only mentions an error.
+        let code = said
+            .errno
+            .map(text::string)
+            .or_else(|| errno_in(&words_all));
+        if said.level == Level::Low && code.is_none() && !own.has(Class::Error) {
+            return vec![AppEvent::Other];
+        }
+        return vec![AppEvent::Error {
+            code,
+            message: message(),
+        }];
+    }
+    if own.has(Class::Open) || own.has(Class::OpenWeak) && (said.has_peer || one_word(said)) {
+        return vec![AppEvent::Open];
+    }
+    vec![AppEvent::Other]
+}
+
+/// The event is named `close` or `ws_close` and nothing more.
+fn plain_close(said: &Said<'_>) -> bool {
+    let mut name = Vec::new();
+    words(
+        if said.event.is_empty() {
+            said.message
+        } else {
+            said.event
+        },
+        &mut name,
+    );
+    matches!(
+        name.as_slice(),
+        b" close "
+            | b" ws close "
+            | b" disconnect "
+            | b" socket close "
+            | b" on close "
+            | b" connection close "
+    )
+}
+
+fn one_word(said: &Said<'_>) -> bool {
+    let mut name = Vec::new();
+    words(
+        if said.event.is_empty() {
+            said.message
+        } else {
+            said.event
+        },
+        &mut name,
+    );
+    matches!(
+        name.as_slice(),
+        b" connect " | b" open " | b" connection " | b" ws connect "
+    )
+}
+
+/// A number in `range` that stands as a word of its own.
+fn number_in(words: &[u8], digits: usize, range: std::ops::Range<u16>) -> Option<u16> {
+    words
+        .split(|c| *c == b' ')
+        .filter(|w| w.len() == digits)
+        .filter_map(|w| text::unsigned(w).and_then(|v| u16::try_from(v).ok()))
+        .find(|v| range.contains(v))
+}
+
+fn status_in(words: &[u8]) -> Option<u16> {
+    number_in(words, 3, 400..600)
+}
+
+/// A close code among the words of a closing: after `code`, `close`, `closed`, `with`, `status`, `sent`, `received`.
+fn code_in(words: &[u8], closing: bool) -> Option<u16> {
+    if !closing {
+        return None;
+    }
+    let mut before: &[u8] = b"";
+    for word in words.split(|c| *c == b' ').filter(|w| !w.is_empty()) {
+        if word.len() == 4
+            && matches!(
+                before,
+                b"code"
+                    | b"close"
+                    | b"closed"
+                    | b"with"
+                    | b"status"
+                    | b"sent"
+                    | b"received"
+                    | b"disconnect"
+                    | b"disconnected"
+                    | b"closing"
+            )
+            && let Some(code) = text::unsigned(word).and_then(|v| u16::try_from(v).ok())
+            && (1000..5000).contains(&code)
+        {
+            return Some(code);
+        }
+        before = word;
+    }
+    None
+}
+
+fn errno_in(words: &[u8]) -> Option<String> {
+    const KNOWN: &[&[u8]] = &[
+        b"econnreset",
+        b"epipe",
+        b"etimedout",
+        b"econnaborted",
+        b"econnrefused",
+        b"ehostunreach",
+        b"enotconn",
+        b"enetdown",
+        b"enetunreach",
+    ];
+    words
+        .split(|c| *c == b' ')
+        .find(|w| KNOWN.contains(w))
+        .map(|w| text::string(&w.to_ascii_uppercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(message: &str, has_peer: bool, want: &[AppEvent]) {
+        let said = Said {
+            message: message.as_bytes(),
+            has_peer,
+            ..Said::default()
+        };
+        assert_eq!(classify(&said), want, "{message}");
+    }
+
+    #[test]
+    fn messages_of_many_libraries() {
+        let close = |code: Option<u16>| AppEvent::Close {
+            code,
+            reason: String::new(),
+        };
+        let error = |code: Option<&str>, m: &str| AppEvent::Error {
+            code: code.map(str::to_owned),
+            message: m.to_owned(),
+        };
+        check("ws open", true, &[AppEvent::Open]);
+        check("connection open", false, &[AppEvent::Open]);
+        check("client connected", true, &[AppEvent::Open]);
+        check("connected to redis", false, &[AppEvent::Other]);
+        check("ws close", true, &[close(None)]);
+        check("connection closed", false, &[close(None)]);
+        check(
+            "websocket: close 1001 (going away)",
+            true,
+            &[close(Some(1001))],
+        );
+        check("wsClose code=1006", true, &[close(Some(1006))]);
+        check(
+            "ws heartbeat missed, terminating",
+            true,
+            &[AppEvent::HeartbeatMissed],
+        );
+        check("terminate_dead", false, &[AppEvent::HeartbeatMissed]);
+        check(
+            "WebSocket timed out from inactivity",
+            true,
+            &[AppEvent::HeartbeatMissed],
+        );
+        check(
+            "read tcp 10.0.0.1:80->10.0.0.2:5000: i/o timeout",
+            false,
+            &[AppEvent::HeartbeatMissed],
+        );
+        check(
+            "ConnectionClosedError: sent 1011 (internal error) keepalive ping timeout; no close frame received",
+            false,
+            &[AppEvent::HeartbeatMissed, close(Some(1011))],
+        );
+        check(
+            "ws upgrade rejected",
+            true,
+            &[AppEvent::Rejected { status: None }],
+        );
+        check(
+            "connection rejected (505 HTTP Version Not Supported)",
+            false,
+            &[AppEvent::Rejected { status: Some(505) }],
+        );
+        check(
+            "slow consumer: bufferedAmount 131747 over limit 131072",
+            true,
+            &[AppEvent::Backpressure],
+        );
+        check(
+            "server listening",
+            false,
+            &[AppEvent::Listening { port: None }],
+        );
+        check("SIGTERM received, draining", false, &[AppEvent::Stopping]);
+        check(
+            "Uncaught Exception: boom",
+            false,
+            &[AppEvent::Crashed {
+                message: "Uncaught Exception: boom".to_owned(),
+            }],
+        );
+        check(
+            "accept EMFILE",
+            false,
+            &[AppEvent::Exhausted {
+                message: "accept EMFILE".to_owned(),
+            }],
+        );
+        check(
+            "read ECONNRESET",
+            true,
+            &[error(Some("ECONNRESET"), "read ECONNRESET")],
+        );
+        check(
+            "Max payload size exceeded",
+            true,
+            &[error(None, "Max payload size exceeded")],
+        );
+        check(
+            "error in handler",
+            true,
+            &[AppEvent::Exception {
+                message: "error in handler".to_owned(),
+            }],
+        );
+        check(
+            "opening handshake failed",
+            false,
+            &[error(None, "opening handshake failed")],
+        );
+        check("cache warmed", false, &[AppEvent::Other]);
+        check(
+            "too many open files",
+            false,
+            &[AppEvent::Exhausted {
+                message: "too many open files".to_owned(),
+            }],
+        );
+    }
+}

@@ -1,0 +1,365 @@
+//! Keys and values of an application's record -> what they mean, by content, whatever the logger.
+
+use super::access::normal;
+use super::app_event::{Level, Said};
+use super::json::{Kind, Leaf};
+use super::{stamp, text};
+use crate::model::{Stamp, Zone, ZoneBasis};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+type Text<'a> = Cow<'a, [u8]>;
+
+/// Everything of one record that is used.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) time: Option<(Stamp, Zone)>,
+    pub(super) level: Level,
+    pub(super) event: Text<'a>,
+    pub(super) message: Text<'a>,
+    pub(super) error: Text<'a>,
+    pub(super) errno: Option<Text<'a>>,
+    pub(super) reason: Text<'a>,
+    pub(super) close_code: Option<u16>,
+    pub(super) status: Option<u16>,
+    pub(super) client: Vec<IpAddr>,
+    pub(super) client_port: Option<u16>,
+    pub(super) port: Option<u16>,
+    pub(super) connection_id: Option<String>,
+    /// `id`: a connection's if nothing better says so.
+    pub(super) id: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) pid: Option<u32>,
+    pub(super) hostname: Option<String>,
+    pub(super) uri: Option<String>,
+    pub(super) ws_key: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) has_stack: bool,
+}
+
+/// Identifiers are no longer than this.
+const MAX_ID: usize = 256;
+
+fn id(value: &[u8]) -> Option<String> {
+    text::present(value)
+        .filter(|v| v.len() <= MAX_ID && *v != b"null" && *v != b"undefined")
+        .map(text::string)
+}
+
+fn small(value: &[u8]) -> Option<u16> {
+    text::unsigned(value).and_then(|v| u16::try_from(v).ok())
+}
+
+impl<'a> Fields<'a> {
+    /// Takes the leaves of a JSON record; `assumed_s` for dates without a zone.
+    pub(super) fn json(leaves: &[Leaf<'a>], assumed_s: i32) -> Self {
+        let mut fields = Self::default();
+        for leaf in leaves {
+            if leaf.kind == Kind::Tree {
+                continue;
+            }
+            let mut buffer = [0; 32];
+            let parent = leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
+            let parent = normal(parent, &mut buffer);
+            fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
+        }
+        // GCP: `timestamp: {seconds, nanos}`.
+        fields
+    }
+
+    /// One key and value; `parent` is the normalised key of the object it stands in.
+    pub(super) fn put(
+        &mut self,
+        key: &[u8],
+        parent: &[u8],
+        value: Text<'a>,
+        depth: u8,
+        assumed_s: i32,
+    ) {
+        if value.is_empty() {
+            return;
+        }
+        let mut buffer = [0; 32];
+        let key = normal(key, &mut buffer);
+        if matches!(parent, b"err" | b"error" | b"exception" | b"cause" | b"exc") {
+            match key {
+                b"message" | b"msg" => set(&mut self.error, value),
+                b"type" | b"name" | b"class" if self.error.is_empty() => {}
+                b"stack" | b"stacktrace" => self.has_stack = true,
+                b"code" | b"errno" => {
+                    if !value.iter().all(|c| c.is_ascii_digit() || *c == b'-') {
+                        self.errno = Some(value);
+                    }
+                }
+                _ => {}
+            }
+            return;
+        }
+        match key {
+            b"time" | b"timestamp" | b"ts" | b"t" | b"asctime" | b"datetime" | b"date"
+            | b"eventtime" | b"timemillis" | b"realtimetimestamp" | b"logtime" | b"timems" => {
+                if self.time.is_none() {
+                    self.time = time(&value, assumed_s);
+                }
+            }
+            b"level" | b"severity" | b"levelname" | b"lvl" | b"l" | b"loglevel" => {
+                if self.level == Level::Unknown {
+                    self.level = Level::of(&value);
+                }
+            }
+            b"msg" | b"message" | b"m" | b"mt" | b"textpayload" | b"text" => {
+                set(&mut self.message, value)
+            }
+            b"event" | b"eventname" | b"evt" | b"eventtype" | b"action" => {
+                set(&mut self.event, value)
+            }
+            b"log" if depth == 1 => set(&mut self.message, value),
+            b"error" | b"err" | b"exception" | b"errormessage" | b"excinfo" | b"x" | b"exc"
+            | b"errmsg" => {
+                if matches!(value.as_ref(), b"null" | b"false") {
+                    return;
+                }
+                if text::contains(&value, b"\n    at ") || text::contains(&value, b"Traceback") {
+                    self.has_stack = true;
+                }
+                set(&mut self.error, value);
+            }
+            b"stack" | b"stacktrace" => self.has_stack = true,
+            b"reason" | b"closereason" | b"closemessage" | b"description" => {
+                set(&mut self.reason, value)
+            }
+            b"code" | b"closecode" | b"wscode" | b"statuscode" | b"status" | b"closestatus"
+            | b"httpstatus" | b"responsecode" | b"errorcode" | b"disconnectcode" => {
+                match small(&value) {
+                    Some(c @ 1000..=4999) => self.close_code = Some(c),
+                    Some(c @ 100..=599) => self.status = Some(c),
+                    _ if key.ends_with(b"code")
+                        && value.len() >= 4
+                        && value.len() <= 48
+                        && value.iter().all(|c| {
+                            c.is_ascii_uppercase() || c.is_ascii_digit() || *c == b'_'
+                        })
+                        && value[0].is_ascii_uppercase() =>
+                    {
+                        self.errno = Some(value);
+                    }
+                    _ => {}
+                }
+            }
+            b"errno" if value[0].is_ascii_uppercase() => self.errno = Some(value),
+            b"ip" | b"clientip" | b"remoteaddress" | b"remoteaddr" | b"remoteip" | b"peer"
+            | b"client" | b"clientaddr" | b"clientaddress" | b"address" | b"addr" | b"remote"
+            | b"peername" | b"peeraddr" | b"peerip" | b"sourceip" | b"srcip" | b"userip"
+            | b"host" => {
+                if !self.peer(&value) && key == b"client" {
+                    self.session = self.session.take().or_else(|| id(&value));
+                }
+            }
+            b"xforwardedfor" | b"xff" | b"forwardedfor" | b"xrealip" | b"realip" => {
+                let list = text::addresses(&value);
+                // The header reaches further than the peer's address.
+                if !list.is_empty() && list.len() >= self.client.len() {
+                    self.client = list;
+                }
+            }
+            b"clientid" | b"clientkey" => {
+                if !self.peer(&value) {
+                    self.session = self.session.take().or_else(|| id(&value));
+                }
+            }
+            b"clientport" | b"remoteport" | b"peerport" | b"srcport" | b"sourceport" => {
+                self.client_port = small(&value)
+            }
+            b"port" | b"listenport" => self.port = small(&value),
+            b"connid" | b"connectionid" | b"socketid" | b"sid" | b"wsid" | b"conn"
+            | b"connection" | b"cid" | b"socket" | b"connuuid" | b"channelid" | b"peerid"
+            | b"streamid" => {
+                if self.connection_id.is_none()
+                    && !matches!(
+                        value.as_ref(),
+                        b"Upgrade" | b"upgrade" | b"close" | b"keep-alive"
+                    )
+                {
+                    self.connection_id = id(&value);
+                }
+            }
+            b"id" if depth <= 2 => self.id = id(&value),
+            b"sessionid" | b"session" | b"sess" | b"userid" | b"user" | b"uid" | b"username"
+            | b"playerid" | b"token" | b"deviceid" | b"accountid" => {
+                if self.session.is_none() || key.starts_with(b"session") {
+                    self.session = id(&value);
+                }
+            }
+            b"pid" | b"processid" | b"process" => {
+                self.pid = text::unsigned(&value)
+                    .and_then(|p| u32::try_from(p).ok())
+                    .or(self.pid);
+            }
+            b"hostname" | b"machine" | b"node" | b"pod" => self.hostname = id(&value),
+            b"url" | b"uri" | b"path" | b"requesturi" | b"requrl" | b"requestpath" => {
+                let (path, _) = text::relative(&value);
+                if path.first() == Some(&b'/') {
+                    self.uri = Some(text::string(path));
+                }
+            }
+            b"secwebsocketkey" | b"wskey" | b"swk" | b"websocketkey" | b"httpsecwebsocketkey" => {
+                self.ws_key = id(&value)
+            }
+            b"requestid" | b"reqid" | b"xrequestid" | b"traceid" | b"correlationid"
+            | b"amzntraceid" => {
+                self.request_id = self.request_id.take().or_else(|| id(&value));
+            }
+            _ => {}
+        }
+    }
+
+    /// An address, or a list of them from the outermost client on.
+    fn peer(&mut self, value: &[u8]) -> bool {
+        let list = text::addresses(value);
+        if list.is_empty() {
+            return false;
+        }
+        if list.len() == 1
+            && let Some((_, Some(port))) = text::address(value)
+        {
+            self.client_port = Some(port);
+        }
+        if self.client.len() < list.len() {
+            self.client = list;
+        }
+        true
+    }
+
+    /// The words for the classifier.
+    pub(super) fn said(&self) -> Said<'_> {
+        Said {
+            event: &self.event,
+            message: &self.message,
+            error: &self.error,
+            errno: self.errno.as_deref(),
+            reason: &self.reason,
+            level: self.level,
+            close_code: self.close_code,
+            status: self.status,
+            port: self.port,
+            has_peer: !self.client.is_empty()
+                || self.connection_id.is_some()
+                || self.session.is_some(),
+            has_stack: self.has_stack,
+        }
+    }
+
+    pub(super) fn is_record(&self) -> bool {
+        !self.event.is_empty()
+            || !self.message.is_empty()
+            || self.time.is_some() && self.level != Level::Unknown
+    }
+}
+
+fn set<'a>(place: &mut Text<'a>, value: Text<'a>) {
+    if place.is_empty() {
+        *place = value;
+    }
+}
+
+/// A time in any spelling: number since the epoch, ISO 8601, asctime, CLF.
+pub(super) fn time(value: &[u8], assumed_s: i32) -> Option<(Stamp, Zone)> {
+    if let Some(stamp) = stamp::epoch(value) {
+        return Some((
+            stamp,
+            Zone {
+                offset_s: 0,
+                basis: ZoneBasis::Epoch,
+            },
+        ));
+    }
+    let date = stamp::iso(value)
+        .or_else(|| stamp::clf(value))
+        .or_else(|| stamp::asctime(value))?;
+    Some(date.stamp(assumed_s))
+}
+
+/// Keys and values of what Node's `util.inspect` and Python's `repr` print: `{ sessionId: '7f3a', code: 1006 }`.
+pub(super) fn inspected(object: &[u8], mut each: impl FnMut(&[u8], &[u8])) {
+    let mut rest = object;
+    loop {
+        rest = rest.trim_ascii_start();
+        let Some(c) = rest.first() else { return };
+        if matches!(c, b'{' | b'}' | b',' | b'[' | b']' | b'(' | b')') {
+            rest = &rest[1..];
+            continue;
+        }
+        let (key, after) = match c {
+            b'\'' | b'"' => {
+                let Some(n) = text::quoted(&rest[1..], *c) else {
+                    return;
+                };
+                (&rest[1..=n], &rest[n + 2..])
+            }
+            _ => {
+                let n = rest
+                    .iter()
+                    .position(|c| {
+                        !(c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.' | b'$'))
+                    })
+                    .unwrap_or(rest.len());
+                if n == 0 {
+                    rest = &rest[1..];
+                    continue;
+                }
+                rest.split_at(n)
+            }
+        };
+        let after = after.trim_ascii_start();
+        let Some(value) = after.strip_prefix(b":") else {
+            rest = after;
+            continue;
+        };
+        let value = value.trim_ascii_start();
+        match value.first() {
+            Some(q @ (b'\'' | b'"' | b'`')) => {
+                let n = text::quoted(&value[1..], *q).unwrap_or(value.len() - 1);
+                each(key, &value[1..=n]);
+                rest = value.get(n + 2..).unwrap_or(b"");
+            }
+            // An object or a list: its own keys follow.
+            Some(b'{' | b'[') => rest = value,
+            _ => {
+                let n = value
+                    .iter()
+                    .position(|c| matches!(c, b',' | b'}' | b']' | b'\n'))
+                    .unwrap_or(value.len());
+                each(key, value[..n].trim_ascii());
+                rest = &value[n..];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inspected_objects() {
+        let check = |text: &str, want: &[(&str, &str)]| {
+            let mut got = Vec::new();
+            inspected(text.as_bytes(), |k, v| {
+                got.push((text::string(k), text::string(v)))
+            });
+            let got: Vec<_> = got.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            assert_eq!(got, want, "{text}");
+        };
+        check(
+            "{ sessionId: '7f3a...', code: 1006 }",
+            &[("sessionId", "7f3a..."), ("code", "1006")],
+        );
+        check(
+            "{'code': 1006, 'peer': ('10.0.0.1', 5000)}",
+            &[("code", "1006"), ("peer", "('10.0.0.1'")],
+        );
+        check("{ a: { b: \"x\" }, c: [ 1 ] }", &[("b", "x")]);
+        check("{ a: 'never closed", &[("a", "never closed")]);
+        check("{{{{:::", &[]);
+    }
+}

@@ -1,0 +1,728 @@
+//! An application's log, JSON records and console text mixed as they come -> what it says of connections and of itself.
+
+use super::app_event::{self, Level};
+use super::app_fields::{self, Fields};
+use super::{
+    LineReader, Out, Outcome, envoy, haproxy, json, nginx_access, nginx_error, proxy_pairs, stamp,
+    text,
+};
+use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
+use std::borrow::Cow;
+
+/// Which of the two shapes the file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    Json,
+    Text,
+}
+
+/// An object that `util.inspect` broke over several lines is joined up to these.
+const MAX_OBJECT_LINES: u32 = 64;
+const MAX_OBJECT_BYTES: usize = 16 * 1024;
+
+/// Lines without a stamp after a record: a crash, a trace.
+#[derive(Debug)]
+struct Block {
+    record: RecordRef,
+    at: Stamp,
+    message: Option<String>,
+    /// The line the message stands on.
+    said_at: RecordRef,
+    /// The process's last words: nobody writes these and goes on.
+    died: bool,
+    trace: bool,
+    python: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    record: RecordRef,
+    bytes: Vec<u8>,
+    lines: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    own: Own,
+    assumed_s: i32,
+    block: Option<Block>,
+    open: Option<Open>,
+    /// The last record was itself about an error: a trace after it is its own.
+    after_error: bool,
+}
+
+/// What stands before an application's own words in a console line.
+struct Front<'a> {
+    time: Option<(Stamp, Zone)>,
+    no_year: bool,
+    pid: Option<u32>,
+    hostname: Option<&'a [u8]>,
+    message: &'a [u8],
+}
+
+impl Reader {
+    pub(super) const fn new(own: Own, assumed_s: i32) -> Self {
+        Self {
+            own,
+            assumed_s,
+            block: None,
+            open: None,
+            after_error: false,
+        }
+    }
+
+    const fn of(&self, shape: Own) -> Outcome {
+        if matches!(
+            (self.own, shape),
+            (Own::Json, Own::Json) | (Own::Text, Own::Text)
+        ) {
+            Outcome::Used
+        } else {
+            Outcome::Beside
+        }
+    }
+
+    /// JSON from its first brace; `None` = it is no record of an application.
+    fn json(
+        &mut self,
+        record: RecordRef,
+        object: &[u8],
+        front: Option<&Front<'_>>,
+        out: &mut Out<'_>,
+    ) -> Option<Outcome> {
+        let mut leaves = Vec::new();
+        if !json::scan(object, &mut leaves) || leaves.is_empty() {
+            return None;
+        }
+        if front.is_none() && (nginx_access::is_access(&leaves) || envoy::is_envoy(&leaves)) {
+            return Some(Outcome::Odd("unknown-line"));
+        }
+        let mut fields = Fields::json(&leaves, self.assumed_s);
+        if let Some(front) = front {
+            if fields.message.is_empty() {
+                let end = front.message.len() - object.len().min(front.message.len());
+                fields.message = Cow::Borrowed(&front.message[..end]);
+            }
+            fields.time = fields.time.take().or_else(|| front.time.clone());
+            fields.pid = fields.pid.or(front.pid);
+            fields.hostname = fields
+                .hostname
+                .take()
+                .or_else(|| front.hostname.map(text::string));
+        }
+        if !fields.is_record() {
+            return None;
+        }
+        let epoch = Zone {
+            offset_s: 0,
+            basis: ZoneBasis::Epoch,
+        };
+        let Some((at, zone)) = fields
+            .time
+            .clone()
+            .or_else(|| out.outer.map(|s| (s, epoch)))
+        else {
+            if self.block.is_some() {
+                return None;
+            }
+            return Some(Outcome::Odd("no-time"));
+        };
+        self.record(record, &fields, at, Some(zone), out);
+        Some(self.of(Own::Json))
+    }
+
+    /// Emits what a record means.
+    fn record(
+        &mut self,
+        record: RecordRef,
+        fields: &Fields<'_>,
+        at: Stamp,
+        zone: Option<Zone>,
+        out: &mut Out<'_>,
+    ) {
+        let events = app_event::classify(&fields.said());
+        let restarted = matches!(events.first(), Some(AppEvent::Listening { .. }));
+        self.flush(restarted, out);
+        if let Some(zone) = zone {
+            out.saw(at);
+            out.zone(zone);
+        }
+        self.after_error = fields.level >= Level::Error
+            || events.iter().any(|e| {
+                matches!(
+                    e,
+                    AppEvent::Error { .. }
+                        | AppEvent::Exception { .. }
+                        | AppEvent::Crashed { .. }
+                        | AppEvent::Exhausted { .. }
+                )
+            });
+        let connection_id = fields.connection_id.clone().or_else(|| fields.id.clone());
+        for what in events {
+            if what == AppEvent::Other && connection_id.is_none() {
+                continue;
+            }
+            out.emit(Line::App(AppLine {
+                record,
+                at,
+                what,
+                pid: fields.pid,
+                hostname: fields.hostname.clone(),
+                connection_id: connection_id.clone(),
+                session: fields.session.clone(),
+                client: fields.client.clone(),
+                client_port: fields.client_port,
+                uri: fields.uri.clone(),
+                ws_key: fields.ws_key.clone(),
+                request_id: fields.request_id.clone(),
+            }));
+        }
+    }
+
+    /// A console line with a date in front.
+    fn text(&mut self, record: RecordRef, front: &Front<'_>, out: &mut Out<'_>) -> Outcome {
+        if let Some(at) = memchr::memmem::find(front.message, b"{\"")
+            && let Some(outcome) = self.json(record, &front.message[at..], Some(front), out)
+        {
+            return outcome;
+        }
+        let Some((at, zone)) = front.time.clone() else {
+            return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
+        };
+        let mut fields = of_text(front.message, self.assumed_s);
+        fields.pid = fields.pid.or(front.pid);
+        fields.hostname = fields
+            .hostname
+            .take()
+            .or_else(|| front.hostname.map(text::string));
+        self.record(record, &fields, at, Some(zone), out);
+        self.of(Own::Text)
+    }
+
+    /// A line that has no date: part of the record before it, or a console call without a stamp.
+    fn bare(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        if is_binary(line) {
+            return Outcome::Odd("binary-line");
+        }
+        let mark = Mark::of(line);
+        let inspected = line.ends_with(b"}") && text::contains(line, b"{ ");
+        if let Some(outer) = out.outer
+            && mark == Mark::None
+            && !line.first().is_some_and(u8::is_ascii_whitespace)
+        {
+            let fields = of_text(line, self.assumed_s);
+            self.record(
+                record,
+                &fields,
+                outer,
+                Some(Zone {
+                    offset_s: 0,
+                    basis: ZoneBasis::Epoch,
+                }),
+                out,
+            );
+            return self.of(Own::Text);
+        }
+        let Some(recent) = out.recent() else {
+            return Outcome::Odd(if inspected && tells(line, self.assumed_s) {
+                "no-time"
+            } else {
+                "unknown-line"
+            });
+        };
+        // Not earlier than the record before it, and nobody knows how much later.
+        let at = Stamp::new(recent.at, recent.tick_ns.max(SECOND_NS));
+        if mark == Mark::None && inspected && self.block.is_none() && tells(line, self.assumed_s) {
+            let fields = of_text(line, self.assumed_s);
+            self.record(record, &fields, at, None, out);
+            return self.of(Own::Text);
+        }
+        let block = self.block.get_or_insert(Block {
+            record,
+            at,
+            message: None,
+            said_at: record,
+            died: false,
+            trace: false,
+            python: false,
+        });
+        match mark {
+            Mark::None => {}
+            Mark::Trace => block.trace = true,
+            Mark::Traceback => (block.trace, block.python) = (true, true),
+            Mark::Died => block.died = true,
+            Mark::Error | Mark::LastWords => {
+                block.died |= mark == Mark::LastWords;
+                // Python names the exception at the end of its trace, the others at the beginning.
+                if block.message.is_none() || block.python {
+                    block.message = Some(text::string(
+                        &line.trim_ascii()[..line.trim_ascii().len().min(512)],
+                    ));
+                    block.said_at = record;
+                }
+            }
+        }
+        Outcome::Beside
+    }
+
+    /// The lines without a stamp are over: what did they tell?
+    fn flush(&mut self, ends_process: bool, out: &mut Out<'_>) {
+        let Some(block) = self.block.take() else {
+            return;
+        };
+        let uncaught = block.trace && block.python && !self.after_error && ends_process;
+        let what = if block.died || uncaught {
+            AppEvent::Crashed {
+                message: block.message.unwrap_or_default(),
+            }
+        } else if block.trace
+            && !self.after_error
+            && let Some(message) = block.message
+        {
+            AppEvent::Exception { message }
+        } else {
+            return;
+        };
+        out.emit(Line::App(AppLine {
+            record: if block.said_at.ordinal > 0 {
+                block.said_at
+            } else {
+                block.record
+            },
+            at: block.at,
+            what,
+            pid: None,
+            hostname: None,
+            connection_id: None,
+            session: None,
+            client: Vec::new(),
+            client_port: None,
+            uri: None,
+            ws_key: None,
+            request_id: None,
+        }));
+    }
+
+    fn whole(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        if line.trim_ascii_start().first() == Some(&b'{') {
+            if let Some(outcome) = self.json(record, line.trim_ascii_start(), None, out) {
+                return outcome;
+            }
+            // A crash prints the source that failed, which may look like this.
+            if self.block.is_none() && text::contains(line, b"\":") {
+                return Outcome::Odd("unknown-line");
+            }
+            return self.bare(record, line, out);
+        }
+        match front(line, self.assumed_s, out) {
+            Some(found) if foreign(line) => {
+                let _ = found;
+                Outcome::Odd("unknown-line")
+            }
+            Some(found) => self.text(record, &found, out),
+            None if haproxy::looks(line) => Outcome::Odd("unknown-line"),
+            None => self.bare(record, line, out),
+        }
+    }
+}
+
+impl LineReader for Reader {
+    fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        let line = line.trim_ascii_end();
+        if let Some(mut open) = self.open.take() {
+            open.bytes.push(b'\n');
+            open.bytes.extend_from_slice(line);
+            open.lines += 1;
+            let closed = line.first() == Some(&b'}');
+            if closed || open.lines > MAX_OBJECT_LINES || open.bytes.len() > MAX_OBJECT_BYTES {
+                self.whole(open.record, &open.bytes, out);
+            } else {
+                self.open = Some(open);
+            }
+            return Outcome::Beside;
+        }
+        // `socket closed {` begins an object that goes on.
+        if line.ends_with(b" {")
+            && line.len() < MAX_OBJECT_BYTES
+            && !line.first().is_some_and(u8::is_ascii_whitespace)
+        {
+            let dated = front(line, self.assumed_s, out).is_some_and(|f| f.time.is_some());
+            if dated
+                || self.block.is_none()
+                    && (out.outer.is_some() || out.recent().is_some())
+                    && tells(line, self.assumed_s)
+            {
+                self.open = Some(Open {
+                    record,
+                    bytes: line.to_vec(),
+                    lines: 1,
+                });
+                return self.of(Own::Text);
+            }
+        }
+        self.whole(record, line, out)
+    }
+
+    fn finish(&mut self, out: &mut Out<'_>) {
+        if let Some(open) = self.open.take() {
+            self.whole(open.record, &open.bytes, out);
+        }
+        self.flush(true, out);
+    }
+}
+
+/// What a bare line is in a crash or trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    Trace,
+    Traceback,
+    /// Names an error.
+    Error,
+    /// Shows that the process ended.
+    Died,
+    /// Names an error and shows that the process ended.
+    LastWords,
+}
+
+impl Mark {
+    fn of(line: &[u8]) -> Self {
+        let text = line.trim_ascii();
+        let begins = |what: &[u8]| text.starts_with(what);
+        let has = |what: &[u8]| text::contains(text, what);
+        if has(b"JavaScript heap out of memory")
+            || begins(b"panic: ")
+            || begins(b"fatal error: ")
+            || begins(b"FATAL ERROR:")
+            || begins(b"Uncaught ")
+            || begins(b"Unhandled ")
+            || begins(b"Segmentation fault")
+            || begins(b"java.lang.OutOfMemoryError")
+            || begins(b"Exception in thread \"main\"")
+            || begins(b"thread 'main' panicked")
+        {
+            return Self::LastWords;
+        }
+        // Node prints its version after an uncaught error, and the place with a caret before it.
+        if begins(b"Node.js v")
+            || begins(b"throw er;")
+            || has(b"Unhandled 'error' event")
+            || begins(b"Emitted 'error' event on")
+            || begins(b"node:internal/process/promises")
+            || text == b"Killed"
+            || text == b"Aborted"
+            || begins(b"Aborted (core dumped)")
+            || !text.is_empty() && text.iter().all(|c| *c == b'^') && line.first() != Some(&b'^')
+        {
+            return Self::Died;
+        }
+        if begins(b"Traceback (most recent call last)") {
+            return Self::Traceback;
+        }
+        if begins(b"goroutine ") && has(b"[") {
+            return Self::Trace;
+        }
+        if line.first().is_some_and(u8::is_ascii_whitespace)
+            && (begins(b"at ") || begins(b"File \"") || begins(b"... "))
+        {
+            return Self::Trace;
+        }
+        // `TypeError: ...`, `java.io.EOFException`, `ValueError: ...`, `Error [ERR_X]: ...`.
+        let word = text
+            .iter()
+            .position(|c| matches!(c, b':' | b' ' | b'['))
+            .unwrap_or(text.len());
+        let name = &text[..word];
+        if name.first().is_some_and(u8::is_ascii_alphabetic)
+            && (name.ends_with(b"Error") || name.ends_with(b"Exception"))
+            && name
+                .iter()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'$'))
+        {
+            return Self::Error;
+        }
+        Self::None
+    }
+}
+
+/// Control bytes, or hardly any text.
+fn is_binary(line: &[u8]) -> bool {
+    let sample = &line[..line.len().min(512)];
+    // Colours (ESC) and tabs are text.
+    let control = sample
+        .iter()
+        .filter(|c| **c < 0x20 && !matches!(**c, b'\t' | 0x1b))
+        .count();
+    control > 0 && control * 20 >= sample.len()
+        || std::str::from_utf8(sample)
+            .is_err_and(|e| e.valid_up_to() + 4 < sample.len() && control > 0)
+}
+
+/// The line says something of a connection.
+fn tells(line: &[u8], assumed_s: i32) -> bool {
+    let fields = of_text(line, assumed_s);
+    app_event::classify(&fields.said())
+        .first()
+        .is_some_and(|e| *e != AppEvent::Other)
+}
+
+/// Another format's line.
+fn foreign(line: &[u8]) -> bool {
+    nginx_error::looks(line)
+        || haproxy::looks(line)
+        || envoy::looks(line)
+        || proxy_pairs::looks(line)
+}
+
+/// The date, program and level in front of a console line; `None` where there is no date.
+fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>> {
+    let mut rest = line;
+    if let Some((pri, after)) = rest.strip_prefix(b"<").and_then(|r| text::cut(r, b'>'))
+        && pri.len() <= 3
+        && text::unsigned(pri).is_some()
+    {
+        rest = after.strip_prefix(b"1 ").unwrap_or(after);
+    }
+    let bracket = rest.first() == Some(&b'[');
+    let inner = if bracket { &rest[1..] } else { rest };
+    let whole = Front {
+        time: None,
+        no_year: false,
+        pid: None,
+        hostname: None,
+        message: b"",
+    };
+    if let Some(date) = stamp::iso(inner)
+        .or_else(|| stamp::clf(inner))
+        .or_else(|| stamp::asctime(inner))
+    {
+        let after = &inner[date.len..];
+        let after = if bracket {
+            after.strip_prefix(b"]")?
+        } else {
+            after
+        };
+        // A date is a word of its own.
+        if !after.is_empty() && !matches!(after[0], b' ' | b'\t' | b':' | b'|' | b',' | b'-' | b']')
+        {
+            return None;
+        }
+        let message = after.trim_ascii_start();
+        let message = message
+            .strip_prefix(b":")
+            .unwrap_or(message)
+            .trim_ascii_start();
+        let found = Front {
+            time: Some(date.stamp(assumed_s)),
+            message,
+            ..whole
+        };
+        return Some(program(found));
+    }
+    if let Some((date, len)) = stamp::syslog(inner, out.near()) {
+        let message = inner[len..].trim_ascii_start();
+        let time = date.map(|d| d.stamp(assumed_s));
+        return Some(program(Front {
+            time,
+            no_year: date.is_none(),
+            message,
+            ..whole
+        }));
+    }
+    // logfmt: `time=... level=INFO msg="ws close"`, with the time anywhere.
+    if memchr::memchr(b'=', line).is_some_and(|at| at < 64) {
+        let mut time = None;
+        let mut others = 0;
+        for (key, value) in text::Pairs(line) {
+            let mut buffer = [0; 32];
+            match super::access::normal(key, &mut buffer) {
+                b"time" | b"ts" | b"timestamp" | b"t" => {
+                    time = time.or_else(|| app_fields::time(value, assumed_s))
+                }
+                b"level" | b"msg" | b"lvl" | b"message" | b"event" => others += 1,
+                _ => {}
+            }
+        }
+        if time.is_some() && others > 0 {
+            return Some(Front {
+                time,
+                message: line,
+                ..whole
+            });
+        }
+    }
+    None
+}
+
+/// `host program[pid]: ` of a syslog line.
+fn program(mut front: Front<'_>) -> Front<'_> {
+    let mut rest = front.message;
+    let mut host = None;
+    for _ in 0..2 {
+        let Some((word, after)) = text::cut(rest, b' ') else {
+            return front;
+        };
+        if let Some(tag) = word.strip_suffix(b"]:")
+            && let Some((_, pid)) = text::cut(tag, b'[')
+            && let Some(pid) = text::unsigned(pid)
+        {
+            front.pid = u32::try_from(pid).ok();
+            front.hostname = host;
+            front.message = after.trim_ascii_start();
+            return front;
+        }
+        if !word
+            .iter()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_'))
+        {
+            return front;
+        }
+        host = Some(word);
+        rest = after;
+    }
+    front
+}
+
+/// What the words of a console line hold: level, pairs, an inspected object, addresses.
+fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
+    let mut fields = Fields::default();
+    let mut pairs = 0;
+    let mut given = false;
+    for (key, value) in text::Pairs(message) {
+        pairs += 1;
+        given |= matches!(key, b"msg" | b"message" | b"event");
+        fields.put(key, b"", Cow::Borrowed(value), 1, assumed_s);
+        if pairs > 128 {
+            break;
+        }
+    }
+    for word in message
+        .split(|c| matches!(c, b' ' | b'\t'))
+        .filter(|w| !w.is_empty())
+        .take(6)
+    {
+        if fields.level != Level::Unknown {
+            break;
+        }
+        let bare = word.strip_prefix(b"[").unwrap_or(word);
+        let bare = bare.strip_suffix(b":").unwrap_or(bare);
+        let bare = bare.strip_suffix(b"]").unwrap_or(bare);
+        // `error` in lower case may be any word of the sentence.
+        if bare.len() >= 3 && (bare.iter().all(u8::is_ascii_uppercase) || word.len() > bare.len()) {
+            fields.level = Level::of(bare);
+        }
+    }
+    if let Some(at) = memchr::memchr(b'{', message) {
+        app_fields::inspected(&message[at..], |key, value| {
+            fields.put(key, b"", Cow::Owned(value.to_vec()), 1, assumed_s);
+        });
+    }
+    if !given {
+        fields.message = Cow::Borrowed(message);
+    }
+    addresses(message, &mut fields);
+    fields
+}
+
+/// The first address among the words, and a request's path.
+fn addresses(message: &[u8], fields: &mut Fields<'_>) {
+    let mut before: &[u8] = b"";
+    let mut tuple = false;
+    for raw in message
+        .split(|c| matches!(c, b' ' | b'\t' | b'\n'))
+        .filter(|w| !w.is_empty())
+        .take(64)
+    {
+        let word = trim(raw);
+        if tuple {
+            tuple = false;
+            if fields.client_port.is_none() {
+                fields.client_port = text::unsigned(word).and_then(|p| u16::try_from(p).ok());
+            }
+        }
+        if word.len() >= 7
+            && (memchr::memchr_iter(b'.', word).count() >= 3
+                || memchr::memchr_iter(b':', word).count() >= 2)
+            && let Some((ip, port)) = text::address(word)
+        {
+            if fields.client.is_empty() {
+                fields.client.push(ip);
+                fields.client_port = fields.client_port.or(port);
+                // Python's `('10.0.0.1', 5678)`.
+                tuple = port.is_none() && raw.ends_with(b"',");
+            }
+            fields.port = fields.port.or(port);
+        } else if matches!(before, b"GET" | b"WebSocket" | b"path" | b"url" | b"uri")
+            && word.first() == Some(&b'/')
+        {
+            fields.uri.get_or_insert_with(|| text::string(word));
+        } else if before == b"port" || before == b"on" {
+            let digits = word.rsplit(|c| *c == b':').next().unwrap_or(word);
+            let digits = digits.strip_suffix(b"/").unwrap_or(digits);
+            fields.port = fields
+                .port
+                .or_else(|| text::unsigned(digits).and_then(|p| u16::try_from(p).ok()));
+        }
+        before = word;
+    }
+}
+
+fn trim(mut word: &[u8]) -> &[u8] {
+    while let Some((first, rest)) = word.split_first() {
+        if !matches!(first, b'(' | b'\'' | b'"' | b'<' | b',') {
+            break;
+        }
+        word = rest;
+    }
+    while let Some((last, rest)) = word.split_last() {
+        if !matches!(last, b')' | b'\'' | b'"' | b'>' | b',' | b'.' | b';') {
+            break;
+        }
+        word = rest;
+    }
+    word
+}
+
+/// What was read from one line.
+pub(super) fn fields(line: &[u8], assumed_s: i32) -> Vec<(String, String)> {
+    let line = line.trim_ascii_end();
+    let object = line.trim_ascii_start();
+    if object.first() == Some(&b'{') {
+        let all = json::fields(object);
+        if !all.is_empty() {
+            return all;
+        }
+    }
+    let mut ignore = |_: Line| ();
+    let out = Out::new(&mut ignore);
+    let mut all = Vec::new();
+    let message = match front(line, assumed_s, &out) {
+        Some(front) => {
+            if let Some((at, _)) = front.time {
+                all.push(("time".to_owned(), at.rfc3339()));
+            }
+            if let Some(pid) = front.pid {
+                all.push(("pid".to_owned(), pid.to_string()));
+            }
+            front.message
+        }
+        None => line,
+    };
+    all.push(("message".to_owned(), text::string(message)));
+    all.extend(text::Pairs(message).map(|(k, v)| (text::string(k), text::string(v))));
+    if let Some(at) = memchr::memchr(b'{', message) {
+        let object = json::fields(&message[at..]);
+        if object.is_empty() {
+            app_fields::inspected(&message[at..], |k, v| {
+                all.push((text::string(k), text::string(v)))
+            });
+        } else {
+            all.extend(object);
+        }
+    }
+    let said = of_text(message, assumed_s);
+    for event in app_event::classify(&said.said()) {
+        all.push(("event".to_owned(), format!("{event:?}")));
+    }
+    all
+}

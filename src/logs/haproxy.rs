@@ -1,0 +1,425 @@
+//! HAProxy log lines (http and tcp, with or without a syslog prefix) and its process lines -> tunnels and hop events.
+
+use super::stamp::{self, Memo};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
+use crate::model::{
+    HopEvent, HopKind, HopLine, Line, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
+};
+
+#[derive(Debug)]
+pub(super) struct Haproxy;
+
+impl LogFormat for Haproxy {
+    fn name(&self) -> &'static str {
+        "haproxy"
+    }
+    fn title(&self) -> &'static str {
+        "HAProxy log"
+    }
+    fn samples(&self) -> &'static [&'static str] {
+        &[
+            r#"Nov 20 21:42:53 lb1 haproxy[3015]: 192.0.2.14:33605 [20/Nov/2026:21:42:46.885] fe_ws be_ws/web1 0/0/0/1/6706 101 222 - - cD-- 8/8/7/7/0 0/0 "GET /ws?s=1 HTTP/1.1""#,
+            r#"<134>Nov 20 20:53:04 localhost haproxy[23765]: 127.0.0.1:33480 [20/Nov/2026:20:53:52.019] fe_tcp be_tcp/app1 1/0/3002 129 cD 1/1/0/0/0 0/0"#,
+            r#"<142>1 2026-11-20T20:53:55.021918+00:00 - haproxy 23765 - - 127.0.0.1:53170 [20/Nov/2026:20:52:58.600] fe~ be/<NOSRV> 0/1001/-1/-1/1001 503 217 - - sQ-- 2/2/1/0/0 0/1 {websocket|x} "GET /q HTTP/1.1""#,
+            r#"2001:db8::7:53170 [20/Nov/2026:20:52:58.600] fe be/a 0/0/0/1/1003 101 144 - - ---- 1/1/0/0/0 0/0 "GET /echo HTTP/1.1""#,
+            r#"<129>1 2026-11-20T20:53:55.021918+00:00 - haproxy 23765 - - Server be_down/app1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 0 active and 0 backup servers left."#,
+            "2026-11-20T20:53:04+00:00 lb1 haproxy[23765]: Proxy fe_fin stopped (cumulated conns: FE: 6, BE: 0).",
+        ]
+    }
+    fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
+        Box::new(Reader {
+            memo: Memo::default(),
+            assumed_s: options.assumed_offset_s,
+        })
+    }
+    fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
+        let (prefix, message) = prefix(line);
+        let mut all = Vec::new();
+        if prefix.program {
+            let head = &line[..line.len() - message.len()];
+            all.push(("syslog".to_owned(), text::string(head.trim_ascii())));
+        }
+        let Some(parts) = parts(message) else {
+            all.push(("message".to_owned(), text::string(message)));
+            if let Some(what) = process(message) {
+                all.push(("event".to_owned(), format!("{what:?}")));
+            }
+            return all;
+        };
+        let mut push = |k: &str, v: &[u8]| all.push((k.to_owned(), text::string(v)));
+        push("client", parts.client);
+        push("accept_date", parts.date);
+        push("frontend", parts.frontend);
+        push("backend/server", parts.backend);
+        push(
+            if parts.http {
+                "TR/Tw/Tc/Tr/Ta"
+            } else {
+                "Tw/Tc/Tt"
+            },
+            parts.timers,
+        );
+        if parts.http {
+            push("status", parts.status);
+        }
+        push("bytes", parts.bytes);
+        push("termination_state", parts.state);
+        push("rest", parts.rest);
+        all
+    }
+}
+
+/// What a syslog header in front of the message says.
+#[derive(Default)]
+struct Prefix {
+    /// There is one, and it names HAProxy.
+    program: bool,
+    /// It names another program.
+    other: bool,
+    pid: Option<u32>,
+    rfc5424: Option<stamp::Date>,
+    /// RFC 3164: year missing; the bytes begin at its date.
+    rfc3164: Option<usize>,
+}
+
+/// The syslog header (RFC 3164 4.1, RFC 5424 6.2), where there is one, and the message after it.
+fn prefix(line: &[u8]) -> (Prefix, &[u8]) {
+    let mut prefix = Prefix::default();
+    let mut rest = line;
+    if let Some((pri, after)) = rest.strip_prefix(b"<").and_then(|r| text::cut(r, b'>'))
+        && pri.len() <= 3
+        && text::unsigned(pri).is_some()
+    {
+        rest = after;
+    }
+    let whole = rest;
+    if let Some(after) = rest.strip_prefix(b"1 ")
+        && let Some(date) = stamp::iso(after)
+    {
+        // host program pid msgid structured-data
+        let mut words = after[date.len..]
+            .trim_ascii_start()
+            .splitn(6, |c| *c == b' ');
+        let (_, program, pid) = (words.next(), words.next(), words.next());
+        let (_, _, message) = (words.next(), words.next(), words.next());
+        prefix.rfc5424 = Some(date);
+        return named(prefix, program, pid, message.unwrap_or(b""), rest);
+    }
+    let date_len = match (stamp::syslog(rest, None), stamp::iso(rest)) {
+        (Some((_, n)), _) => {
+            prefix.rfc3164 = Some(line.len() - rest.len());
+            n
+        }
+        (None, Some(date)) => {
+            prefix.rfc5424 = Some(date);
+            date.len
+        }
+        (None, None) => return (prefix, whole),
+    };
+    rest = rest[date_len..].trim_ascii_start();
+    // `haproxy[23765]: ` with or without a host name before it.
+    for _ in 0..2 {
+        let Some((word, after)) = text::cut(rest, b' ') else {
+            break;
+        };
+        if let Some(tag) = word.strip_suffix(b":") {
+            let (program, pid) = match text::cut(tag, b'[') {
+                Some((p, pid)) => (p, pid.strip_suffix(b"]")),
+                None => (tag, None),
+            };
+            return named(prefix, Some(program), pid, after, whole);
+        }
+        rest = after;
+    }
+    (prefix, whole)
+}
+
+fn named<'a>(
+    mut prefix: Prefix,
+    program: Option<&[u8]>,
+    pid: Option<&[u8]>,
+    message: &'a [u8],
+    whole: &'a [u8],
+) -> (Prefix, &'a [u8]) {
+    let Some(program) = program else {
+        return (prefix, whole);
+    };
+    prefix.program = text::contains(program, b"haproxy");
+    prefix.other = !prefix.program;
+    prefix.pid = pid
+        .and_then(text::unsigned)
+        .and_then(|p| u32::try_from(p).ok());
+    (prefix, message.trim_ascii())
+}
+
+/// A line of `option httplog` or `option tcplog` (HAProxy configuration manual, 8.2.2 and 8.2.3).
+struct Parts<'a> {
+    client: &'a [u8],
+    date: &'a [u8],
+    frontend: &'a [u8],
+    backend: &'a [u8],
+    timers: &'a [u8],
+    status: &'a [u8],
+    bytes: &'a [u8],
+    state: &'a [u8],
+    /// Counters, captured headers, request.
+    rest: &'a [u8],
+    http: bool,
+}
+
+fn parts(message: &[u8]) -> Option<Parts<'_>> {
+    let (client, rest) = text::cut(message, b' ')?;
+    let (date, rest) = text::cut(rest.strip_prefix(b"[")?, b']')?;
+    let rest = rest.strip_prefix(b" ")?;
+    let (frontend, rest) = text::cut(rest, b' ')?;
+    let (backend, rest) = text::cut(rest, b' ')?;
+    let (timers, rest) = text::cut(rest, b' ')?;
+    if !timers
+        .iter()
+        .all(|c| c.is_ascii_digit() || matches!(c, b'/' | b'-' | b'+'))
+    {
+        return None;
+    }
+    let http = match memchr::memchr_iter(b'/', timers).count() {
+        4 => true,
+        2 => false,
+        _ => return None,
+    };
+    let (status, rest) = if http {
+        text::cut(rest, b' ')?
+    } else {
+        (&b""[..], rest)
+    };
+    let (bytes, rest) = text::cut(rest, b' ')?;
+    // Captured request and response cookies stand between in http mode.
+    let mut rest = rest;
+    if http {
+        rest = text::cut(rest, b' ')?.1;
+        rest = text::cut(rest, b' ')?.1;
+    }
+    let (state, rest) = text::cut(rest, b' ')?;
+    (state.len() == if http { 4 } else { 2 }).then_some(Parts {
+        client,
+        date,
+        frontend,
+        backend,
+        timers,
+        status,
+        bytes,
+        state,
+        rest,
+        http,
+    })
+}
+
+/// True for what no other format should take.
+pub(super) fn looks(line: &[u8]) -> bool {
+    let (prefix, message) = prefix(line);
+    prefix.program || parts(message).is_some()
+}
+
+fn process(message: &[u8]) -> Option<HopEvent> {
+    let has = |what: &[u8]| text::contains(message, what);
+    let named = message.starts_with(b"Server ")
+        || message.starts_with(b"Proxy ")
+        || message.starts_with(b"backend ")
+        || message.starts_with(b"Backup Server ")
+        || message.starts_with(b"Health check for server ");
+    Some(
+        if has(b": SSL handshake failure") || has(b": Connection closed during SSL handshake") {
+            HopEvent::TlsFailed
+        } else if named && has(b" has no server available") {
+            HopEvent::NoLiveUpstreams
+        } else if named && (has(b" is DOWN") || has(b" is going DOWN") || has(b" is stopping")) {
+            HopEvent::UpstreamDown
+        } else if named && (has(b" is UP") || has(b" is going UP") || has(b" is READY")) {
+            HopEvent::UpstreamUp
+        } else if has(b"reached process FD limit") || has(b"Too many open files") {
+            HopEvent::DescriptorsExhausted
+        } else if has(b"reached the configured maxconn") {
+            HopEvent::WorkerConnections
+        } else if message.starts_with(b"Proxy ") && has(b" started") {
+            HopEvent::Started
+        } else if has(b"Loading success") || has(b"New worker ") {
+            HopEvent::Started
+        } else if has(b"Reloading HAProxy") {
+            HopEvent::Reload
+        } else if message.starts_with(b"Stopping ") || has(b"Former worker ") && has(b" exited") {
+            HopEvent::Draining
+        } else if named && has(b" stopped (") {
+            HopEvent::Exiting
+        } else if has(b"Exiting Master process") || has(b"All workers exited") {
+            HopEvent::Stopped
+        } else if named
+            || message.starts_with(b"[NOTICE]")
+            || message.starts_with(b"[WARNING]")
+            || message.starts_with(b"[ALERT]")
+        {
+            HopEvent::Other
+        } else {
+            return None;
+        },
+    )
+}
+
+struct Reader {
+    memo: Memo,
+    assumed_s: i32,
+}
+
+impl LineReader for Reader {
+    fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        let line = line.trim_ascii_end();
+        let (prefix, message) = prefix(line);
+        if prefix.other {
+            return Outcome::Odd("unknown-line");
+        }
+        match parts(message) {
+            Some(parts) => self.tunnel(record, &prefix, &parts, out),
+            None => self.process(record, line, &prefix, message, out),
+        }
+    }
+}
+
+impl Reader {
+    fn tunnel(
+        &mut self,
+        record: RecordRef,
+        prefix: &Prefix,
+        parts: &Parts<'_>,
+        out: &mut Out<'_>,
+    ) -> Outcome {
+        let Some(date) = self.memo.get(parts.date, stamp::clf) else {
+            return Outcome::Odd("unknown-line");
+        };
+        let assumed = self.assumed_s;
+        let (start, mut zone) = match prefix.rfc5424.and_then(|d| d.offset_s) {
+            // One program on one host wrote both dates.
+            Some(offset) => (date.stamp(offset).0, date.stamp(offset).1),
+            None => date.stamp(assumed),
+        };
+        if prefix.rfc5424.is_some_and(|d| d.offset_s.is_some()) {
+            zone = Zone {
+                basis: crate::model::ZoneBasis::Line,
+                ..zone
+            };
+        }
+        // `+` = logged at the answer, not at the end.
+        let total = parts.timers.rsplit(|c| *c == b'/').next().unwrap_or(b"");
+        let early = total.first() == Some(&b'+');
+        let life_ns = stamp::decimal(total, MILLI_NS).filter(|_| !early);
+        let end = life_ns.map(|life| start.plus(life));
+        out.saw(end.unwrap_or(start));
+        out.zone(zone);
+
+        let status = text::any_status(parts.status);
+        let request = memchr::memchr(b'"', parts.rest).map(|at| {
+            let inner = &parts.rest[at + 1..];
+            inner.strip_suffix(b"\"").unwrap_or(inner)
+        });
+        let (method, uri) = request.and_then(text::request).unzip();
+        let uri = uri.filter(|u| !u.starts_with(b"<BADREQ>"));
+        let captured = &parts.rest[..memchr::memchr(b'"', parts.rest).unwrap_or(parts.rest.len())];
+        let asked = captured
+            .windows(9)
+            .any(|w| w.eq_ignore_ascii_case(b"websocket"))
+            .then_some(true);
+        let wanted = !parts.http
+            || asked.is_some()
+            || uri.is_some() && status.is_none_or(|s| s == 101 || s >= 400);
+        if !wanted {
+            return Outcome::Used;
+        }
+        let client = text::address(parts.client);
+        out.emit(Line::Tunnel(TunnelLine {
+            record,
+            hop: HopKind::Haproxy,
+            start: Some(start),
+            end,
+            life_ns,
+            client: client.map(|(ip, _)| ip),
+            client_port: client.and_then(|(_, port)| port),
+            forwarded_for: Vec::new(),
+            // The log names servers, it does not give their addresses.
+            upstream: None,
+            method: method.map(text::string),
+            uri: uri.map(|u| text::string(text::relative(u).0)),
+            host: None,
+            status,
+            upstream_status: None,
+            bytes_to_client: text::unsigned(parts.bytes.strip_prefix(b"+").unwrap_or(parts.bytes)),
+            bytes_to_server: None,
+            upgrade_asked: asked,
+            termination: Some(text::string(parts.state)),
+            user_agent: None,
+            request_id: None,
+            ws_key: None,
+            serial: None,
+        }));
+        Outcome::Used
+    }
+
+    fn process(
+        &mut self,
+        record: RecordRef,
+        line: &[u8],
+        prefix: &Prefix,
+        message: &[u8],
+        out: &mut Out<'_>,
+    ) -> Outcome {
+        let what = match process(message) {
+            Some(what) => what,
+            None if prefix.program => HopEvent::Other,
+            None => return Outcome::Odd("unknown-line"),
+        };
+        let dated = match (prefix.rfc5424, prefix.rfc3164) {
+            (Some(date), _) => Some(date),
+            // `fe/1: SSL handshake failure` has the accept date in brackets.
+            (None, _)
+                if text::between(message, b" [", b"]")
+                    .and_then(stamp::clf)
+                    .is_some() =>
+            {
+                text::between(message, b" [", b"]").and_then(stamp::clf)
+            }
+            (None, Some(at)) => match stamp::syslog(line.get(at..).unwrap_or(b""), out.near()) {
+                Some((Some(date), _)) => Some(date),
+                Some((None, _)) if what == HopEvent::Other => return Outcome::Used,
+                _ => return Outcome::Odd("no-year"),
+            },
+            (None, None) => None,
+        };
+        let at: Stamp = match dated {
+            Some(date) => {
+                let (at, zone) = date.stamp(self.assumed_s);
+                out.saw(at);
+                out.zone(zone);
+                at
+            }
+            None => match out.outer.or(out.recent()) {
+                Some(at) => at,
+                None if what == HopEvent::Other => return Outcome::Used,
+                None => return Outcome::Odd("no-time"),
+            },
+        };
+        if what == HopEvent::Other {
+            return Outcome::Used;
+        }
+        let client = text::cut(message, b' ').and_then(|(word, _)| text::address(word));
+        out.emit(Line::Hop(HopLine {
+            record,
+            hop: HopKind::Haproxy,
+            at,
+            level: None,
+            pid: prefix.pid,
+            what,
+            serial: None,
+            client: client.map(|(ip, _)| ip),
+            client_port: client.and_then(|(_, port)| port),
+            uri: None,
+            upstream: None,
+            host: None,
+        }));
+        Outcome::Used
+    }
+}

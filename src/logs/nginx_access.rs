@@ -1,0 +1,424 @@
+//! nginx access lines (combined, main, JSON, any `log_format` that the case defines) -> tunnels.
+
+use super::access::{AccessState, Values, Var};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, json, text};
+use crate::model::RecordRef;
+
+const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
+const MAIN: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" "$http_x_forwarded_for""#;
+/// ingress-nginx's default, docs/user-guide/nginx-configuration/log-format.md.
+const INGRESS: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#;
+/// What every layout that began as `combined` begins with.
+const COMMON: &str =
+    r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent"#;
+
+#[derive(Debug)]
+pub(super) struct NginxAccess;
+
+impl LogFormat for NginxAccess {
+    fn name(&self) -> &'static str {
+        "nginx-access"
+    }
+    fn title(&self) -> &'static str {
+        "nginx access log"
+    }
+    fn samples(&self) -> &'static [&'static str] {
+        &[
+            r#"192.0.2.17 - - [20/Nov/2026:20:48:04 +0000] "GET /echo HTTP/1.1" 101 12 "-" "wslab/1 (clean)""#,
+            r#"192.0.2.17 - bob [20/Nov/2026:20:48:04 +0000] "GET /echo HTTP/1.1" 101 12 "-" "wslab/1" "203.0.113.7""#,
+            r#"192.0.2.17 - - [20/Nov/2026:21:40:37 +0000] "GET /ws?s=1 HTTP/1.1" 101 117 "-" "okhttp/4.12.0" rt=4.336 uct="0.000" urt="4.336" msec=1795210837.402 conn=5 upgrade=websocket upstream="192.0.2.2:8080" ustatus="101" xff="-""#,
+            r#"2001:db8::7 - - [20/Nov/2026:20:48:04 +0000] "GET /s HTTP/1.1" 101 12 "-" "x" 512 61.004 [default-chat-80] [] 10.8.0.3:8080 0 61.003 101 7f3a"#,
+            r#"{"time":"2026-11-20T20:48:04+00:00","msec":"1795207684.246","remote_addr":"192.0.2.1","remote_port":"57958","conn":"51","request":"GET /echo/clean HTTP/1.1","status":"101","request_time":"1.006","http_upgrade":"websocket"}"#,
+            r#"{"ts":"2026-11-20T20:48:04+00:00","ip":"192.0.2.1","req":"GET /echo HTTP/1.1","status":502,"dur":-,"upstream_addr":"192.0.2.2:80, 192.0.2.3:80"}"#,
+        ]
+    }
+    fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
+        Box::new(Reader::new(options))
+    }
+    fn fields(&self, options: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
+        let reader = Reader::new(options);
+        for layout in &reader.layouts {
+            let mut all = Vec::new();
+            let mut each = |i: usize, value: &[u8]| {
+                if let Some(name) = layout.parts.get(i).map(|p| p.name.clone()) {
+                    all.push((name, text::string(value)));
+                }
+            };
+            if layout.walk(line, false, &mut each).is_some() {
+                return all;
+            }
+        }
+        let all = json::fields(line);
+        if !all.is_empty() {
+            return all;
+        }
+        let mut all = Vec::new();
+        let mut each = |i: usize, value: &[u8]| {
+            if let Some(name) = reader.common.parts.get(i).map(|p| p.name.clone()) {
+                all.push((name, text::string(value)));
+            }
+        };
+        if let Some(tail) = reader.common.walk(line, true, &mut each) {
+            all.extend(text::Pairs(tail).map(|(k, v)| (text::string(k), text::string(v))));
+        }
+        all
+    }
+}
+
+/// A variable of a layout and the text that stands after it.
+#[derive(Debug, Clone)]
+struct Part {
+    name: String,
+    var: Var,
+    then: Vec<u8>,
+}
+
+/// A `log_format` made ready to read lines with.
+#[derive(Debug, Clone)]
+struct Layout {
+    lead: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+impl Layout {
+    /// Compiles a format string (nginx.org ngx_http_log_module, `log_format`); `None` where it has no variable.
+    fn compile(format: &str) -> Option<Self> {
+        let bytes = format.as_bytes();
+        let mut layout = Self {
+            lead: Vec::new(),
+            parts: Vec::new(),
+        };
+        let mut at = 0;
+        while let Some(c) = bytes.get(at) {
+            if *c == b'$' {
+                let braced = bytes.get(at + 1) == Some(&b'{');
+                let from = at + 1 + usize::from(braced);
+                let len = bytes[from.min(bytes.len())..]
+                    .iter()
+                    .take_while(|c| c.is_ascii_alphanumeric() || **c == b'_')
+                    .count();
+                if len > 0 {
+                    let name = format.get(from..from + len)?.to_owned();
+                    let var = Var::of_variable(&name);
+                    // Two variables without text between them can't be told apart.
+                    match layout.parts.last_mut().filter(|p| p.then.is_empty()) {
+                        Some(last) => {
+                            last.var = Var::Gap;
+                            last.name.push('+');
+                            last.name.push_str(&name);
+                        }
+                        None => layout.parts.push(Part {
+                            name,
+                            var,
+                            then: Vec::new(),
+                        }),
+                    }
+                    at = from + len + usize::from(braced && bytes.get(from + len) == Some(&b'}'));
+                    continue;
+                }
+            }
+            match layout.parts.last_mut() {
+                Some(part) => part.then.push(*c),
+                None => layout.lead.push(*c),
+            }
+            at += 1;
+        }
+        (!layout.parts.is_empty()).then_some(layout)
+    }
+
+    /// Calls `each` with a part's index and value; gives what is left after the last part (`prefix`), else wants the whole line.
+    fn walk<'a>(
+        &self,
+        line: &'a [u8],
+        prefix: bool,
+        each: &mut dyn FnMut(usize, &'a [u8]),
+    ) -> Option<&'a [u8]> {
+        let mut rest = line.strip_prefix(self.lead.as_slice())?;
+        let last = self.parts.len() - 1;
+        for (i, part) in self.parts.iter().enumerate() {
+            let end = if part.then.is_empty() {
+                if prefix {
+                    rest.iter().position(|c| *c == b' ').unwrap_or(rest.len())
+                } else {
+                    rest.len()
+                }
+            } else {
+                end_of(part, rest, i == last)?
+            };
+            let value = &rest[..end];
+            each(i, value);
+            rest = &rest[end + part.then.len()..];
+        }
+        (prefix || rest.is_empty()).then_some(rest)
+    }
+
+    fn read<'a>(&self, line: &'a [u8], prefix: bool) -> Option<(Values<'a>, &'a [u8])> {
+        let mut values = Values::new();
+        let mut wrong = false;
+        let rest = self.walk(line, prefix, &mut |i, value| {
+            let var = self.parts.get(i).map_or(Var::Gap, |p| p.var);
+            wrong |= match var {
+                Var::Status => text::any_status(value).is_none() && text::present(value).is_some(),
+                Var::RemoteAddr => value.is_empty() || memchr::memchr(b' ', value).is_some(),
+                Var::Time => value.len() < 20,
+                Var::BodyBytesSent | Var::BytesSent | Var::Serial => {
+                    text::present(value).is_some() && text::unsigned(value).is_none()
+                }
+                _ => false,
+            };
+            values.set(var, value);
+        })?;
+        (!wrong).then_some((values, rest))
+    }
+}
+
+/// Where a part's value ends in `rest`.
+fn end_of(part: &Part, rest: &[u8], last: bool) -> Option<usize> {
+    let mut from = 0;
+    if part.var == Var::Time && part.then.first() == Some(&b' ') {
+        // `$time_local` has a blank in it.
+        from = if rest.get(2) == Some(&b'/') { 26 } else { 0 };
+    }
+    if part.then[0] == b'"' {
+        // nginx writes a quote inside a value as `\x22` or `\"`: the first bare one ends it.
+        let at = text::quoted(rest, b'"')?;
+        let fits =
+            rest[at..].starts_with(&part.then) && (!last || at + part.then.len() == rest.len());
+        return fits.then_some(at);
+    }
+    loop {
+        let at = from + memchr::memmem::find(rest.get(from..)?, &part.then)?;
+        // Lists of upstreams have blanks in them: `a, b : c`.
+        if part.then[0] == b' ' && at > 0 {
+            let listed = rest[at - 1] == b','
+                || rest[at..].starts_with(b" : ")
+                || rest[..at].ends_with(b" :");
+            if listed {
+                from = at + 1;
+                continue;
+            }
+        }
+        // The text that ends the line has to end it.
+        if last && at + part.then.len() != rest.len() {
+            from = at + 1;
+            continue;
+        }
+        return Some(at);
+    }
+}
+
+struct Reader {
+    layouts: Vec<Layout>,
+    common: Layout,
+    /// The layout that read the line before.
+    hot: usize,
+    state: AccessState,
+}
+
+impl Reader {
+    fn new(options: &LogOptions) -> Self {
+        let mut layouts: Vec<Layout> = options
+            .nginx_formats
+            .iter()
+            .map(|(_, format)| format.as_str())
+            .chain([INGRESS, MAIN, COMBINED])
+            .filter_map(Layout::compile)
+            .collect();
+        // The one that says most first: a short layout may read what is another's.
+        layouts.sort_by_key(|l| std::cmp::Reverse(l.parts.len()));
+        let common = Layout::compile(COMMON).unwrap_or(Layout {
+            lead: Vec::new(),
+            parts: Vec::new(),
+        });
+        let state = AccessState::new(options.assumed_offset_s);
+        Self {
+            layouts,
+            common,
+            hot: 0,
+            state,
+        }
+    }
+
+    fn by_layout(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let Self {
+            layouts,
+            hot,
+            state,
+            ..
+        } = self;
+        for step in 0..layouts.len() {
+            let i = (*hot + step) % layouts.len();
+            let Some((values, _)) = layouts.get(i).and_then(|l| l.read(line, false)) else {
+                continue;
+            };
+            if values
+                .get(Var::Time)
+                .is_some_and(|t| state.date(t).is_none())
+            {
+                continue;
+            }
+            if !values.has(Var::Status) && !values.has(Var::Request) && !values.has(Var::Msec) {
+                continue;
+            }
+            *hot = i;
+            return Some(state.record(&values, record, out));
+        }
+        None
+    }
+
+    /// JSON whose keys say what they are, without a definition of the format.
+    fn by_keys(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let mut leaves = Vec::new();
+        if !json::scan(line, &mut leaves) || !is_access(&leaves) {
+            return None;
+        }
+        let mut values = Values::new();
+        for leaf in leaves.iter().filter(|l| l.kind != json::Kind::Tree) {
+            // `${...}-` for a missing value, whatever the escaping.
+            let value = if leaf.value == b"null" {
+                b""
+            } else {
+                leaf.value
+            };
+            let var = kind_by_content(Var::of_key(leaf.key), value);
+            if var != Var::Gap {
+                values.fill(var, value);
+            }
+        }
+        Some(self.state.record(&values, record, out))
+    }
+
+    /// A layout that begins as `combined` does, with anything after it.
+    fn by_beginning(
+        &mut self,
+        record: RecordRef,
+        line: &[u8],
+        out: &mut Out<'_>,
+    ) -> Option<Outcome> {
+        let (mut values, tail) = self.common.read(line, true)?;
+        self.state.date(values.get(Var::Time)?)?;
+        let mut rest = tail;
+        let mut longest: Option<(&[u8], i64)> = None;
+        let mut quoted = 0;
+        while let Some(c) = rest.first() {
+            if *c == b' ' {
+                rest = &rest[1..];
+            } else if *c == b'"' {
+                let end = text::quoted(&rest[1..], b'"')?;
+                let value = &rest[1..=end];
+                match quoted {
+                    0 => {}
+                    1 => values.fill(Var::UserAgent, value),
+                    _ if !text::addresses(value).is_empty() => {
+                        values.fill(Var::ForwardedFor, value)
+                    }
+                    _ if value.eq_ignore_ascii_case(b"websocket") => {
+                        values.fill(Var::Upgrade, value)
+                    }
+                    _ => {}
+                }
+                quoted += 1;
+                rest = &rest[end + 2..];
+            } else {
+                let end = rest.iter().position(|c| *c == b' ').unwrap_or(rest.len());
+                let word = &rest[..end];
+                if memchr::memchr(b'=', word).is_some() {
+                    break;
+                }
+                // nginx writes seconds with three digits; of several, the life is the longest.
+                if word.len() > 4
+                    && word[word.len() - 4] == b'.'
+                    && let Some(ns) = super::stamp::seconds(word)
+                    && longest.is_none_or(|(_, most)| ns > most)
+                {
+                    longest = Some((word, ns));
+                }
+                if word.eq_ignore_ascii_case(b"websocket") {
+                    values.fill(Var::Upgrade, word);
+                }
+                rest = &rest[end..];
+            }
+        }
+        for (key, value) in text::Pairs(rest) {
+            let var = kind_by_content(Var::of_key(key), value);
+            if var != Var::Gap && !matches!(var, Var::Time | Var::Status | Var::Request) {
+                values.fill(var, value);
+            }
+        }
+        if let Some((word, _)) = longest {
+            values.fill(Var::RequestTime, word);
+        }
+        Some(self.state.record(&values, record, out))
+    }
+}
+
+/// A key's meaning, checked against its value.
+fn kind_by_content(var: Var, value: &[u8]) -> Var {
+    let fits = match var {
+        Var::Request => {
+            return if text::contains(value, b" HTTP/") {
+                Var::Request
+            } else if value.starts_with(b"/") {
+                Var::Uri
+            } else {
+                Var::Gap
+            };
+        }
+        Var::Status => text::any_status(value).is_some(),
+        Var::RemoteAddr => text::address(value).is_some(),
+        // nginx writes `4.329`; a bare number is somebody's milliseconds.
+        Var::RequestTime => memchr::memchr(b'.', value).is_some(),
+        Var::Serial => text::unsigned(value).is_some(),
+        Var::Uri => value.starts_with(b"/"),
+        _ => true,
+    };
+    if fits { var } else { Var::Gap }
+}
+
+/// A request, a status and a time, and nothing that makes it an application's record.
+pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
+    let (mut request, mut method, mut uri, mut status, mut time) =
+        (false, false, false, false, false);
+    for leaf in leaves {
+        let mut buffer = [0; 32];
+        if leaf.depth == 1
+            && matches!(
+                super::access::normal(leaf.key, &mut buffer),
+                b"level"
+                    | b"msg"
+                    | b"message"
+                    | b"event"
+                    | b"severity"
+                    | b"logger"
+                    | b"starttime"
+                    | b"responseflags"
+            )
+        {
+            return false;
+        }
+        match kind_by_content(Var::of_key(leaf.key), leaf.value) {
+            Var::Request => request = true,
+            Var::Method => method = true,
+            Var::Uri => uri = true,
+            Var::Status => status = true,
+            Var::Time | Var::Msec => time = true,
+            _ => {}
+        }
+    }
+    (request || method && uri) && status && time
+}
+
+impl LineReader for Reader {
+    fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        let line = line.trim_ascii_end();
+        self.by_layout(record, line, out)
+            .or_else(|| {
+                if line.first() == Some(&b'{') {
+                    self.by_keys(record, line, out)
+                } else {
+                    self.by_beginning(record, line, out)
+                }
+            })
+            .unwrap_or(Outcome::Odd("unknown-line"))
+    }
+}

@@ -1,0 +1,476 @@
+//! Every format on its samples, on the recorded incidents, and on bytes that are no log.
+
+use super::*;
+use crate::model::{AppEvent, AppLine, HopKind, TunnelLine, ZoneBasis};
+use proptest::prelude::*;
+use std::path::Path;
+
+fn read_all(name: &'static str, options: &LogOptions, text: &[u8]) -> (LogSummary, Vec<Line>) {
+    let mut lines = Vec::new();
+    let summary = read(
+        SourceId(3),
+        &Choice { name },
+        options,
+        &mut &text[..],
+        &mut |_| (),
+        &mut |l| lines.push(l),
+    );
+    assert_eq!(summary.records, summary.used + summary.odd);
+    (summary, lines)
+}
+
+fn sniffed(options: &LogOptions, text: &[u8]) -> (&'static str, LogSummary, Vec<Line>) {
+    let choice = sniff(text, options, None).expect("a format");
+    let (summary, lines) = read_all(choice.name, options, text);
+    (choice.name, summary, lines)
+}
+
+fn tunnel(line: &str) -> TunnelLine {
+    match sniffed(&LogOptions::default(), line.as_bytes())
+        .2
+        .as_slice()
+    {
+        [Line::Tunnel(t)] => t.clone(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn app(lines: &[Line]) -> Vec<&AppLine> {
+    lines
+        .iter()
+        .filter_map(|l| if let Line::App(a) = l { Some(a) } else { None })
+        .collect()
+}
+
+#[test]
+fn each_sample_is_read_by_its_format_and_by_no_other() {
+    for format in FORMATS {
+        assert!(!format.samples().is_empty(), "{}", format.name());
+        for sample in format.samples() {
+            for other in FORMATS {
+                let mut ignore = |_: Line| ();
+                let mut out = Out::new(&mut ignore);
+                let record = RecordRef {
+                    source: SourceId(0),
+                    ordinal: 1,
+                    start: 0,
+                    len: 0,
+                };
+                let outcome = one(
+                    other.open(&LogOptions::default()).as_mut(),
+                    record,
+                    sample.as_bytes(),
+                    &mut out,
+                );
+                let read = outcome == Some(Outcome::Used);
+                assert_eq!(
+                    read,
+                    format.name() == other.name(),
+                    "{} reads {sample}: {outcome:?}",
+                    other.name()
+                );
+            }
+            let choice = Choice {
+                name: format.name(),
+            };
+            assert!(
+                fields(&choice, &LogOptions::default(), sample.as_bytes()).len() > 1,
+                "no fields: {sample}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_log_is_none() {
+    for text in [
+        "",
+        "\n\n",
+        "user root;\nworker_processes 1;\n",
+        "{\n  \"Attributes\": [\n",
+        "# Notes\n\nThe socket closed.\n",
+        "CLIENT_RANDOM 00 11\n",
+        "\u{0}\u{1}\u{2}\u{3}",
+        "{\"Attributes\":[{\"Key\":\"a\",\"Value\":\"b\"}]}\n",
+        "Timeline\n2026-11-20T21:00:00Z it began\na\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n",
+    ] {
+        assert_eq!(
+            sniff(text.as_bytes(), &LogOptions::default(), None).map(|c| c.name),
+            None,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_of_each_proxy() {
+    let t = tunnel(FORMATS[0].samples()[2]);
+    assert_eq!(
+        (t.hop, t.status, t.serial, t.life_ns),
+        (HopKind::Nginx, Some(101), Some(5), Some(4_336_000_000))
+    );
+    assert_eq!(
+        t.end.map(Stamp::rfc3339).as_deref(),
+        Some("2026-11-20T21:40:37.402Z")
+    );
+    assert_eq!(
+        t.start.map(Stamp::rfc3339).as_deref(),
+        Some("2026-11-20T21:40:33.066Z")
+    );
+    assert_eq!(
+        (t.upgrade_asked, t.uri.as_deref()),
+        (Some(true), Some("/ws?s=1"))
+    );
+    assert_eq!(t.upstream, "192.0.2.2:8080".parse().ok());
+    assert_eq!(t.user_agent.as_deref(), Some("okhttp/4.12.0"));
+
+    let t = tunnel(FORMATS[0].samples()[5]);
+    assert_eq!(
+        (t.status, t.upgrade_asked, t.upstream),
+        (Some(502), None, "192.0.2.3:80".parse().ok())
+    );
+
+    let t = tunnel(FORMATS[2].samples()[0]);
+    assert_eq!(
+        (t.hop, t.life_ns, t.bytes_to_server),
+        (HopKind::Alb, Some(11_822_641_000), Some(218))
+    );
+    assert_eq!(
+        (t.client_port, t.upgrade_asked, t.uri.as_deref()),
+        (Some(40_914), Some(true), Some("/"))
+    );
+
+    let t = tunnel(FORMATS[3].samples()[0]);
+    assert_eq!(
+        (t.hop, t.termination.as_deref(), t.life_ns),
+        (HopKind::Haproxy, Some("cD--"), Some(6_706_000_000))
+    );
+    assert_eq!(
+        t.end.map(Stamp::rfc3339).as_deref(),
+        Some("2026-11-20T21:42:53.591Z")
+    );
+    let t = tunnel(FORMATS[3].samples()[2]);
+    assert_eq!(
+        (t.status, t.upgrade_asked, t.termination.as_deref()),
+        (Some(503), Some(true), Some("sQ--"))
+    );
+
+    let t = tunnel(FORMATS[4].samples()[1]);
+    assert_eq!(
+        (t.hop, t.termination.as_deref()),
+        (HopKind::Envoy, Some("SI stream_idle_timeout"))
+    );
+    assert_eq!(
+        (t.client_port, t.life_ns),
+        (Some(50_000), Some(2_002_000_000))
+    );
+
+    let t = tunnel(FORMATS[5].samples()[0]);
+    assert_eq!(
+        (t.hop, t.termination.as_deref(), t.life_ns),
+        (HopKind::Proxy, Some("idle-timeout"), Some(5_007_000_000))
+    );
+}
+
+#[test]
+fn a_log_format_of_the_case_is_read_by_its_own_names() {
+    let format = r#"{"t":"$time_iso8601","m":$msec,"a":"$remote_addr","r":"$request","s":$status,"d":$request_time,"u":"$http_upgrade","l":"$upstream_addr"}"#;
+    let options = LogOptions {
+        nginx_formats: vec![("j".into(), format.into())],
+        assumed_offset_s: 0,
+    };
+    let line = r#"{"t":"2026-11-21T03:09:16+05:30","m":1795210756.233,"a":"192.0.2.16","r":"GET /ws?x=\"1\" HTTP/1.1","s":101,"d":-,"u":"websocket","l":"10.0.0.1:80, 10.0.0.2:81"}"#;
+    let (name, summary, lines) = sniffed(&options, line.as_bytes());
+    assert_eq!((name, summary.used), ("nginx-access", 1));
+    assert_eq!(
+        summary.zone.map(|z| (z.offset_s, z.basis)),
+        Some((19_800, ZoneBasis::Line))
+    );
+    let [Line::Tunnel(t)] = lines.as_slice() else {
+        panic!("{lines:?}")
+    };
+    assert_eq!(
+        t.end.map(Stamp::rfc3339).as_deref(),
+        Some("2026-11-20T21:39:16.233Z")
+    );
+    assert_eq!((t.life_ns, t.upstream), (None, "10.0.0.2:81".parse().ok()));
+    assert_eq!(t.uri.as_deref(), Some("/ws?x=\"1\""));
+}
+
+#[test]
+fn plain_requests_are_dropped_and_refused_upgrades_kept() {
+    let line = |status: u16, tail: &str| {
+        format!(
+            r#"192.0.2.1 - - [20/Nov/2026:20:48:04 +0000] "GET /x HTTP/1.1" {status} 12 "-" "a"{tail}"#
+        )
+    };
+    for (text, want) in [
+        (line(200, ""), false),
+        (line(101, ""), true),
+        (line(404, ""), true),
+        (line(404, " upgrade=-"), false),
+        (line(426, " upgrade=-"), true),
+        (line(200, " upgrade=websocket"), true),
+        (line(302, ""), false),
+    ] {
+        let (summary, lines) = read_all("nginx-access", &LogOptions::default(), text.as_bytes());
+        assert_eq!(
+            (summary.used, lines.len()),
+            (1, usize::from(want)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_crash_without_stamps_takes_the_time_of_the_record_before() {
+    let text = concat!(
+        "{\"event\":\"connect\",\"clientId\":\"192.0.2.1\",\"time\":1795208316579}\n",
+        "<anonymous_script>:1\n{\"type\":\"order\",\"items\":[1,2\n\n\nSyntaxError: Expected ',' in JSON at position 28\n",
+        "    at JSON.parse (<anonymous>)\n    at handle (file:///srv/app/server.mjs:77:20)\n\nNode.js v20.20.2\n",
+        "{\"event\":\"connect\",\"clientId\":\"192.0.2.1\",\"time\":1795208317579}\n",
+    );
+    let (name, summary, lines) = sniffed(&LogOptions::default(), text.as_bytes());
+    assert_eq!((name, summary.records, summary.odd), ("app-json", 8, 0));
+    let lines = app(&lines);
+    assert_eq!(lines.len(), 3);
+    assert_eq!(
+        lines[1].what,
+        AppEvent::Crashed {
+            message: "SyntaxError: Expected ',' in JSON at position 28".into()
+        }
+    );
+    assert_eq!(
+        (lines[1].at.at, lines[1].record.ordinal),
+        (lines[0].at.at, 6)
+    );
+}
+
+#[test]
+fn a_trace_that_was_survived_is_no_crash() {
+    let text = "2026-11-20 21:43:56,005 INFO x started\nTraceback (most recent call last):\n  File \"a.py\", line 1\nValueError: bad\n2026-11-20 21:43:57,005 INFO x connection closed\n";
+    let (_, summary, lines) = sniffed(&LogOptions::default(), text.as_bytes());
+    assert_eq!(summary.odd, 0);
+    let what: Vec<_> = app(&lines).iter().map(|l| l.what.clone()).collect();
+    assert_eq!(
+        what,
+        [
+            AppEvent::Exception {
+                message: "ValueError: bad".into()
+            },
+            AppEvent::Close {
+                code: None,
+                reason: String::new()
+            },
+        ]
+    );
+}
+
+#[test]
+fn records_of_the_runbooks_and_of_every_logger() {
+    let close = AppEvent::Close {
+        code: Some(1006),
+        reason: String::new(),
+    };
+    let samples = FORMATS[6].samples();
+    for (i, sample) in samples.iter().enumerate() {
+        let (_, lines) = read_all("app-json", &LogOptions::default(), sample.as_bytes());
+        let want = match i {
+            0 => AppEvent::Open,
+            2 => AppEvent::Error {
+                code: Some("ECONNRESET".into()),
+                message: "read ECONNRESET".into(),
+            },
+            3 => AppEvent::HeartbeatMissed,
+            4 => AppEvent::Error {
+                code: Some("ECONNRESET".into()),
+                message: "...".into(),
+            },
+            _ => close.clone(),
+        };
+        assert_eq!(
+            app(&lines)
+                .iter()
+                .map(|l| l.what.clone())
+                .collect::<Vec<_>>(),
+            [want],
+            "{sample}"
+        );
+    }
+    let (_, lines) = read_all(
+        "app-text",
+        &LogOptions::default(),
+        FORMATS[7].samples()[1].as_bytes(),
+    );
+    let line = app(&lines)[0];
+    assert_eq!(
+        (&line.what, line.session.as_deref()),
+        (&close, Some("7f3a..."))
+    );
+}
+
+#[test]
+fn an_object_over_several_lines_is_one_record() {
+    let text = "2026-11-20T21:43:56.005Z socket closed {\n  sessionId: 'a1',\n  code: 1006\n}\n2026-11-20T21:43:57Z x\n";
+    let (_, summary, lines) = sniffed(&LogOptions::default(), text.as_bytes());
+    assert_eq!((summary.records, summary.odd), (5, 0));
+    let lines = app(&lines);
+    assert_eq!(
+        lines[0].what,
+        AppEvent::Close {
+            code: Some(1006),
+            reason: String::new()
+        }
+    );
+    assert_eq!(
+        (lines[0].session.as_deref(), lines[0].record.ordinal),
+        (Some("a1"), 1)
+    );
+}
+
+#[test]
+fn wrappers_beginnings_and_tails() {
+    let inner = FORMATS[0].samples()[0];
+    let text = format!(
+        "\u{feff}{inner}\r\n2026-11-20T20:48:09.123456789Z stdout F {inner}\n\0\0\0{inner}\n\n{}",
+        &inner[..40]
+    );
+    let (summary, lines) = read_all("nginx-access", &LogOptions::default(), text.as_bytes());
+    assert_eq!((summary.records, summary.used, lines.len()), (4, 3, 3));
+    assert_eq!(
+        summary
+            .anomalies
+            .iter()
+            .map(|a| (a.kind.as_str(), a.first_record))
+            .collect::<Vec<_>>(),
+        [("truncated-tail", 5)]
+    );
+}
+
+/// Recorded incidents lie beside the project where they are at hand.
+#[test]
+fn every_line_of_the_recorded_incidents_is_used() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let corpus = if corpus.is_dir() {
+        corpus
+    } else {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus")
+    };
+    let Ok(scenarios) = std::fs::read_dir(&corpus) else {
+        eprintln!("no recorded incidents here: skipped");
+        return;
+    };
+    let mut files = 0;
+    for scenario in scenarios.flatten().filter(|s| s.path().is_dir()) {
+        let options = match std::fs::read(scenario.path().join("nginx.conf")) {
+            Ok(text) => LogOptions {
+                nginx_formats: crate::config::read(SourceId(0), "nginx-conf", &text).log_formats,
+                assumed_offset_s: 0,
+            },
+            Err(_) => LogOptions::default(),
+        };
+        for file in std::fs::read_dir(scenario.path())
+            .expect("a folder")
+            .flatten()
+        {
+            let path = file.path();
+            let name = file.file_name().to_string_lossy().into_owned();
+            if !(name.ends_with(".log") || name.ends_with(".log.gz")) || name == "sslkeys.log" {
+                continue;
+            }
+            let mut bytes = std::fs::read(&path).expect("a file");
+            if name.ends_with(".gz") {
+                let mut plain = Vec::new();
+                flate2::read::GzDecoder::new(bytes.as_slice())
+                    .read_to_end(&mut plain)
+                    .expect("gzip");
+                bytes = plain;
+            }
+            if bytes.is_empty() {
+                continue;
+            }
+            for options in [&options, &LogOptions::default()] {
+                let choice = sniff(&bytes, options, None);
+                let want = match name.as_str() {
+                    "access.log" => "nginx-access",
+                    "error.log" => "nginx-error",
+                    "haproxy.log" => "haproxy",
+                    "envoy.log" => "envoy-access",
+                    "lb.log" => "proxy-pairs",
+                    "app-py.log" => "app-text",
+                    n if n.ends_with(".gz") => "alb-access",
+                    _ => "app-json",
+                };
+                assert_eq!(
+                    choice.as_ref().map(|c| c.name),
+                    Some(want),
+                    "{}",
+                    path.display()
+                );
+                let (summary, lines) = read_all(want, options, &bytes);
+                assert_eq!(
+                    summary.odd,
+                    0,
+                    "{}: {:?}",
+                    path.display(),
+                    summary.anomalies
+                );
+                for line in &lines {
+                    let record = line.record();
+                    let end = record.start as usize + record.len as usize;
+                    assert!(end <= bytes.len() && record.len > 0);
+                }
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 100, "{files}");
+}
+
+fn junk() -> impl Strategy<Value = Vec<u8>> {
+    let samples: Vec<Vec<u8>> = FORMATS
+        .iter()
+        .flat_map(|f| f.samples().iter().map(|s| s.as_bytes().to_vec()))
+        .collect();
+    let piece = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..40),
+        "[ -~\n]{0,60}".prop_map(String::into_bytes),
+        (
+            proptest::sample::select(samples),
+            any::<proptest::sample::Index>(),
+            any::<u8>(),
+            any::<bool>()
+        )
+            .prop_map(|(mut s, at, byte, cut)| {
+                let i = at.index(s.len());
+                if cut {
+                    s.truncate(i)
+                } else {
+                    s[i] = byte
+                }
+                s.push(b'\n');
+                s
+            }),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn no_bytes_harm_and_every_line_is_counted(bytes in junk()) {
+        let options = LogOptions { nginx_formats: vec![("x".into(), "$msec $request_uri${status}$x-$upstream_addr $host".into())], assumed_offset_s: 3600 };
+        let _ = sniff(&bytes, &options, None);
+        let lines = bytes.split(|c| *c == b'\n').enumerate().filter(|(i, l)| {
+            let l = if *i == 0 { l.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(l) } else { l };
+            !l.trim_ascii().is_empty()
+        }).count() as u64;
+        for format in FORMATS {
+            let (summary, _) = read_all(format.name(), &options, &bytes);
+            prop_assert_eq!(summary.records, lines);
+            for line in bytes.split(|c| *c == b'\n').take(4) {
+                let _ = fields(&Choice { name: format.name() }, &options, line);
+            }
+        }
+    }
+}
