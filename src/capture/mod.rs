@@ -164,19 +164,6 @@ impl Vantage {
     }
 }
 
-<<<<<<< HEAD
-/// A packet's layers for the Raw view: depth, text, byte range; and the unmasked payload of its first WebSocket frame.
-/// `file_head` holds the file's first bytes (global header, or section and interface blocks), `record` the record itself.
-#[allow(clippy::type_complexity)]
-pub fn dissect(
-    _file_head: &[u8],
-    _record: &[u8],
-) -> (
-    Vec<(usize, String, std::ops::Range<usize>)>,
-    Option<Vec<u8>>,
-) {
-    (Vec::new(), None)
-=======
 /// What an anomaly of a packet means.
 fn explain(kind: &str) -> &'static str {
     match kind {
@@ -189,5 +176,4 @@ fn explain(kind: &str) -> &'static str {
         "unknown-link-type" => "packets of a link type that is not read were left out",
         _ => "packets that could not be read were left out",
     }
->>>>>>> main
 }

@@ -21,15 +21,6 @@ pub struct Observations {
 /// Ties everything together; writes clock offsets and vantage points into `sources`.
 pub fn correlate(
     observations: Observations,
-<<<<<<< HEAD
-    _sources: &mut [Source],
-) -> (Vec<Connection>, CaseContext) {
-    let context = CaseContext {
-        settings: observations.settings,
-        ..CaseContext::default()
-    };
-    (Vec::new(), context)
-=======
     sources: &mut [Source],
 ) -> (Vec<Connection>, CaseContext) {
     let Observations {
@@ -56,5 +47,4 @@ fn window(sources: &[Source]) -> Option<(Moment, Moment)> {
     let first = sources.iter().filter_map(|s| s.first).map(|s| s.at).min()?;
     let last = sources.iter().filter_map(|s| s.last).map(|s| s.at).max()?;
     Some((first, last))
->>>>>>> main
 }

@@ -292,12 +292,8 @@ fn why_weaker(rule: &Rule, other: &Rule, score: &Score, words: &Words<'_>) -> St
         let line = other.evidence.get(at)?;
         let open = line.required
             && *truth == Truth::Unobserved
-<<<<<<< HEAD
             && !other
                 .members(at)
-=======
-            && !eval::members(other, at)
->>>>>>> main
                 .iter()
                 .any(|&i| score.truths.get(i) == Some(&Truth::Shown));
         open.then_some(line)

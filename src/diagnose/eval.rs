@@ -187,30 +187,9 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
             return scored(Standing::RuledOut(by), Tier::Undecided, bits);
         }
-<<<<<<< HEAD
         if shown().next().is_some() {
             seen = true;
             bits += strength_bits(strongest);
-=======
-        let shown = || {
-            members
-                .iter()
-                .copied()
-                .filter(|&i| truths[i] == Truth::Shown)
-        };
-        let refuted = || {
-            members
-                .iter()
-                .copied()
-                .filter(|&i| truths[i] == Truth::Refuted)
-        };
-        if shown().next().is_some() {
-            seen = true;
-            bits += shown()
-                .map(|i| strength_bits(rule.evidence[i].if_true))
-                .max()
-                .unwrap_or(0);
->>>>>>> main
             for i in shown() {
                 let witness = witnesses(&rule.evidence[i].condition, row);
                 // Lines without weight are told, and carry nothing.
@@ -224,13 +203,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         }
         let against = refuted().map(|i| rule.evidence[i].if_false).max().flatten();
         let all = refuted().count() == members.len();
-<<<<<<< HEAD
-=======
-        if let Some(by) = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive))
-        {
-            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
-        }
->>>>>>> main
         if all && line.required {
             return scored(Standing::RuledOut(first), Tier::Undecided, bits);
         }
@@ -255,19 +227,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     scored(Standing::Running, tier, bits)
 }
 
-<<<<<<< HEAD
-=======
-/// The lines that stand for the same thing as this one, itself included, ascending.
-pub fn members(rule: &Rule, at: usize) -> Vec<usize> {
-    match rule.evidence.get(at).and_then(|l| l.group.as_ref()) {
-        None => vec![at],
-        Some(group) => (0..rule.evidence.len())
-            .filter(|&i| rule.evidence[i].group.as_ref() == Some(group))
-            .collect(),
-    }
-}
-
->>>>>>> main
 fn strength_bits(strength: Option<Strength>) -> i32 {
     strength.map_or(0, Strength::bits)
 }

@@ -353,7 +353,6 @@ pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
         || "`wsdrop explain` lists them all".to_owned(),
         |k| format!("did you mean `{k}`?"),
     );
-<<<<<<< HEAD
     Err(format!(
         "no rule or cause is called `{}`; {help}",
         name.escape_debug()
@@ -428,7 +427,3 @@ mod tests {
         }
     }
 }
-=======
-    Err(format!("no rule or cause is called `{name}`; {help}"))
-}
->>>>>>> main

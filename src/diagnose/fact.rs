@@ -303,15 +303,12 @@ pub const FACTS: &[FactSpec] = &[
         "an access log with durations and the proxy's configuration",
     ),
     fact(
-<<<<<<< HEAD
-=======
         "idle.round",
         Bool,
         "the silence before the end is a whole number of seconds, two at least",
         CAPTURE,
     ),
     fact(
->>>>>>> main
         "life.total",
         Duration,
         "from the opening handshake to the end",
@@ -471,15 +468,12 @@ pub const FACTS: &[FactSpec] = &[
         PATH,
     ),
     fact(
-<<<<<<< HEAD
-=======
         "server.none_survived",
         Bool,
         "no connection of the same upstream lived on through that instant",
         PATH,
     ),
     fact(
->>>>>>> main
         "server.others_survived",
         Bool,
         "connections of another upstream lived on through that instant",

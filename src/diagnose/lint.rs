@@ -3,11 +3,7 @@
 use super::fact::{self, FACTS, FactType, NamedDuration, Value};
 use super::rule::{
     Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, SLOTS, Sample,
-<<<<<<< HEAD
     Slot, Status, Template, Want, group, is_runbook_row, parse_duration, runbook_rows, type_name,
-=======
-    Slot, Status, Template, Want, is_runbook_row, parse_duration, runbook_rows, type_name,
->>>>>>> main
 };
 use crate::model::{Cause, Strength};
 use std::fmt;
@@ -172,7 +168,6 @@ pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
 /// The nearest of `known` by edit distance, where it is near enough to be meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
-<<<<<<< HEAD
     let lower = word.to_lowercase();
     known
         .into_iter()
@@ -186,14 +181,6 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .filter(|&(d, _, _)| d <= limit)
         .min_by_key(|&(d, folded, k)| (folded, d, k))
         .map(|(_, _, k)| k)
-=======
-    known
-        .into_iter()
-        .map(|k| (edit_distance(word, k), k))
-        .filter(|&(d, _)| d <= limit)
-        .min_by_key(|&(d, k)| (d, k))
-        .map(|(_, k)| k)
->>>>>>> main
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words.
@@ -231,7 +218,6 @@ fn place(text: &str, at: usize) -> (usize, usize) {
         before.matches('\n').count() + 1,
         before[start..].chars().count() + 1,
     )
-<<<<<<< HEAD
 }
 
 /// Text of a rule file as a terminal can bear it: on one line, without escapes, of a bearable length.
@@ -241,8 +227,6 @@ fn inert(text: &str) -> String {
         .take(LONGEST)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
-=======
->>>>>>> main
 }
 
 type Node<'i> = Spanned<DeValue<'i>>;
@@ -264,19 +248,11 @@ impl Reader<'_> {
         let (line, column) = place(self.text, span.start);
         self.errors.push(RuleError {
             code,
-<<<<<<< HEAD
             path: inert(self.path),
             line,
             column,
             message: inert(&message.into()),
             help: help.map(|h| inert(&h)),
-=======
-            path: self.path.to_owned(),
-            line,
-            column,
-            message: message.into(),
-            help,
->>>>>>> main
         });
     }
 

@@ -9,12 +9,9 @@ mod handshake;
 mod heartbeat;
 mod judge;
 pub mod lint;
-<<<<<<< HEAD
 #[cfg(test)]
 mod lint_table;
-=======
 mod outcome;
->>>>>>> main
 pub mod pack;
 mod population;
 pub mod rule;
