@@ -4,8 +4,8 @@ use super::clock::addresses;
 use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, Line, MILLI_NS, Moment, SECOND_NS, SourceId,
-    Stamp, TunnelLine,
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, Line, MILLI_NS, Moment, SECOND_NS,
+    SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -114,7 +114,11 @@ pub(super) struct Rest {
     pub(super) app_lines: Vec<AppLine>,
 }
 
-pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>, settings: &[HopSettings]) -> (Vec<Draft>, Rest) {
+pub(super) fn drafts(
+    chains: Vec<Chain>,
+    lines: Vec<Line>,
+    settings: &[HopSettings],
+) -> (Vec<Draft>, Rest) {
     let mut tunnels = Vec::new();
     let mut hops = Vec::new();
     let mut apps = Vec::new();
