@@ -328,7 +328,7 @@ mod tests {
         );
     }
 
-    /// Two rules that are both shown need a declared order, or chance decides.
+    /// Two rules that are both shown need a declared order or a clear margin, or chance decides.
     #[test]
     fn double_fires_have_an_order() {
         let pack = Pack::builtin();
@@ -339,17 +339,13 @@ mod tests {
                 let Some(best) = weighed.best.and_then(|b| pack.rule(b)) else {
                     continue;
                 };
-                for other in weighed
-                    .weaker()
-                    .filter(|s| s.tier >= Tier::Likely && !best.beats.contains(&s.cause))
-                {
-                    said.push_str(&format!(
-                        "{}:{}: {} and {}\n",
-                        rule.path,
-                        sample.line,
-                        best.cause.id(),
-                        other.cause.id()
-                    ));
+                let bits = weighed.scores[0].bits;
+                for other in weighed.weaker().filter(|s| s.tier >= Tier::Likely) {
+                    if !best.beats.contains(&other.cause) && bits - other.bits < 4 {
+                        let (path, line) = (&rule.path, sample.line);
+                        let pair = (best.cause.id(), other.cause.id());
+                        said.push_str(&format!("{path}:{line}: {} and {}\n", pair.0, pair.1));
+                    }
                 }
             }
         }
