@@ -83,10 +83,10 @@ impl Tracker {
             if leg.is_copy(side, segment, mark.at) {
                 return;
             }
-            if leg.ended_before(side, segment) {
-                if let Some(l) = at.take() {
-                    self.retire(l);
-                }
+            if leg.ended_before(side, segment)
+                && let Some(l) = at.take()
+            {
+                self.retire(l);
             }
         } else if known.is_some() && segment.payload_len == 0 && !segment.has(super::packet::SYN) {
             // The tail of a plain leg that is gone.
@@ -198,15 +198,15 @@ impl Tracker {
             slot.leg = GONE;
         }
         self.tombs.push_back(key);
-        if self.tombs.len() > MAX_TOMBS {
-            if let Some(old) = self.tombs.pop_front() {
-                let hash = self.hasher.hash_one(old);
-                if let Ok(slot) = self
-                    .table
-                    .find_entry(hash, |s| s.key == old && s.leg == GONE)
-                {
-                    slot.remove();
-                }
+        if self.tombs.len() > MAX_TOMBS
+            && let Some(old) = self.tombs.pop_front()
+        {
+            let hash = self.hasher.hash_one(old);
+            if let Ok(slot) = self
+                .table
+                .find_entry(hash, |s| s.key == old && s.leg == GONE)
+            {
+                slot.remove();
             }
         }
     }

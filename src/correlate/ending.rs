@@ -149,24 +149,24 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
     let Some(first) = acts.first() else {
         return unknown;
     };
-    if let Some(foreign) = acts.iter().find(|a| a.foreign) {
-        if foreign.mark.at.since(first.mark.at) < CLOSE_LEAD_NS {
-            return Closer {
-                role: Role::Network,
-                hop: None,
-                address: None,
-            };
-        }
+    if let Some(foreign) = acts.iter().find(|a| a.foreign)
+        && foreign.mark.at.since(first.mark.at) < CLOSE_LEAD_NS
+    {
+        return Closer {
+            role: Role::Network,
+            hop: None,
+            address: None,
+        };
     }
-    if let Some(close) = acts.iter().find(|a| a.close) {
-        if close.mark.at.since(first.mark.at) <= CLOSE_LEAD_NS {
-            let end = if close.direction == Direction::ToServer {
-                0
-            } else {
-                hops.len().saturating_sub(1)
-            };
-            return named(hops, end);
-        }
+    if let Some(close) = acts.iter().find(|a| a.close)
+        && close.mark.at.since(first.mark.at) <= CLOSE_LEAD_NS
+    {
+        let end = if close.direction == Direction::ToServer {
+            0
+        } else {
+            hops.len().saturating_sub(1)
+        };
+        return named(hops, end);
     }
     // lo..=hi: the hops that can have begun it.
     let (mut lo, mut hi) = (0, hops.len().saturating_sub(1));

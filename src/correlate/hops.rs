@@ -89,10 +89,9 @@ impl Places {
                 if let Some(ip) = listen
                     .rsplit_once(':')
                     .and_then(|(h, _)| h.trim_matches(['[', ']']).parse::<IpAddr>().ok())
+                    && servers.contains(&ip)
                 {
-                    if servers.contains(&ip) {
-                        places.kinds.entry(ip).or_insert(s.hop);
-                    }
+                    places.kinds.entry(ip).or_insert(s.hop);
                 }
             }
         }

@@ -344,10 +344,11 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         return (lives && began).then_some((1, spread));
     }
     // A port that is known on both sides and differs is another connection, unless a hop lies between.
-    if let (Some(port), [leg]) = (line.client_port, draft.chain.as_slice()) {
-        if line.client == Some(leg.client.ip().to_canonical()) && leg.client.port() != port {
-            return None;
-        }
+    if let (Some(port), [leg]) = (line.client_port, draft.chain.as_slice())
+        && line.client == Some(leg.client.ip().to_canonical())
+        && leg.client.port() != port
+    {
+        return None;
     }
     if let (Some(port), Some(known)) = (
         line.client_port,
@@ -356,10 +357,9 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
             .iter()
             .find(|t| t.client == line.client)
             .and_then(|t| t.client_port),
-    ) {
-        if port != known {
-            return None;
-        }
+    ) && port != known
+    {
+        return None;
     }
     if draft.refused() != (line.status != Some(101))
         && line.status.is_some()
@@ -844,15 +844,15 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
 
 fn hop_cost(draft: &Draft, line: &HopLine) -> Option<Cost> {
     let clients = draft.clients();
-    if let Some(ip) = line.client {
-        if !clients.contains(&ip.to_canonical()) {
-            return None;
-        }
+    if let Some(ip) = line.client
+        && !clients.contains(&ip.to_canonical())
+    {
+        return None;
     }
-    if let (Some(a), Some(b)) = (draft.uri(), line.uri.as_deref()) {
-        if !same_target(a, b) {
-            return None;
-        }
+    if let (Some(a), Some(b)) = (draft.uri(), line.uri.as_deref())
+        && !same_target(a, b)
+    {
+        return None;
     }
     let handshake = matches!(
         line.what,

@@ -615,7 +615,10 @@ fn returns(s: &Subject<'_>, row: &mut Row) {
 // --- the server ---
 
 fn server(s: &Subject<'_>, row: &mut Row) {
-    let Some(end) = s.c.closed else { return };
+    let Some(end) = s.c.closed else {
+        outlived_by_its_process(s, row);
+        return;
+    };
     let upstream = &s.place.upstream;
     let port = match upstream {
         Upstream::Address(a) => a.rsplit_once(':').and_then(|(_, p)| p.parse().ok()),
@@ -735,6 +738,28 @@ fn server(s: &Subject<'_>, row: &mut Row) {
         }
     }
     refused_after(s, row, end, upstream);
+}
+
+/// Nobody logged its end, and the process that served it is another one by now: it ended with the old one.
+fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
+    let Some(last) = s.c.app_lines.last() else {
+        return;
+    };
+    let upstream = &s.place.upstream;
+    let sources = s.population.app_sources(upstream);
+    let restart = process_lines(s.c, s.context, sources, None).find(|l| {
+        matches!(l.what, AppEvent::Listening { .. })
+            && l.at.at > last.at.at
+            && (last.pid.is_some() && l.pid.is_some() && l.pid != last.pid)
+    });
+    if let (Some(l), true) = (restart, s.c.legs.is_empty()) {
+        let records = vec![(l.record, Some(l.at))];
+        row.set(
+            "server.restarted",
+            shown(Value::Bool(true), APP_LOG, records.clone()),
+        );
+        row.set("server.died", shown(Value::Bool(true), APP_LOG, records));
+    }
 }
 
 fn ends_of(s: &Subject<'_>, group: &[usize]) -> Vec<(RecordRef, Option<Stamp>)> {

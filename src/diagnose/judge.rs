@@ -10,7 +10,7 @@ use super::population::Population;
 use super::timers;
 use crate::model::{
     CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
-    Tier, TimeoutKind, Verdict, say_duration,
+    Tier, TimeoutKind, Untestable, Verdict, say_duration,
 };
 use std::collections::BTreeMap;
 
@@ -63,6 +63,11 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
         return (unremarkable(s, row, outcome), standing_closer(s, outcome));
     }
     let weighed = weigh(pack, row, outcome == Outcome::FailedHandshake);
+    let told = ["close.frame", "close.how", "close.reported_server"];
+    let silent = |fact: &&str| row.get(fact).is_none_or(|r| r.value.is_none());
+    if outcome == Outcome::Drop && weighed.best.is_none() && told.iter().all(silent) {
+        return (untold(), None);
+    }
     let names = names(s);
     let mut verdict = verdict(pack, row, &weighed, &names, outcome);
     // A silence shows which time-out it was; without one, the only time-out configured on the path is the best there is.
@@ -84,10 +89,18 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
         _ => "still open when the evidence ends".to_owned(),
     };
     Verdict {
+        sentence,
+        ..plain(outcome)
+    }
+}
+
+/// A verdict about a connection that did not drop.
+const fn plain(outcome: Outcome) -> Verdict {
+    Verdict {
         outcome,
         cause: None,
         tier: Tier::Certain,
-        sentence,
+        sentence: String::new(),
         contributing: Vec::new(),
         timeout_ns: None,
         timeout_from: None,
@@ -96,6 +109,19 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
         untestable: Vec::new(),
         fix: Vec::new(),
         tests: Vec::new(),
+    }
+}
+
+/// A proxy's line says that a tunnel was over, and never how: without a sign of a fault that is no drop.
+fn untold() -> Verdict {
+    Verdict {
+        tier: Tier::Undecided,
+        sentence: "it ended, and no source tells how: not counted as a drop".to_owned(),
+        untestable: vec![Untestable {
+            cause: Cause::Undecided,
+            needs: "the application's log with close codes, or a capture of any leg".to_owned(),
+        }],
+        ..plain(Outcome::Clean)
     }
 }
 
@@ -158,7 +184,10 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         hop: None,
         address: None,
     };
-    if s.c.closed.is_none() && verdict.outcome == Outcome::Drop {
+    if s.c.closed.is_none()
+        && verdict.outcome == Outcome::Drop
+        && verdict.cause != Some(Cause::ServerCrash)
+    {
         return Some(none);
     }
     if verdict.outcome == Outcome::FailedHandshake {

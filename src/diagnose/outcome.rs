@@ -43,7 +43,7 @@ fn standing(row: &Row) -> Outcome {
     let silent = duration(row, "client.silent_for").unwrap_or(0);
     let unacked = is(row, "client.unacked") && silent >= GONE_NS;
     let came_back = is(row, "client.returned_before_end") && is(row, "client.returned");
-    if unacked || came_back {
+    if unacked || came_back || is(row, "server.died") {
         Outcome::Drop
     } else {
         Outcome::Open

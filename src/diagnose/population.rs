@@ -266,18 +266,17 @@ fn recurring(
 ) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
     let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
     for (c, p) in connections.iter().zip(places) {
-        if let (Some(ns), Some(end), true, true) = (c.silence_ns, p.closed, p.unasked, p.accepted) {
-            if ns >= SECOND_NS
-                && !matches!(
-                    c.closer.role,
-                    crate::model::Role::Client | crate::model::Role::Server
-                )
-            {
-                by_proxy
-                    .entry(p.proxy)
-                    .or_default()
-                    .push((ns, end.middle()));
-            }
+        if let (Some(ns), Some(end), true, true) = (c.silence_ns, p.closed, p.unasked, p.accepted)
+            && ns >= SECOND_NS
+            && !matches!(
+                c.closer.role,
+                crate::model::Role::Client | crate::model::Role::Server
+            )
+        {
+            by_proxy
+                .entry(p.proxy)
+                .or_default()
+                .push((ns, end.middle()));
         }
     }
     let mut all = BTreeMap::new();

@@ -381,6 +381,6 @@ mod tests {
         check("a b", "'a b'");
         check("it's", "'it'\\''s'");
         check("", "''");
-        check("x\x1b[2J", "'x\\x1b[2J'");
+        check("x\x1b[2J", "'x␛[2J'");
     }
 }

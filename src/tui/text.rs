@@ -133,7 +133,7 @@ mod tests {
         check("日本語", 6, "日本語");
         check("日本語", 5, "日本…");
         check("日本語", 4, "日…");
-        check("a\x1b[31mb", 4, "a\\x…");
+        check("a\x1b[31mb", 4, "a␛[…");
         check("abc", 0, "");
         check(&"x".repeat(10_000_000), 4, "xxx…");
     }
