@@ -125,6 +125,14 @@ pub fn frames(
     read(case, options, progress, Some(on_frame)).sources
 }
 
+/// Formats that `--as` may name.
+pub fn formats() -> Vec<&'static str> {
+    let logs = logs::FORMATS.iter().map(|format| format.name());
+    // the readers that `config::sniff` tells apart
+    logs.chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
+        .collect()
+}
+
 /// What a file's first bytes promise, for a hint before anything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LooksLike {

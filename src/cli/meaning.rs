@@ -200,6 +200,11 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
             return Err(Failure::usage(format!("--as {text} is not FORMAT=GLOB"))
                 .help("--as nginx-access='*.txt'"));
         };
+        let formats = crate::analysis::formats();
+        if !formats.contains(&format) {
+            return Err(Failure::usage(format!("--as {text}: no format {format}"))
+                .because(format!("there are {}", formats.join(", "))));
+        }
         let glob = globset::Glob::new(glob)
             .map_err(|e| Failure::usage(format!("--as {text}: {glob} is no glob: {}", e.kind())))?
             .compile_matcher();
