@@ -4,8 +4,8 @@ use super::clock::addresses;
 use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, HopLine, Line, MILLI_NS, Moment, SECOND_NS, SourceId,
-    Stamp, TunnelLine,
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, Line, MILLI_NS, Moment, SECOND_NS,
+    SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -114,7 +114,11 @@ pub(super) struct Rest {
     pub(super) app_lines: Vec<AppLine>,
 }
 
-pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>) -> (Vec<Draft>, Rest) {
+pub(super) fn drafts(
+    chains: Vec<Chain>,
+    lines: Vec<Line>,
+    settings: &[HopSettings],
+) -> (Vec<Draft>, Rest) {
     let mut tunnels = Vec::new();
     let mut hops = Vec::new();
     let mut apps = Vec::new();
@@ -132,7 +136,7 @@ pub(super) fn drafts(chains: Vec<Chain>, lines: Vec<Line>) -> (Vec<Draft>, Rest)
             ..Draft::default()
         })
         .collect();
-    join_tunnels(&mut drafts, tunnels);
+    join_tunnels(&mut drafts, tunnels, settings);
     let mut rest = Rest::default();
     join_apps(&mut drafts, apps, &mut rest);
     join_hops(&mut drafts, hops, &mut rest);
@@ -189,7 +193,7 @@ fn assign(mut pairs: Vec<(Cost, usize, usize)>, lines: usize) -> Vec<Option<usiz
 
 // --- access lines ---
 
-fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
+fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[HopSettings]) {
     // Which paths speak WebSocket is known by those that did: a refused request to them was an attempt.
     let mut ws_paths: BTreeSet<String> = drafts
         .iter()
@@ -214,6 +218,7 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
                     let path = identity::path(u);
                     ws_paths.contains(path)
                         || path.rsplit('/').next().is_some_and(looks_like_websocket)
+                        || settings.iter().any(|h| meant_for_websocket(h, u))
                 });
         if attempt {
             by_source
@@ -238,6 +243,14 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>) {
     for (_, lines) in groups {
         join_tunnel_group(drafts, lines);
     }
+}
+
+/// The location's configuration cares for the upgrade, rightly or not: what is asked there is meant to become a WebSocket.
+fn meant_for_websocket(settings: &HopSettings, uri: &str) -> bool {
+    settings
+        .route(uri)
+        .and_then(|r| r.upgrade.as_ref())
+        .is_some_and(|u| u.upgrade_header || u.connection_header)
 }
 
 fn looks_like_websocket(segment: &str) -> bool {

@@ -29,7 +29,7 @@ pub fn correlate(
         settings,
     } = observations;
     clock::align(&mut legs, &mut lines, sources);
-    let (drafts, rest) = join::drafts(legs::chains(legs), lines);
+    let (drafts, rest) = join::drafts(legs::chains(legs), lines, &settings);
     let places = hops::Places::survey(&drafts, &settings);
     let connections = build::connections(drafts, &places);
     let context = CaseContext {

@@ -209,9 +209,10 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
             ),
             (Truth::Refuted, _, Some(against)) => {
                 // In a group that another line carries, a refuted one is no counter-evidence.
-                let carried = eval::members(rule, at)
-                    .into_iter()
-                    .any(|i| eval::truth(&rule.evidence[i].condition, row) == Truth::Shown);
+                let carried = rule
+                    .members(at)
+                    .iter()
+                    .any(|&i| eval::truth(&rule.evidence[i].condition, row) == Truth::Shown);
                 if carried {
                     continue;
                 }
@@ -291,7 +292,8 @@ fn why_weaker(rule: &Rule, other: &Rule, score: &Score, words: &Words<'_>) -> St
         let line = other.evidence.get(at)?;
         let open = line.required
             && *truth == Truth::Unobserved
-            && !eval::members(other, at)
+            && !other
+                .members(at)
                 .iter()
                 .any(|&i| score.truths.get(i) == Some(&Truth::Shown));
         open.then_some(line)

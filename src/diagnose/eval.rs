@@ -164,11 +164,11 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     let mut doubt = false;
     let mut ground = Witnesses::default();
     let mut seen_on_the_wire = false;
-    for (first, line) in rule.evidence.iter().enumerate() {
-        let members = members(rule, first);
-        if members.first() != Some(&first) {
-            continue; // its group was weighed with its first line
-        }
+    for members in &rule.groups {
+        let Some(&first) = members.first() else {
+            continue;
+        };
+        let line = &rule.evidence[first];
         let shown = || {
             members
                 .iter()
@@ -181,12 +181,15 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
                 .copied()
                 .filter(|&i| truths[i] == Truth::Refuted)
         };
+        // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
+        let strongest = shown().map(|i| rule.evidence[i].if_true).max().flatten();
+        let out = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive));
+        if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
+            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
+        }
         if shown().next().is_some() {
             seen = true;
-            bits += shown()
-                .map(|i| strength_bits(rule.evidence[i].if_true))
-                .max()
-                .unwrap_or(0);
+            bits += strength_bits(strongest);
             for i in shown() {
                 let witness = witnesses(&rule.evidence[i].condition, row);
                 // Lines without weight are told, and carry nothing.
@@ -200,10 +203,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         }
         let against = refuted().map(|i| rule.evidence[i].if_false).max().flatten();
         let all = refuted().count() == members.len();
-        if let Some(by) = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive))
-        {
-            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
-        }
         if all && line.required {
             return scored(Standing::RuledOut(first), Tier::Undecided, bits);
         }
@@ -226,16 +225,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         _ => return scored(Standing::Untestable(missing), Tier::Undecided, bits),
     };
     scored(Standing::Running, tier, bits)
-}
-
-/// The lines that stand for the same thing as this one, itself included, ascending.
-pub fn members(rule: &Rule, at: usize) -> Vec<usize> {
-    match rule.evidence.get(at).and_then(|l| l.group.as_ref()) {
-        None => vec![at],
-        Some(group) => (0..rule.evidence.len())
-            .filter(|&i| rule.evidence[i].group.as_ref() == Some(group))
-            .collect(),
-    }
 }
 
 fn strength_bits(strength: Option<Strength>) -> i32 {
@@ -348,4 +337,306 @@ pub fn timeout<'r>(rule: &Rule, row: &'r Row) -> Option<&'r NamedDuration> {
     let mut lines: Vec<&Line> = rule.evidence.iter().collect();
     lines.sort_by_key(|l| std::cmp::Reverse(l.if_true));
     lines.into_iter().find_map(|l| nearest(&l.condition, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fact::FACTS;
+    use super::super::pack::Pack;
+    use super::super::rule::Expect;
+    use super::super::{compose, explain};
+    use super::*;
+    use crate::model::{Outcome, SECOND_NS};
+    use proptest::prelude::*;
+
+    fn row(facts: &[(&'static str, Value)], witness: Witnesses) -> Row {
+        let mut row = Row::new();
+        for (name, value) in facts {
+            row.set(
+                name,
+                Reading {
+                    value: Some(value.clone()),
+                    records: Vec::new(),
+                    witness,
+                },
+            );
+        }
+        row
+    }
+
+    fn seconds(s: f64) -> Value {
+        Value::Duration((s * SECOND_NS as f64) as i64)
+    }
+
+    fn timeouts(all: &[(f64, &str)]) -> Value {
+        let named = |&(s, name): &(f64, &str)| NamedDuration {
+            ns: (s * SECOND_NS as f64) as i64,
+            name: name.to_owned(),
+            hop: "nginx".to_owned(),
+        };
+        Value::Durations(all.iter().map(named).collect())
+    }
+
+    const CAPTURE: Witnesses = Witnesses {
+        capture: true,
+        proxy_log: false,
+        app_log: false,
+        config: false,
+        population: false,
+    };
+    const APP: Witnesses = Witnesses {
+        capture: false,
+        proxy_log: false,
+        app_log: true,
+        config: false,
+        population: false,
+    };
+
+    #[test]
+    fn an_idle_time_out_names_hop_value_and_place() {
+        let row = row(
+            &[
+                ("idle.gap_before_close", seconds(60.002)),
+                (
+                    "timeouts.known",
+                    timeouts(&[
+                        (60.0, "proxy_read_timeout, nginx.conf:31"),
+                        (300.0, "timeout tunnel"),
+                    ]),
+                ),
+                ("close.side", Value::Word("proxy")),
+                ("close.frame", Value::Bool(false)),
+                ("heartbeat.seen", Value::Bool(false)),
+            ],
+            CAPTURE,
+        );
+        let pack = Pack::builtin();
+        let weighed = weigh(&pack, &row, false);
+        let names = compose::Names {
+            hop: Some("nginx".to_owned()),
+            ..compose::Names::default()
+        };
+        let verdict = compose::verdict(&pack, &row, &weighed, &names, Outcome::Drop);
+        assert_eq!(
+            (verdict.cause, verdict.tier),
+            (Some(Cause::IdleTimeout), Tier::Certain)
+        );
+        assert_eq!(
+            verdict.sentence,
+            "nginx closed this connection after 60.002 s of silence (proxy_read_timeout, nginx.conf:31)"
+        );
+        assert_eq!(verdict.timeout_ns, Some(60 * SECOND_NS));
+        assert_eq!(
+            verdict.timeout_from.as_deref(),
+            Some("proxy_read_timeout, nginx.conf:31")
+        );
+        assert_eq!(verdict.contributing, ["no-heartbeat"]);
+        assert_eq!(
+            verdict.fix[0],
+            "send a ping every 30 s or less (now the time-out is 60 s)"
+        );
+        assert!(
+            verdict.fix[1].contains("proxy_read_timeout, nginx.conf:31"),
+            "{:?}",
+            verdict.fix
+        );
+        assert!(!verdict.rivals.is_empty() && !verdict.evidence.is_empty());
+        let gap = verdict
+            .tests
+            .iter()
+            .find(|t| t.fact == "idle.gap_before_close")
+            .unwrap();
+        assert_eq!(
+            (gap.truth, gap.distance.as_deref()),
+            (Truth::Shown, Some("0 us"))
+        );
+    }
+
+    #[test]
+    fn one_log_alone_makes_no_verdict_certain() {
+        let pack = Pack::builtin();
+        for (witness, expected) in [(APP, Tier::Likely), (APP.and(CAPTURE), Tier::Certain)] {
+            let back = ("client.returned_elsewhere", Value::Bool(false));
+            let row = row(
+                &[("heartbeat.miss_logged", Value::Bool(true)), back],
+                witness,
+            );
+            let weighed = weigh(&pack, &row, false);
+            assert_eq!(
+                (weighed.best, weighed.tier),
+                (Some(Cause::MissedHeartbeat), expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_closer_explanation_that_is_open_keeps_the_general_one_from_being_certain() {
+        let pack = Pack::builtin();
+        let row = row(
+            &[("heartbeat.miss_logged", Value::Bool(true))],
+            APP.and(CAPTURE),
+        );
+        let weighed = weigh(&pack, &row, false);
+        assert_eq!(
+            (weighed.best, weighed.tier),
+            (Some(Cause::MissedHeartbeat), Tier::Likely)
+        );
+        assert!(
+            weighed
+                .weaker()
+                .any(|s| s.cause == Cause::ClientNetworkChange && s.tier == Tier::Possible)
+        );
+    }
+
+    #[test]
+    fn an_empty_row_is_undecided_and_says_what_would_help() {
+        let pack = Pack::builtin();
+        for failed in [false, true] {
+            let row = Row::new();
+            let weighed = weigh(&pack, &row, failed);
+            assert_eq!((weighed.best, weighed.tier), (None, Tier::Undecided));
+            let outcome = if failed {
+                Outcome::FailedHandshake
+            } else {
+                Outcome::Drop
+            };
+            let verdict =
+                compose::verdict(&pack, &row, &weighed, &compose::Names::default(), outcome);
+            assert_eq!(verdict.cause, Some(Cause::Undecided));
+            assert_eq!(verdict.evidence.len(), 1);
+            assert!(verdict.untestable.len() > 4);
+            assert!(verdict.untestable.iter().all(|u| !u.needs.is_empty()));
+        }
+    }
+
+    #[test]
+    fn of_equally_near_time_outs_the_first_is_named() {
+        let all = timeouts(&[(60.0, "configured"), (60.01, "recurring"), (61.0, "far")]);
+        let Value::Durations(all) = all else {
+            unreachable!()
+        };
+        let name = |s: f64| {
+            nearest_in(&all, (s * SECOND_NS as f64) as i64, 0.02, SECOND_NS / 2)
+                .map(|d| d.name.clone())
+        };
+        assert_eq!(name(60.02).as_deref(), Some("configured"));
+        assert_eq!(name(61.1).as_deref(), Some("far"));
+        assert_eq!(name(64.0), None);
+    }
+
+    fn a_value(kind: super::super::fact::FactType) -> BoxedStrategy<Value> {
+        use super::super::fact::FactType;
+        let times = prop::sample::select(vec![
+            0.0, 0.3, 1.0, 2.0, 30.0, 59.6, 60.0, 61.3, 350.0, 7200.0,
+        ]);
+        match kind {
+            FactType::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
+            FactType::Duration => times.prop_map(seconds).boxed(),
+            FactType::Count => prop::sample::select(vec![
+                0, 1, 2, 3, 9, 401, 426, 502, 504, 1000, 1001, 1006, 1009, 1011, 4401,
+            ])
+            .prop_map(Value::Count)
+            .boxed(),
+            FactType::Word(words) => prop::sample::select(words.to_vec())
+                .prop_map(Value::Word)
+                .boxed(),
+            FactType::Durations => prop::collection::vec(times, 0..3)
+                .prop_map(|all| timeouts(&all.into_iter().map(|s| (s, "t")).collect::<Vec<_>>()))
+                .boxed(),
+        }
+    }
+
+    /// A random row of which about `density` percent is observed.
+    fn a_row() -> impl Strategy<Value = Row> {
+        let readings: Vec<BoxedStrategy<Reading>> = FACTS
+            .iter()
+            .map(|f| {
+                (
+                    prop::option::of(a_value(f.kind)),
+                    any::<bool>(),
+                    any::<bool>(),
+                )
+                    .prop_map(|(value, capture, app_log)| Reading {
+                        value,
+                        records: Vec::new(),
+                        witness: Witnesses {
+                            capture,
+                            app_log,
+                            ..Witnesses::default()
+                        },
+                    })
+                    .boxed()
+            })
+            .collect();
+        readings.prop_map(|readings| Row { readings })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// The explanation's words and the engine's verdict come from different code, and must not part.
+        #[test]
+        fn explanation_and_engine_agree(row in a_row(), failed in any::<bool>()) {
+            let pack = Pack::builtin();
+            let weighed = weigh(&pack, &row, failed);
+            for score in &weighed.scores {
+                let rule = pack.rule(score.cause).unwrap();
+                for (at, test) in explain::why_not(rule, &row).iter().enumerate() {
+                    prop_assert_eq!(test.truth, score.truths[at]);
+                    let condition = &rule.evidence[at].condition;
+                    if test.seen == "not observed" {
+                        prop_assert_eq!(test.truth, Truth::Unobserved);
+                    }
+                    if let Some(distance) = explain::distance(condition, &row) {
+                        prop_assert_eq!(distance.0 == 0, test.truth == Truth::Shown, "{:?}", test);
+                    }
+                }
+            }
+        }
+
+        /// Every verdict says something, whatever the facts.
+        #[test]
+        fn every_verdict_is_complete(row in a_row(), failed in any::<bool>()) {
+            let pack = Pack::builtin();
+            let weighed = weigh(&pack, &row, failed);
+            let outcome = if failed { Outcome::FailedHandshake } else { Outcome::Drop };
+            let verdict = compose::verdict(&pack, &row, &weighed, &compose::Names::default(), outcome);
+            let filled = !verdict.sentence.contains('\u{7b}');
+            prop_assert!(filled && !verdict.sentence.is_empty());
+            prop_assert!(!verdict.evidence.is_empty());
+            prop_assert!(verdict.evidence.iter().any(|e| e.supports));
+            prop_assert!(!verdict.rivals.is_empty() || !verdict.untestable.is_empty());
+            prop_assert!(verdict.rivals.iter().all(|r| Some(r.cause) != verdict.cause && !r.why.is_empty()));
+            prop_assert!(verdict.fix.iter().all(|f| !f.is_empty()));
+            prop_assert_eq!(verdict.cause == Some(Cause::Undecided), verdict.tier == Tier::Undecided);
+        }
+    }
+
+    /// Taking facts away from a sample that fires may weaken its verdict, and never names another cause as surely.
+    #[test]
+    fn a_missing_fact_never_swaps_a_cause_for_a_certain_one() {
+        let pack = Pack::builtin();
+        for rule in &pack.rules {
+            for sample in rule.samples.iter().filter(|s| s.expect == Expect::Fires) {
+                let failed = sample.handshake_failed(rule);
+                let whole = weigh(&pack, &sample.row(), failed);
+                for taken in 0..sample.facts.len() {
+                    let mut less = sample.row();
+                    less.readings[sample.facts[taken].0] = Reading::default();
+                    let weighed = weigh(&pack, &less, failed);
+                    let swapped =
+                        weighed.best.is_some_and(|b| b != rule.cause) && weighed.tier >= whole.tier;
+                    let general = weighed.best.is_some_and(|b| rule.beats.contains(&b));
+                    assert!(
+                        !swapped || general,
+                        "{} without {}: {:?} {:?}",
+                        rule.path,
+                        FACTS[sample.facts[taken].0].name,
+                        weighed.best,
+                        weighed.tier
+                    );
+                }
+            }
+        }
+    }
 }

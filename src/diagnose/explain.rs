@@ -193,7 +193,7 @@ pub fn page(rule: &Rule) -> String {
         if told.contains(&at) {
             continue;
         }
-        let group = eval::members(rule, at);
+        let group = rule.members(at);
         if group.len() > 1 {
             let need = if rule.evidence[at].required {
                 "needed: one of"
@@ -206,7 +206,7 @@ pub fn page(rule: &Rule) -> String {
                 rule.evidence[at].group.as_deref().unwrap_or_default()
             );
         }
-        for &i in &group {
+        for &i in group {
             line(&mut out, &rule.evidence[i], group.len() > 1);
         }
         told.extend(group);
@@ -353,5 +353,77 @@ pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
         || "`wsdrop explain` lists them all".to_owned(),
         |k| format!("did you mean `{k}`?"),
     );
-    Err(format!("no rule or cause is called `{name}`; {help}"))
+    Err(format!(
+        "no rule or cause is called `{}`; {help}",
+        name.escape_debug()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Cause;
+
+    #[test]
+    fn every_rule_has_its_page() {
+        let pack = Pack::builtin();
+        for rule in &pack.rules {
+            let page = page(rule);
+            for part in [rule.code(), rule.cause.id(), &rule.title, &rule.runbook[0]] {
+                assert!(page.contains(part), "{}: no {part} in\n{page}", rule.path);
+            }
+            for cause in &rule.confused_with {
+                assert!(
+                    page.contains(cause.id()),
+                    "{}: no {}",
+                    rule.path,
+                    cause.id()
+                );
+            }
+        }
+        assert_eq!(list(&pack).lines().count(), Cause::ALL.len());
+    }
+
+    #[test]
+    fn names_are_found_by_code_and_cause_and_misspellings_are_advised() {
+        let pack = Pack::builtin();
+        for name in ["W101", "w101", "idle-timeout", "IDLE-TIMEOUT"] {
+            assert!(
+                explain(&pack, Some(name)).is_ok_and(|t| t.starts_with("W101 idle-timeout")),
+                "{name}"
+            );
+        }
+        let said = explain(&pack, Some("idle-timeuot")).unwrap_err();
+        assert!(said.contains("did you mean `idle-timeout`?"), "{said}");
+        assert!(
+            explain(&pack, Some("\u{1b}[31m"))
+                .unwrap_err()
+                .contains("lists them all")
+        );
+        assert_eq!(explain(&pack, None), Ok(list(&pack)));
+    }
+
+    #[test]
+    fn what_is_wanted_is_said_in_words() {
+        let pack = Pack::builtin();
+        let said: Vec<String> = pack
+            .rules
+            .iter()
+            .flat_map(|r| r.evidence.iter().map(|l| wanted(&l.condition)))
+            .collect();
+        for expected in [
+            "near one of timeouts.known, within 2 % or 500 ms",
+            "at least 0.2 x heartbeat.period",
+            "proxy or server",
+            "from 3000 to 4999",
+            "at least 1 s",
+            "yes",
+            "no",
+        ] {
+            assert!(
+                said.iter().any(|s| s == expected),
+                "no {expected:?} in {said:?}"
+            );
+        }
+    }
 }

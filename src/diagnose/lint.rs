@@ -3,7 +3,7 @@
 use super::fact::{self, FACTS, FactType, NamedDuration, Value};
 use super::rule::{
     Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, SLOTS, Sample,
-    Slot, Status, Template, Want, is_runbook_row, parse_duration, runbook_rows, type_name,
+    Slot, Status, Template, Want, group, is_runbook_row, parse_duration, runbook_rows, type_name,
 };
 use crate::model::{Cause, Strength};
 use std::fmt;
@@ -168,12 +168,19 @@ pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
 /// The nearest of `known` by edit distance, where it is near enough to be meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
+    let lower = word.to_lowercase();
     known
         .into_iter()
-        .map(|k| (edit_distance(word, k), k))
-        .filter(|&(d, _)| d <= limit)
-        .min_by_key(|&(d, k)| (d, k))
-        .map(|(_, k)| k)
+        .map(|k| {
+            (
+                edit_distance(word, k),
+                edit_distance(&lower, &k.to_lowercase()),
+                k,
+            )
+        })
+        .filter(|&(d, _, _)| d <= limit)
+        .min_by_key(|&(d, folded, k)| (folded, d, k))
+        .map(|(_, _, k)| k)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words.
@@ -213,6 +220,15 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     )
 }
 
+/// Text of a rule file as a terminal can bear it: on one line, without escapes, of a bearable length.
+fn inert(text: &str) -> String {
+    const LONGEST: usize = 400;
+    text.chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 type Node<'i> = Spanned<DeValue<'i>>;
 
 struct Reader<'t> {
@@ -232,11 +248,11 @@ impl Reader<'_> {
         let (line, column) = place(self.text, span.start);
         self.errors.push(RuleError {
             code,
-            path: self.path.to_owned(),
+            path: inert(self.path),
             line,
             column,
-            message: message.into(),
-            help,
+            message: inert(&message.into()),
+            help: help.map(|h| inert(&h)),
         });
     }
 
@@ -1178,6 +1194,7 @@ impl Reader<'_> {
             blind_spots,
             sentence,
             scope,
+            groups: group(&evidence),
             evidence,
             contributing,
             fixes,

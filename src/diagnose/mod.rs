@@ -9,6 +9,8 @@ mod handshake;
 mod heartbeat;
 mod judge;
 pub mod lint;
+#[cfg(test)]
+mod lint_table;
 mod outcome;
 pub mod pack;
 mod population;

@@ -1,8 +1,10 @@
 //! Rule files, built in and given -> the pack in force, or every mistake in them.
 
+use super::eval::{self, Standing, Weighed};
+use super::fact::{self, FACTS, Reading, Row, Value, Witnesses};
 use super::lint::{self, RuleError};
-use super::rule::{Rule, Status};
-use crate::model::Cause;
+use super::rule::{Expect, Phase, Rule, Sample, Status};
+use crate::model::{Cause, Tier};
 
 /// The rules in force, one per cause at most, in order of their codes.
 #[derive(Debug)]
@@ -159,4 +161,249 @@ pub fn circles(rules: &[Rule]) -> Vec<RuleError> {
         }
     }
     out
+}
+
+impl Sample {
+    /// The row that the sample describes; its facts stand as if a capture showed them.
+    pub fn row(&self) -> Row {
+        let mut row = Row::new();
+        let witness = Witnesses {
+            capture: true,
+            ..Witnesses::default()
+        };
+        for (fact, value) in &self.facts {
+            if let Some(reading) = row.readings.get_mut(*fact) {
+                *reading = Reading {
+                    value: Some(value.clone()),
+                    records: Vec::new(),
+                    witness,
+                };
+            }
+        }
+        row
+    }
+
+    /// Whether it is about a handshake that failed: as its facts say, else as its rule's phase says.
+    pub fn handshake_failed(&self, rule: &Rule) -> bool {
+        let result = fact::index("handshake.result");
+        self.facts
+            .iter()
+            .find(|(f, _)| Some(*f) == result)
+            .map_or_else(
+                || rule.phase == Phase::Handshake,
+                |(_, value)| *value != Value::Word("accepted"),
+            )
+    }
+}
+
+/// Weighs every sample against the whole pack: the samples that do not come out as they should.
+pub fn check_samples(pack: &Pack) -> Vec<RuleError> {
+    let mut out = Vec::new();
+    for rule in &pack.rules {
+        for sample in &rule.samples {
+            let weighed = eval::weigh(pack, &sample.row(), sample.handshake_failed(rule));
+            if let Some(message) = wrong(rule, sample, &weighed) {
+                out.push(RuleError {
+                    code: "R033",
+                    path: rule.path.clone(),
+                    line: sample.line,
+                    column: 1,
+                    message,
+                    help: standing_help(rule, &weighed),
+                });
+            }
+        }
+    }
+    out
+}
+
+fn wrong(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
+    let best = weighed.best.unwrap_or(Cause::Undecided);
+    let came = format!("{} ({})", best.id(), weighed.tier.name());
+    let own = best == rule.cause;
+    let refuted = weighed
+        .score(rule.cause)
+        .is_some_and(|s| matches!(s.standing, Standing::RuledOut(_) | Standing::OutOfScope(_)));
+    let held = match sample.expect {
+        Expect::Fires => own && weighed.tier >= Tier::Likely,
+        Expect::NearMiss => !own,
+        Expect::RuledOut => refuted,
+        Expect::Undecided => weighed.best.is_none(),
+    };
+    if !held {
+        let wanted = Expect::ALL
+            .iter()
+            .find(|(_, e)| *e == sample.expect)
+            .map_or("", |(n, _)| n);
+        return Some(format!(
+            "this sample should come out as `{wanted}`, and the verdict is {came}"
+        ));
+    }
+    let like = sample.like?;
+    (best != like || weighed.tier < Tier::Possible).then(|| {
+        format!(
+            "this sample looks like `{}`, and the verdict is {came}",
+            like.id()
+        )
+    })
+}
+
+fn standing_help(rule: &Rule, weighed: &Weighed) -> Option<String> {
+    let score = weighed.score(rule.cause)?;
+    let name = |c: &super::rule::Condition| FACTS.get(c.fact).map_or("", |f| f.name);
+    Some(match score.standing {
+        Standing::OutOfScope(at) => format!(
+            "`{}` takes the rule out of scope",
+            rule.scope.get(at).map_or("", name)
+        ),
+        Standing::RuledOut(at) => format!(
+            "`{}` rules it out",
+            rule.evidence.get(at).map_or("", |l| name(&l.condition))
+        ),
+        Standing::Untestable(_) => format!("too little is shown: {} bits", score.bits),
+        Standing::Running => format!("it is {} with {} bits", score.tier.name(), score.bits),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_builtin_rule_reads() {
+        let mut said = String::new();
+        for (path, text) in BUILTIN {
+            if let Err(errors) = lint::read(path, text) {
+                for e in errors {
+                    said.push_str(&format!("{e}\n"));
+                }
+            }
+        }
+        assert!(said.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn every_cause_has_its_rule_and_every_file_is_compiled_in() {
+        let pack = Pack::builtin();
+        for cause in Cause::ALL {
+            assert!(pack.rule(*cause).is_some(), "no rule for {}", cause.id());
+        }
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        let mut files: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|e| format!("rules/{}", e.unwrap().file_name().to_string_lossy()))
+            .collect();
+        let mut known: Vec<String> = BUILTIN.iter().map(|(p, _)| (*p).to_owned()).collect();
+        files.sort();
+        known.sort();
+        assert_eq!(files, known);
+        for (path, _) in BUILTIN {
+            let rule = pack.rules.iter().find(|r| r.path == *path).unwrap();
+            assert_eq!(*path, format!("rules/{}.toml", rule.cause.id()));
+        }
+    }
+
+    #[test]
+    fn every_sample_comes_out_as_it_says() {
+        let wrong = check_samples(&Pack::builtin());
+        let said: String = wrong.iter().map(|e| format!("{e}\n")).collect();
+        assert!(said.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn no_rules_beat_each_other_in_a_circle() {
+        assert_eq!(circles(&Pack::builtin().rules), []);
+        let mut rules = Pack::builtin().rules;
+        let idle = rules
+            .iter_mut()
+            .find(|r| r.cause == Cause::IdleTimeout)
+            .unwrap();
+        idle.beats.push(Cause::MissedHeartbeat);
+        let found = circles(&rules);
+        assert!(
+            found
+                .iter()
+                .any(|e| e.code == "R032" && e.path.ends_with("idle-timeout.toml")),
+            "{found:?}"
+        );
+    }
+
+    /// Two rules that are both shown need a declared order, or chance decides.
+    #[test]
+    fn double_fires_have_an_order() {
+        let pack = Pack::builtin();
+        let mut said = String::new();
+        for rule in &pack.rules {
+            for sample in &rule.samples {
+                let weighed = eval::weigh(&pack, &sample.row(), sample.handshake_failed(rule));
+                let Some(best) = weighed.best.and_then(|b| pack.rule(b)) else {
+                    continue;
+                };
+                for other in weighed
+                    .weaker()
+                    .filter(|s| s.tier >= Tier::Likely && !best.beats.contains(&s.cause))
+                {
+                    said.push_str(&format!(
+                        "{}:{}: {} and {}\n",
+                        rule.path,
+                        sample.line,
+                        best.cause.id(),
+                        other.cause.id()
+                    ));
+                }
+            }
+        }
+        assert!(said.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn every_row_of_the_runbook_is_cited() {
+        let pack = Pack::builtin();
+        let mut cited: Vec<&str> = Vec::new();
+        for rule in &pack.rules {
+            cited.extend(rule.runbook.iter().map(String::as_str));
+            cited.extend(
+                rule.fixes
+                    .iter()
+                    .flat_map(|f| f.runbook.iter().map(String::as_str)),
+            );
+            cited.extend(
+                rule.checks
+                    .iter()
+                    .flat_map(|f| f.runbook.iter().map(String::as_str)),
+            );
+            cited.extend(
+                rule.drills
+                    .iter()
+                    .flat_map(|f| f.runbook.iter().map(String::as_str)),
+            );
+        }
+        // M3 (reconnect rate), V1-V3 and the log lines L belong to reports and readers, not to a cause.
+        let elsewhere = ["M3", "V1", "V2", "V3"];
+        let missing: Vec<String> = super::super::rule::runbook_rows()
+            .filter(|r| {
+                !r.starts_with('L')
+                    && !elsewhere.contains(&r.as_str())
+                    && !cited.contains(&r.as_str())
+            })
+            .collect();
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_given_rule_replaces_only_where_it_says_so() {
+        let (_, text) = BUILTIN[0];
+        let file = |text: String| vec![("mine/idle.toml".to_owned(), text)];
+        let errors = Pack::with_dir("mine", &file(text.to_owned())).unwrap_err();
+        assert_eq!(errors.iter().map(|e| e.code).collect::<Vec<_>>(), ["R012"]);
+        let pack = Pack::with_dir("mine", &file(format!("replaces = true\n{text}"))).unwrap();
+        assert_eq!(pack.name, "builtin + mine");
+        assert_eq!(pack.rules.len(), BUILTIN.len());
+        assert_eq!(
+            pack.rule(Cause::IdleTimeout).unwrap().path,
+            "mine/idle.toml"
+        );
+        let errors = Pack::with_dir("mine", &file("code = 5".to_owned())).unwrap_err();
+        assert!(errors.len() > 3, "{errors:?}");
+    }
 }

@@ -79,6 +79,8 @@ pub struct Rule {
     /// Any refuted condition takes the rule out; an unobserved one does not.
     pub scope: Vec<Condition>,
     pub evidence: Vec<Line>,
+    /// Indices into `evidence`: lines of one group together, every other line alone, in order of their first lines.
+    pub groups: Vec<Vec<usize>>,
     pub contributing: Vec<Contributing>,
     pub fixes: Vec<Fix>,
     pub drills: Vec<Drill>,
@@ -89,6 +91,14 @@ pub struct Rule {
 impl Rule {
     pub const fn code(&self) -> &'static str {
         self.cause.code()
+    }
+
+    /// The lines that stand for the same thing as this one, itself included, ascending.
+    pub fn members(&self, at: usize) -> &[usize] {
+        self.groups
+            .iter()
+            .find(|g| g.contains(&at))
+            .map_or(&[], Vec::as_slice)
     }
 }
 
@@ -135,12 +145,30 @@ pub struct Line {
     pub condition: Condition,
     pub required: bool,
     pub if_true: Option<Strength>,
-    /// `decisive` takes the rule out, unless another line of its group is shown.
+    /// `decisive` takes the rule out, unless a line of its group with a strong or decisive `if_true` is shown.
     pub if_false: Option<Strength>,
     pub group: Option<String>,
     pub say: Template,
     /// Why the rule falls with this line; without it the value and what was wanted are named.
     pub say_if_false: Option<Template>,
+}
+
+/// Puts lines of one group together.
+pub fn group(evidence: &[Line]) -> Vec<Vec<usize>> {
+    let mut out: Vec<Vec<usize>> = Vec::new();
+    for (at, line) in evidence.iter().enumerate() {
+        let known = out.iter_mut().find(|g| {
+            line.group.is_some()
+                && g.first()
+                    .and_then(|&first| evidence.get(first))
+                    .is_some_and(|l| l.group == line.group)
+        });
+        match known {
+            Some(group) => group.push(at),
+            None => out.push(vec![at]),
+        }
+    }
+    out
 }
 
 /// Something that helped the cause along, told with the verdict where every condition is shown.

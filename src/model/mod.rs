@@ -3,6 +3,8 @@
 pub mod connection;
 pub mod context;
 pub mod filter;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod inert;
 pub mod leg;
 pub mod line;

@@ -16,3 +16,6 @@ pub mod view;
 pub use run::{Farewell, run, usable};
 pub use state::{State, TuiOptions};
 pub use theme::Theme;
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,8 @@ pub struct Group {
     pub silent: Option<i64>,
     /// The strongest of its verdicts and how many reach it.
     pub tier: (Tier, usize),
+    /// Its causes, or outcomes where nothing dropped, most frequent first.
+    pub causes: Vec<(&'static str, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -430,9 +432,15 @@ impl Group {
         };
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut tiers: BTreeMap<Tier, usize> = BTreeMap::new();
+        let mut causes: BTreeMap<&'static str, usize> = BTreeMap::new();
         for judged in members.iter().filter_map(of) {
             *counts.entry(closer(judged)).or_default() += 1;
             *tiers.entry(judged.verdict.tier).or_default() += 1;
+            let name = judged
+                .verdict
+                .cause
+                .map_or_else(|| judged.verdict.outcome.name(), Cause::id);
+            *causes.entry(name).or_default() += 1;
         }
         let most = counts
             .iter()
@@ -456,6 +464,8 @@ impl Group {
             .last_key_value()
             .map_or((Tier::Undecided, 0), |(t, n)| (*t, *n));
         let mixed = counts.len() > 1;
+        let mut causes: Vec<_> = causes.into_iter().collect();
+        causes.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), *name));
         sort_members(&mut members, analysis, wish);
         Self {
             key,
@@ -466,6 +476,7 @@ impl Group {
             lived,
             silent,
             tier,
+            causes,
         }
     }
 

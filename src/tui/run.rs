@@ -81,6 +81,7 @@ fn drive(
     signals: &Signals,
 ) -> io::Result<Option<i32>> {
     loop {
+        state.settle(analysis);
         terminal.draw(|frame| view::draw(frame, analysis, state))?;
         if !event::poll(Duration::ZERO)?
             && let Some(record) = state.wants(analysis)
@@ -137,6 +138,7 @@ struct Screen;
 impl Screen {
     fn enter(mouse: bool) -> io::Result<Self> {
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
         // From here on an error must undo what was done: the guard exists before the next step is tried.
         let screen = Self;
         execute!(
@@ -158,7 +160,13 @@ impl Drop for Screen {
     }
 }
 
+/// The terminal is ours. Restoring it twice would put the cursor back over what was printed in between.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     // Nothing can be done about a terminal that is gone.
     let _ = execute!(
         io::stdout(),
@@ -222,7 +230,6 @@ struct Signals {
     came: Arc<AtomicUsize>,
     #[cfg(unix)]
     ids: Vec<signal_hook::SigId>,
-    _seen: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -239,18 +246,13 @@ impl Signals {
                 number,
             )?);
         }
-        Ok(Self {
-            came,
-            ids,
-            _seen: Arc::default(),
-        })
+        Ok(Self { came, ids })
     }
 
     #[cfg(not(unix))]
     fn watch() -> io::Result<Self> {
         Ok(Self {
             came: Arc::default(),
-            _seen: Arc::default(),
         })
     }
 

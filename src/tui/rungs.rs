@@ -197,3 +197,139 @@ fn unlisted(c: &Connection) -> u64 {
         .max()
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Cause;
+    use crate::model::fixture::fixture;
+
+    /// `E` an event, `R19` a run of 19, `G60000` a gap of so many ms, `S60000` one that is the silence before the close.
+    fn say(cause: Cause, fold: bool) -> String {
+        let analysis = fixture();
+        let judged = analysis
+            .connections
+            .iter()
+            .find(|j| j.verdict.cause == Some(cause))
+            .expect("one of the fixture");
+        let say = |r: &Rung| match *r {
+            Rung::Events { count: 1, .. } => "E".to_owned(),
+            Rung::Events { count, .. } => format!("R{count}"),
+            Rung::Gap {
+                ns, silent: true, ..
+            } => format!("S{}", ns / MILLI_NS),
+            Rung::Gap { ns, .. } => format!("G{}", ns / MILLI_NS),
+        };
+        build(judged, fold)
+            .iter()
+            .map(say)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn runs_fold_and_silence_shows() {
+        let check = |cause, fold, expected: &str| {
+            assert_eq!(say(cause, fold), expected, "{cause:?} {fold}")
+        };
+        check(
+            Cause::IdleTimeout,
+            true,
+            "E E E E E R19 E S60000 E E E E E E",
+        );
+        check(Cause::MissedHeartbeat, true, "E E E E E R8 S10000 E E");
+        check(Cause::MissingUpgrade, true, "E E");
+        check(Cause::Undecided, true, "E G30000 E");
+    }
+
+    #[test]
+    fn every_event_is_on_a_rung_and_every_gap_between_two() {
+        for judged in &fixture().connections {
+            for fold in [true, false] {
+                let rungs = build(judged, fold);
+                let mut next = 0;
+                for rung in &rungs {
+                    if let Rung::Events { first, count } = *rung {
+                        assert_eq!(first, next);
+                        next += count;
+                    }
+                }
+                assert_eq!(next, judged.connection.events.len());
+                assert!(!rungs.windows(2).any(|w| w[0].is_gap() && w[1].is_gap()));
+                assert!(
+                    !rungs.first().is_some_and(|r| r.is_gap())
+                        && !rungs.last().is_some_and(|r| r.is_gap())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_that_may_hide_frames_says_so() {
+        use crate::model::{Flow, LegObservation, LegProtocol, Mark};
+        let mut analysis = fixture();
+        let judged = analysis
+            .connections
+            .iter_mut()
+            .find(|j| j.verdict.cause == Some(Cause::MissedHeartbeat))
+            .expect("one");
+        let leg = &mut judged.connection.legs[0];
+        let mark = Mark {
+            at: judged.connection.sort_at,
+            record: judged.connection.events[0].record,
+        };
+        leg.observations.push(LegObservation {
+            vantage: 0,
+            client: leg.client,
+            server: leg.server,
+            sides_certain: true,
+            protocol: LegProtocol::WebSocket,
+            syn: None,
+            syn_ack: None,
+            syn_retransmissions: 0,
+            refused: false,
+            request: None,
+            response: None,
+            earlier_requests: 0,
+            first: mark,
+            last: mark,
+            to_server: Flow {
+                pongs: 100,
+                ..Flow::default()
+            },
+            to_client: Flow {
+                pings: 100,
+                ..Flow::default()
+            },
+            pings: Vec::new(),
+            fingerprints: Vec::new(),
+            events: Vec::new(),
+            duplicates: 0,
+            violations: Vec::new(),
+            sni: None,
+        });
+        let rungs = build(judged, false);
+        let hidden = |r: &Rung| {
+            matches!(
+                r,
+                Rung::Gap {
+                    unlisted: 192,
+                    silent: false,
+                    ..
+                }
+            )
+        };
+        assert!(rungs.iter().any(hidden), "{rungs:?}");
+        assert!(
+            rungs.iter().any(|r| matches!(
+                r,
+                Rung::Gap {
+                    unlisted: 0,
+                    silent: true,
+                    ..
+                }
+            )),
+            "{rungs:?}"
+        );
+    }
+}

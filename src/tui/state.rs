@@ -81,6 +81,8 @@ pub struct State {
     pub zoom: bool,
     pub scroll: usize,
     pub filter: Filter,
+    /// The filter was typed and the list not made anew yet: once per frame is enough.
+    pub stale: bool,
     pub input: Option<Input>,
     pub grouping: Grouping,
     pub sort: Sort,
@@ -116,6 +118,7 @@ impl State {
             zoom: false,
             scroll: 0,
             filter: Filter::default(),
+            stale: false,
             input: None,
             grouping: Grouping::Cause,
             sort: Sort::Count,
@@ -163,12 +166,20 @@ impl State {
             clean: self.clean,
         };
         let mut list = List::build(analysis, &wish);
+        self.stale = false;
         let row = list.take_over(&self.list, self.row);
         self.list = list;
         self.row = row
             .unwrap_or_default()
             .min(self.list.len().saturating_sub(1));
         self.scroll = 0;
+    }
+
+    /// Makes the list anew if a typed filter asks for it; called before a frame is drawn.
+    pub fn settle(&mut self, analysis: &Analysis) {
+        if self.stale {
+            self.rebuild(analysis);
+        }
     }
 
     /// Where keys are looked up.

@@ -62,6 +62,7 @@ impl State {
             self.type_filter(key, analysis);
             return Effect::None;
         }
+        self.settle(analysis);
         if self.screen == Screen::Help && self.type_query(key) {
             return Effect::None;
         }
@@ -589,9 +590,7 @@ impl State {
                 input.error = None;
                 let same = filter.text() == self.filter.text();
                 self.filter = filter;
-                if !same {
-                    self.rebuild(analysis);
-                }
+                self.stale |= !same;
             }
             // The list stays as the last whole filter made it.
             Err(e) => input.error = Some(e),

@@ -137,8 +137,8 @@ struct Columns {
 impl Columns {
     fn new(width: u16) -> Self {
         let (count, closer, lived, silent) = match width {
-            70.. => (7, 12, 9, 9),
-            58..70 => (6, 10, 8, 8),
+            76.. => (7, 12, 9, 9),
+            58..76 => (6, 9, 7, 8),
             44..58 => (6, 8, 0, 8),
             _ => (4, 6, 0, 0),
         };
@@ -293,7 +293,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     );
     let dash = |v: Option<i64>| v.map_or_else(|| "–".to_owned(), seconds);
     let silent = dash(judged.connection.silence_ns);
-    let lead = if columns.lived > 0 { "      " } else { "   " };
+    let lead = if columns.lived > 0 { "    " } else { "   " };
     let name = format!("{lead}{} {}", judged.connection.id, rows::client(judged));
     let closer = if columns.silent > 0 {
         rows::closer(judged)
@@ -308,7 +308,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     put(
         buffer,
         area,
-        if columns.lived > 0 { 4 } else { 1 },
+        if columns.lived > 0 { 2 } else { 1 },
         y,
         glyph,
         style,
@@ -342,8 +342,20 @@ fn draw_detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &Sta
         Some(g) if g.is_finding() => finding_lines(analysis, g, inner.width),
         _ => state.example(analysis).map_or_else(Vec::new, |j| {
             let mut lines = Vec::new();
-            if let Some(g) = group {
-                lines.push(agreement(g));
+            match group {
+                Some(g) if matches!(g.key, GroupKey::Cause(_) | GroupKey::Outcome(_)) => {
+                    lines.push(agreement(g))
+                }
+                Some(g) => {
+                    let causes: Vec<String> = g
+                        .causes
+                        .iter()
+                        .map(|(name, n)| format!("{n} {name}"))
+                        .collect();
+                    wrapped(&mut lines, "", &causes.join(" · "), inner.width, BOLD);
+                    lines.push(vec![("the first of them:".to_owned(), DIM)]);
+                }
+                None => {}
             }
             verdict_lines(&mut lines, j, analysis, inner.width, group.is_none());
             lines
@@ -460,7 +472,12 @@ fn verdict_lines(
         wrapped(
             lines,
             lead,
-            &format!("{} {}: {}", r.cause.id(), r.verdict.name(), r.why),
+            &format!(
+                "{} {}: {}",
+                r.cause.id(),
+                r.verdict.name().replace('-', " "),
+                r.why
+            ),
             columns,
             DIM,
         );

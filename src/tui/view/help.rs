@@ -28,7 +28,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
             keys = format!("y {keys}");
         }
         let x = put(buffer, inner, 1, y, &cell(&keys, 12, false), BOLD);
-        let x = if inner.width >= 70 {
+        let x = if inner.width >= 110 {
             put(buffer, inner, x + 1, y, &cell(b.name, 16, false), DIM)
         } else {
             x

@@ -61,10 +61,10 @@ struct Lanes {
 impl Lanes {
     fn new(columns: u16, hops: usize) -> Self {
         let (time, place, what) = match columns {
-            110.. => (14, 24, 26),
-            90..110 => (13, 18, 22),
-            70..90 => (12, 0, 24),
-            _ => (9, 0, 11),
+            110.. => (15, 24, 26),
+            90..110 => (15, 18, 22),
+            70..90 => (15, 0, 22),
+            _ => (11, 0, 11),
         };
         let gaps = u16::try_from(hops.saturating_sub(1)).unwrap_or(1).max(1);
         let margin = if columns >= 70 { 5 } else { 1 };
@@ -88,7 +88,7 @@ impl Lanes {
     fn hop(&self, i: usize) -> u16 {
         self.hops
             .get(i)
-            .or(self.hops.last())
+            .or_else(|| self.hops.last())
             .copied()
             .unwrap_or(self.time)
     }
@@ -134,14 +134,10 @@ fn draw_ladder(
         Times::Absolute => "UTC",
         Times::Delta => "since above",
     };
-    put(
-        buffer,
-        inner,
-        1,
-        0,
-        &fit(head, usize::from(lanes.time) - 2),
-        DIM,
-    );
+    if lanes.width >= 60 {
+        let room = usize::from(lanes.time) - 2;
+        put(buffer, inner, 1, 0, &fit(head, room), DIM);
+    }
     let mut y = 1;
     for (i, hop) in c.hops.iter().enumerate() {
         let name = fit(&hop.name, usize::from(lanes.step).saturating_sub(1).max(4));
@@ -162,7 +158,9 @@ fn draw_ladder(
         }
         y = 2;
     }
-    put(buffer, inner, lanes.what, 0, "what", DIM);
+    if lanes.width >= 60 {
+        put(buffer, inner, lanes.what, 0, "what", DIM);
+    }
     if lanes.place > 0 {
         put(
             buffer,

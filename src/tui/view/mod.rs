@@ -211,39 +211,25 @@ fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     let mark = if odd { "files, see 3" } else { "files ✓" };
     let mut parts = Vec::new();
     if area.width >= 60 {
-        parts.push("wsdrop".to_owned());
         parts.push(fit(&analysis.root, usize::from(area.width) / 3));
     }
-    if area.width >= 90
-        && let Some((first, last)) = analysis.window
-    {
-        let day = first.at.utc().format("%Y-%m-%d");
-        parts.push(format!(
-            "{day} {}–{} UTC",
-            clock(first.at, i64::MAX),
-            clock(last.at, i64::MAX)
-        ));
+    if area.width >= 110 {
+        parts.insert(0, "wsdrop".to_owned());
+        if let Some((first, last)) = analysis.window {
+            let day = first.at.utc().format("%Y-%m-%d");
+            let (first, last) = (clock(first.at, i64::MAX), clock(last.at, i64::MAX));
+            parts.push(format!("{day} {first}–{last}"));
+        }
     }
-    parts.push(if s.connections == 1 {
-        "1 connection".to_owned()
-    } else {
-        format!("{} connections", s.connections)
-    });
-    parts.push(format!("{} dropped", s.drops));
-    if s.failed_handshakes > 0 {
+    parts.push(format!(
+        "{} of {} dropped",
+        s.drops + s.failed_handshakes,
+        s.connections
+    ));
+    if s.failed_handshakes > 0 && area.width >= 70 {
         parts.push(format!("{} never upgraded", s.failed_handshakes));
     }
     parts.push(format!("{used}/{all} {mark}"));
-    if area.width < 60 {
-        parts = vec![
-            format!(
-                "{} of {} dropped",
-                s.drops + s.failed_handshakes,
-                s.connections
-            ),
-            format!("{used}/{all} {mark}"),
-        ];
-    }
     put(buffer, area, 1, 0, &parts.join(" · "), BOLD);
     if header_rows(area.height) < 2 {
         return;
@@ -327,7 +313,7 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         x = put(buffer, row, x, 0, "copy  ", BOLD);
     }
     for (key, word) in rest {
-        if usize::from(x) + width(&key) + 1 + width(word) + 1 > usize::from(out_x) {
+        if usize::from(x) + width(&key) + 1 + width(word) + 2 > usize::from(out_x) {
             break;
         }
         x = put(buffer, row, x, 0, &key, BOLD);

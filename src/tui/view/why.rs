@@ -81,7 +81,7 @@ impl Columns {
     fn new(width: u16) -> Self {
         let width = usize::from(width);
         let verdict = 11.min(width / 4);
-        let rule = if width >= 100 { 30 } else { width / 4 };
+        let rule = if width >= 100 { 30 } else { width / 3 };
         let rest = width.saturating_sub(rule + verdict + 2);
         Self {
             rule,
