@@ -230,7 +230,10 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
     }
     Ok(Options {
         nginx_formats,
-        assumed_offset_s: zone("--assume-tz", &input.assume_tz)?.0,
+        assumed_offset_s: match &input.assume_tz {
+            Some(text) => Some(zone("--assume-tz", text)?.0),
+            None => None,
+        },
         forced,
         since,
         until,
