@@ -14,12 +14,13 @@ use crate::correlate::{self, Observations};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Analysis, CaseContext, Clock, Frame, LegObservation, Line, Moment, Source, SourceId,
-    SourceKind, Stamp,
+    Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId, SourceKind,
+    Stamp, ZoneBasis,
 };
 use crate::{capture, config, logs};
 use rayon::prelude::*;
 use sniff::Sniffed;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +33,8 @@ pub struct Options {
     /// nginx `log_format` strings from the command line, with their names.
     pub nginx_formats: Vec<(String, String)>,
     /// Seconds east of UTC for stamps without a zone.
-    pub assumed_offset_s: i32,
+    /// `None` = nobody said: UTC, unless other lines of the same program tell.
+    pub assumed_offset_s: Option<i32>,
     /// `--as`: which files are read as which format.
     pub forced: Vec<Forced>,
     /// Connections that were over before this, or opened after `until`, are left out of the result.
@@ -125,6 +127,14 @@ pub fn frames(
     read(case, options, progress, Some(on_frame)).sources
 }
 
+/// Formats that `--as` may name.
+pub fn formats() -> Vec<&'static str> {
+    let logs = logs::FORMATS.iter().map(|format| format.name());
+    // the readers that `config::sniff` tells apart
+    logs.chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
+        .collect()
+}
+
 /// What a file's first bytes promise, for a hint before anything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LooksLike {
@@ -181,7 +191,7 @@ fn read(
     let mut observations = Observations::default();
     let mut log_options = LogOptions {
         nginx_formats: options.nginx_formats.clone(),
-        assumed_offset_s: options.assumed_offset_s,
+        assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
     };
     let mut sources: Vec<Source> = case.files().iter().map(sniff::blank_source).collect();
     // configuration first: it tells how nginx writes its lines
@@ -253,6 +263,11 @@ fn read(
     observations
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
+    let lines = if options.assumed_offset_s.is_none() {
+        in_their_zone(case, &sources, &sniffed, lines, &log_options)
+    } else {
+        lines
+    };
     for (id, (summary, lines, problem)) in lines {
         let Some(source) = sources.get_mut(id.0 as usize) else {
             continue;
@@ -320,6 +335,57 @@ fn note_problem(source: &mut Source, problem: Option<crate::case::Problem>) {
         source.anomaly(problem.kind, 1, 0, problem.say.clone());
         source.reason.get_or_insert(problem.say);
     }
+}
+
+/// nginx writes its error log in the host's local time without naming it, and its access log with the zone: where all that
+/// name one name the same, the error logs are read again in that zone.
+fn in_their_zone(
+    case: &Case,
+    sources: &[Source],
+    sniffed: &[Sniffed],
+    read: Vec<(SourceId, LogResult)>,
+    log_options: &LogOptions,
+) -> Vec<(SourceId, LogResult)> {
+    let kind = |id: &SourceId| sources.get(id.0 as usize).map(|s| s.kind);
+    let zones: BTreeSet<i32> = read
+        .iter()
+        .filter(|(id, _)| kind(id) == Some(SourceKind::Log("nginx-access")))
+        .filter_map(|(_, (summary, ..))| summary.zone.as_ref())
+        .filter(|zone| zone.basis == ZoneBasis::Line)
+        .map(|zone| zone.offset_s)
+        .collect();
+    let mut zones = zones.into_iter();
+    let (Some(offset_s), None) = (zones.next(), zones.next()) else {
+        return read;
+    };
+    if offset_s == log_options.assumed_offset_s {
+        return read;
+    }
+    let there = LogOptions {
+        assumed_offset_s: offset_s,
+        ..log_options.clone()
+    };
+    read.into_par_iter()
+        .map(|(id, result)| {
+            let assumed = result
+                .0
+                .zone
+                .as_ref()
+                .is_some_and(|z| z.basis == ZoneBasis::Assumed);
+            let place = id.0 as usize;
+            let again = sources
+                .get(place)
+                .zip(sniffed.get(place))
+                .and_then(|(source, found)| {
+                    let ours = assumed && source.kind == SourceKind::Log("nginx-error");
+                    Some((source, found.log.as_ref().filter(|_| ours)?))
+                });
+            let Some((source, choice)) = again else {
+                return (id, result);
+            };
+            (id, read_log(case, source, choice, &there, &Silent))
+        })
+        .collect()
 }
 
 type LogResult = (logs::LogSummary, Vec<Line>, Option<crate::case::Problem>);
@@ -471,23 +537,16 @@ fn settle_captures(result: CaptureResult, sources: &mut [Source], observations: 
     observations.legs.extend(result.legs);
 }
 
-/// First and last record over all sources, each as finely as its source told it.
+/// First and last record over all sources, each as finely as its source told it; `correlate` has put them in reference time.
 fn window(context: &CaseContext, sources: &[Source]) -> Option<(Stamp, Stamp)> {
-    let reference = |stamp: Stamp, clock: &Clock| stamp.plus(-clock.offset_ns);
-    let first = sources
-        .iter()
-        .filter_map(|s| Some(reference(s.first?, &s.clock)))
-        .min();
-    let last = sources
-        .iter()
-        .filter_map(|s| Some(reference(s.last?, &s.clock)))
-        .max();
-    let tick = |at: Moment, near: Option<Stamp>| match near {
+    let first = sources.iter().filter_map(|s| s.first).min();
+    let last = sources.iter().filter_map(|s| s.last).max();
+    let told = |at: Moment, near: Option<Stamp>| match near {
         Some(stamp) if stamp.at == at => stamp,
         _ => Stamp::new(at, crate::model::MILLI_NS),
     };
     match context.window {
-        Some((start, end)) => Some((tick(start, first), tick(end, last))),
+        Some((start, end)) => Some((told(start, first), told(end, last))),
         None => first.zip(last),
     }
 }

@@ -35,7 +35,7 @@ impl TimeSpec {
                     local
                         .date()
                         .checked_sub_days(Days::new(days))
-                        .unwrap_or(local.date())
+                        .unwrap_or_else(|| local.date())
                         .and_time(time)
                 };
                 let picked = match days_back {

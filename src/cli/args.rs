@@ -125,14 +125,9 @@ pub(super) struct Input {
     /// The nginx log_format string of access logs whose configuration is not here
     #[arg(long, value_name = "STRING")]
     pub(super) nginx_log_format: Vec<String>,
-    /// The zone of stamps that carry none: UTC, +02:00
-    #[arg(
-        long,
-        value_name = "ZONE",
-        default_value = "UTC",
-        allow_hyphen_values = true
-    )]
-    pub(super) assume_tz: String,
+    /// The zone of stamps that carry none: UTC, +02:00 [default: that of the same program's other logs, else UTC]
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub(super) assume_tz: Option<String>,
     /// Exit code 4 where anything was skipped, not understood or cut short
     #[arg(long)]
     pub(super) strict: bool,

@@ -200,6 +200,11 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
             return Err(Failure::usage(format!("--as {text} is not FORMAT=GLOB"))
                 .help("--as nginx-access='*.txt'"));
         };
+        let formats = crate::analysis::formats();
+        if !formats.contains(&format) {
+            return Err(Failure::usage(format!("--as {text}: no format {format}"))
+                .because(format!("there are {}", formats.join(", "))));
+        }
         let glob = globset::Glob::new(glob)
             .map_err(|e| Failure::usage(format!("--as {text}: {glob} is no glob: {}", e.kind())))?
             .compile_matcher();
@@ -225,7 +230,10 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
     }
     Ok(Options {
         nginx_formats,
-        assumed_offset_s: zone("--assume-tz", &input.assume_tz)?.0,
+        assumed_offset_s: match &input.assume_tz {
+            Some(text) => Some(zone("--assume-tz", text)?.0),
+            None => None,
+        },
         forced,
         since,
         until,

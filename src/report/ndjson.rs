@@ -9,7 +9,7 @@ use std::io::{self, Write};
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 enum Line {
-    Connection(v1::Connection),
+    Connection(Box<v1::Connection>),
     Finding(v1::Finding),
     Incident(v1::Incident),
 }
@@ -18,7 +18,7 @@ pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> 
     let connections = analysis
         .connections
         .iter()
-        .map(|j| Line::Connection(v1::Connection::new(j, redactor)));
+        .map(|j| Line::Connection(Box::new(v1::Connection::new(j, redactor))));
     let findings = analysis
         .findings
         .iter()

@@ -4,8 +4,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{client, closer, maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Event, EventKind, Evidence, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
-    SECOND_NS, SourceId, Tier, Truth, say_duration,
+    Analysis, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
+    SECOND_NS, SourceId, Stamp, Tier, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -22,6 +22,8 @@ pub struct Options<'a> {
 
 /// A silence longer than this is drawn as a line of its own.
 const GAP_NS: i64 = 2 * SECOND_NS;
+/// Rows that one log line may take without `--raw`.
+const LINE_ROWS: usize = 3;
 /// Events shown from the start and from the end of the time line.
 const FIRST: usize = 8;
 const LAST: usize = 16;
@@ -109,7 +111,7 @@ impl Page<'_> {
                 None => self.text(&hop.name),
             })
             .collect();
-        let when = |stamp: Option<crate::model::Stamp>| {
+        let when = |stamp: Option<Stamp>| {
             stamp.map_or_else(
                 || "unknown".to_owned(),
                 |s| {
@@ -163,37 +165,38 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// The records, source after source as they first speak, each once with all that it says.
     fn evidence(&mut self, out: &mut impl Write) -> io::Result<()> {
         let judged = self.judged;
-        let mut last: Option<SourceId> = None;
-        let bar = self.look.cyan("|");
-        for evidence in &judged.verdict.evidence {
-            let Some(record) = evidence.record else {
-                continue;
-            };
-            if last != Some(record.source) {
-                let arrow = if last.is_none() { "-->" } else { ":::" };
-                writeln!(
-                    out,
-                    "{} {}:{}",
-                    self.look.cyan(&format!("  {arrow}")),
-                    self.file(record.source),
-                    record.ordinal
-                )?;
-                writeln!(out, "       {bar}")?;
-                last = Some(record.source);
+        let all = &judged.verdict.evidence;
+        let mut files: Vec<(SourceId, Vec<RecordRef>)> = Vec::new();
+        for record in all.iter().filter_map(|e| e.record) {
+            match files.iter_mut().find(|(id, _)| *id == record.source) {
+                Some((_, records)) if records.contains(&record) => {}
+                Some((_, records)) => records.push(record),
+                None => files.push((record.source, vec![record])),
             }
-            self.record(record, evidence, out)?;
         }
-        if last.is_some() {
+        let bar = self.look.cyan("|");
+        for (n, (id, records)) in files.iter_mut().enumerate() {
+            let first = records.first().map_or(0, |r| r.ordinal);
+            let arrow = if n == 0 { "-->" } else { ":::" };
+            writeln!(
+                out,
+                "{} {}:{first}",
+                self.look.cyan(&format!("  {arrow}")),
+                self.file(*id)
+            )?;
+            writeln!(out, "       {bar}")?;
+            records.sort_by_key(|r| r.ordinal);
+            for record in records {
+                self.record(*record, out)?;
+            }
+        }
+        if !files.is_empty() {
             writeln!(out, "       {bar}")?;
         }
-        for evidence in judged
-            .verdict
-            .evidence
-            .iter()
-            .filter(|e| e.record.is_none())
-        {
+        for evidence in all.iter().filter(|e| e.record.is_none()) {
             self.note(
                 if evidence.supports { "seen" } else { "against" },
                 &evidence.say,
@@ -203,21 +206,25 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        record: RecordRef,
-        evidence: &Evidence,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn record(&mut self, record: RecordRef, out: &mut impl Write) -> io::Result<()> {
+        let judged = self.judged;
         let bar = self.look.cyan("|");
         let room = self.look.width.saturating_sub(9).max(20);
+        let said = || {
+            judged
+                .verdict
+                .evidence
+                .iter()
+                .filter(|e| e.record == Some(record))
+        };
         if self.is_capture(record.source) {
             let number = pad_left(&format!("#{}", record.ordinal), 6);
+            let line = self.packet_line(record, said().find_map(|e| e.at));
             writeln!(
                 out,
                 "{} {bar} {}",
                 self.look.cyan(&number),
-                cut(&self.packet_line(record, evidence), room, self.look)
+                cut(&line, room, self.look)
             )?;
         } else {
             let line = match self.raw.read(record) {
@@ -231,46 +238,47 @@ impl Page<'_> {
             let line = if self.options.raw {
                 line
             } else {
-                cut(&line, room.max(120), self.look)
+                cut(&line, room * LINE_ROWS, self.look)
             };
-            writeln!(
-                out,
-                "{} {bar} {line}",
-                self.look.cyan(&pad_left(&record.ordinal.to_string(), 6))
-            )?;
+            for (n, row) in wrap(&line, room).iter().enumerate() {
+                let number = if n == 0 {
+                    record.ordinal.to_string()
+                } else {
+                    String::new()
+                };
+                writeln!(out, "{} {bar} {row}", self.look.cyan(&pad_left(&number, 6)))?;
+            }
         }
         if self.options.raw {
             self.raw_record(record, out)?;
         }
-        let say = format!(
-            "{} ({}{})",
-            evidence.say,
-            if evidence.supports { "" } else { "against, " },
-            evidence.strength.name()
-        );
-        for (n, line) in wrap(&self.text(&say), room.saturating_sub(2))
-            .iter()
-            .enumerate()
-        {
-            let lead = if n == 0 { "^ " } else { "  " };
-            let line = format!("{lead}{line}");
-            let line = if evidence.supports {
-                self.look.yellow(&line)
-            } else {
-                self.look.dim(&line)
-            };
-            writeln!(out, "       {bar} {line}")?;
+        for evidence in said() {
+            let against = if evidence.supports { "" } else { "against, " };
+            let say = format!("{} ({against}{})", evidence.say, evidence.strength.name());
+            for (n, line) in wrap(&self.text(&say), room.saturating_sub(2))
+                .iter()
+                .enumerate()
+            {
+                let lead = if n == 0 { "^ " } else { "  " };
+                let line = format!("{lead}{line}");
+                let line = if evidence.supports {
+                    self.look.yellow(&line)
+                } else {
+                    self.look.dim(&line)
+                };
+                writeln!(out, "       {bar} {line}")?;
+            }
         }
         Ok(())
     }
 
     /// Time, ends and what it was, as far as the time line holds the packet.
-    fn packet_line(&self, record: RecordRef, evidence: &Evidence) -> String {
+    fn packet_line(&self, record: RecordRef, told: Option<Stamp>) -> String {
         let events = &self.judged.connection.events;
         let event = events.iter().find(|e| e.record == record);
         let at = event
             .map(|e| e.at)
-            .or(evidence.at)
+            .or(told)
             .map(|s| self.options.zone.time(s, 6))
             .unwrap_or_default();
         match event {

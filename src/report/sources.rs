@@ -19,10 +19,7 @@ pub fn write(
         "{}",
         look.bold(&format!("{} files, {used} used", sources.len()))
     )?;
-    let rows: Vec<[String; 8]> = sources
-        .iter()
-        .map(|s| row(s, redactor, look, zone))
-        .collect();
+    let rows: Vec<[String; 8]> = sources.iter().map(|s| row(s, look, zone)).collect();
     let heading = [
         "file", "read as", "first", "last", "records", "odd", "zone", "clock",
     ]
@@ -97,7 +94,7 @@ pub fn write(
     Ok(())
 }
 
-fn row(source: &Source, redactor: &Redactor, look: Look, zone: Zone) -> [String; 8] {
+fn row(source: &Source, look: Look, zone: Zone) -> [String; 8] {
     let kind = match source.compression {
         Some(packed) => format!("{} ({packed})", source.kind.name()),
         None => source.kind.name().to_owned(),
@@ -118,12 +115,13 @@ fn row(source: &Source, redactor: &Redactor, look: Look, zone: Zone) -> [String;
             ZoneBasis::Matched => format!("{offset}, matched"),
         }
     });
-    let offset = |sign: bool| {
+    let offset = {
         let ns = source.clock.offset_ns;
-        if ns.abs() < MILLI_NS / 10 && !sign {
+        let sign = if ns > 0 { "+" } else { "" };
+        if ns.abs() < MILLI_NS / 10 {
             "0 s".to_owned()
         } else {
-            format!("{}{}", if ns > 0 { "+" } else { "" }, say_duration(ns))
+            format!("{sign}{}", say_duration(ns))
         }
     };
     let clock = match source.clock.basis {
@@ -131,16 +129,11 @@ fn row(source: &Source, redactor: &Redactor, look: Look, zone: Zone) -> [String;
         ClockBasis::Reference => "reference".to_owned(),
         ClockBasis::Measured => {
             let pm = look.mark("±", "+-");
-            format!(
-                "{} {pm}{}",
-                offset(true),
-                say_duration(source.clock.spread_ns)
-            )
+            format!("{} {pm}{}", offset, say_duration(source.clock.spread_ns))
         }
-        ClockBasis::Given => format!("{}, given", offset(true)),
-        ClockBasis::Assumed => format!("{}, assumed", offset(false)),
+        ClockBasis::Given => format!("{}, given", offset),
+        ClockBasis::Assumed => format!("{}, assumed", offset),
     };
-    let _ = redactor;
     [
         look.text(&source.path),
         kind,

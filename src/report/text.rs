@@ -626,6 +626,8 @@ pub(super) fn client(judged: &Judged, redactor: &Redactor) -> String {
 
 /// `60.0s`, `350ms`, `4.2m`: a column's width.
 fn short(ns: i64) -> String {
+    // tenths of a second: what is rounded to nothing has no sign
+    let ns = if ns.abs() < SECOND_NS / 20 { 0 } else { ns };
     let seconds = ns as f64 / SECOND_NS as f64;
     match seconds {
         s if s.abs() < 600.0 => format!("{s:.1}s"),

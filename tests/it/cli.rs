@@ -81,7 +81,7 @@ fn exit_codes_and_what_is_said() {
     );
     check(
         &dir,
-        &["report", "incident/*.log", "incident/nginx.conf"],
+        &["report", "incident/a*.log", "incident/error.log"],
         0,
         "WebSocket connection",
         "",
@@ -152,6 +152,13 @@ fn exit_codes_and_what_is_said() {
         2,
         "",
         "names can't be redacted",
+    );
+    check(
+        &dir,
+        &["report", "--as", "nginx=*", "incident"],
+        2,
+        "",
+        "nginx-access",
     );
     check(
         &dir,

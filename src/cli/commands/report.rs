@@ -77,7 +77,9 @@ pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Sto
         let format = targets
             .iter()
             .find(|(path, _)| path.as_os_str() == "-")
-            .map_or(args.format.unwrap_or(Format::Text), |(_, format)| *format);
+            .map(|(_, format)| *format)
+            .or(args.format)
+            .unwrap_or(Format::Text);
         // a program that reads the document gets it in any case
         if nothing.is_none() || format != Format::Text {
             let mut out = BufWriter::new(std::io::stdout().lock());
