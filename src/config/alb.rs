@@ -65,8 +65,8 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
     if has(idle) && found.is_none() {
         summary.odd("odd-directive", line_of(text, idle), "a time that is none");
     }
-    let found =
-        found.or((hop == HopKind::Alb && !target_group).then_some((DEFAULT_S * SECOND_NS, 0)));
+    let found = found
+        .or_else(|| (hop == HopKind::Alb && !target_group).then_some((DEFAULT_S * SECOND_NS, 0)));
     add(TimeoutKind::Idle, idle, found);
     if hop == HopKind::Alb {
         // "504: no answer within the idle time-out".

@@ -173,9 +173,7 @@ fn unfold(text: &str, faults: &mut Vec<Fault>, summary: &mut ConfigSummary) -> V
     let mut files: Vec<(&str, Vec<Directive>)> = Vec::new();
     let mut from = (0usize, 0u64, "");
     let mut at = 0;
-    let mut line = 0u64;
-    let mut add = |name: &'static str, path, body: &str, before: u64, faults: &mut Vec<Fault>| {
-        let _ = name;
+    let mut add = |path, body: &str, before: u64, faults: &mut Vec<Fault>| {
         let mut own = Vec::new();
         let mut parsed = parse(body, &mut own);
         shift(&mut parsed, before);
@@ -185,10 +183,10 @@ fn unfold(text: &str, faults: &mut Vec<Fault>, summary: &mut ConfigSummary) -> V
         }));
         files.push((path, parsed));
     };
-    for full in text.split_inclusive('\n') {
+    for (line, full) in (0u64..).zip(text.split_inclusive('\n')) {
         let trimmed = full.trim_end();
         if let Some(path) = trimmed.strip_prefix(MARK).and_then(|p| p.strip_suffix(':')) {
-            add("", from.2, &text[from.0..at], from.1, faults);
+            add(from.2, &text[from.0..at], from.1, faults);
             from = (at, line, path);
         } else if from.2.is_empty()
             && (trimmed.starts_with("nginx: ") || trimmed.starts_with("nginx version"))
@@ -197,9 +195,8 @@ fn unfold(text: &str, faults: &mut Vec<Fault>, summary: &mut ConfigSummary) -> V
             from = (at + full.len(), line + 1, "");
         }
         at += full.len();
-        line += 1;
     }
-    add("", from.2, &text[from.0..], from.1, faults);
+    add(from.2, &text[from.0..], from.1, faults);
     let dumped = files.iter().any(|(path, _)| !path.is_empty());
     let main = files
         .iter()
@@ -306,7 +303,7 @@ fn matches(mask: &str, path: &str) -> bool {
 fn with_port(address: &str, port: &str) -> String {
     let bare = address
         .strip_prefix('[')
-        .map_or(!address.contains(':'), |v6| !v6.contains("]:"));
+        .map_or_else(|| !address.contains(':'), |v6| !v6.contains("]:"));
     if address.is_empty() || address.starts_with("unix:") || !bare {
         address.to_owned()
     } else {
@@ -358,7 +355,7 @@ fn of_http(
     for location in http.iter().filter(|d| d.name == "location") {
         location_routes(
             location,
-            http_inner(location),
+            location.inner(),
             &scope,
             known,
             &mut settings.routes,
@@ -366,10 +363,6 @@ fn of_http(
         );
     }
     (servers > 0 || !settings.routes.is_empty()).then_some(settings)
-}
-
-fn http_inner(location: &Directive) -> &[Directive] {
-    location.inner()
 }
 
 fn locations(

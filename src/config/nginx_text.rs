@@ -6,7 +6,7 @@ pub(super) struct Directive {
     pub(super) name: String,
     pub(super) args: Vec<String>,
     pub(super) line: u64,
-    pub(super) children: Option<Vec<Directive>>,
+    pub(super) children: Option<Vec<Self>>,
 }
 
 impl Directive {

@@ -572,7 +572,17 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     if all.has(Class::Exhausted) {
         return vec![AppEvent::Exhausted { message: message() }];
     }
-    if all.has(Class::Heartbeat) && !(said.level == Level::Low && own.has(Class::Listening)) {
+    // A peer that closes with words about its own timer gave *us* up: only what a library makes up (1006)
+    // or sends for its own timer (1011, Python) is about a peer that did not answer.
+    let theirs = match close_code {
+        None | Some(1006) => false,
+        Some(1011) => memchr::memmem::find(&words_all, b" received 1011 ").is_some(),
+        Some(_) => !own.has(Class::Heartbeat),
+    };
+    if all.has(Class::Heartbeat)
+        && !theirs
+        && !(said.level == Level::Low && own.has(Class::Listening))
+    {
         let mut both = vec![AppEvent::HeartbeatMissed];
         if closing && (close_code.is_some() || own.has(Class::Closed) || !own.has(Class::Heartbeat))
         {
@@ -747,6 +757,44 @@ mod tests {
             ..Said::default()
         };
         assert_eq!(classify(&said), want, "{message}");
+    }
+
+    #[test]
+    fn a_timer_of_the_peer_is_a_close() {
+        let said = |close_code, reason: &'static str| Said {
+            message: b"ws close",
+            reason: reason.as_bytes(),
+            close_code,
+            has_peer: true,
+            ..Said::default()
+        };
+        assert_eq!(
+            classify(&said(Some(4000), "heartbeat timeout")),
+            [close(Some(4000), "heartbeat timeout")]
+        );
+        assert_eq!(
+            classify(&said(None, "ping timeout")),
+            [AppEvent::HeartbeatMissed, close(None, "ping timeout")]
+        );
+        assert_eq!(
+            classify(&said(Some(1006), "WebSocket timed out from inactivity")),
+            [
+                AppEvent::HeartbeatMissed,
+                close(Some(1006), "WebSocket timed out from inactivity")
+            ]
+        );
+        check(
+            "ConnectionClosedError: received 1011 (internal error) keepalive ping timeout; then sent 1011",
+            false,
+            &[close(Some(1011), "")],
+        );
+    }
+
+    fn close(code: Option<u16>, reason: &str) -> AppEvent {
+        AppEvent::Close {
+            code,
+            reason: reason.to_owned(),
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ type Text<'a> = Cow<'a, [u8]>;
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
     pub(super) time: Option<(Stamp, Zone)>,
+    /// How deep the time stood: the record's own lies nearer the top than those it tells of.
+    time_depth: u8,
     pub(super) level: Level,
     pub(super) event: Text<'a>,
     pub(super) message: Text<'a>,
@@ -63,7 +65,6 @@ impl<'a> Fields<'a> {
             let parent = normal(parent, &mut buffer);
             fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
         }
-        // GCP: `timestamp: {seconds, nanos}`.
         fields
     }
 
@@ -86,10 +87,8 @@ impl<'a> Fields<'a> {
                 b"message" | b"msg" => set(&mut self.error, value),
                 b"type" | b"name" | b"class" if self.error.is_empty() => {}
                 b"stack" | b"stacktrace" => self.has_stack = true,
-                b"code" | b"errno" => {
-                    if !value.iter().all(|c| c.is_ascii_digit() || *c == b'-') {
-                        self.errno = Some(value);
-                    }
+                b"code" | b"errno" if !value.iter().all(|c| c.is_ascii_digit() || *c == b'-') => {
+                    self.errno = Some(value);
                 }
                 _ => {}
             }
@@ -98,14 +97,16 @@ impl<'a> Fields<'a> {
         match key {
             b"time" | b"timestamp" | b"ts" | b"t" | b"asctime" | b"datetime" | b"date"
             | b"eventtime" | b"timemillis" | b"realtimetimestamp" | b"logtime" | b"timems" => {
-                if self.time.is_none() {
-                    self.time = time(&value, assumed_s);
+                if (self.time.is_none() || depth < self.time_depth)
+                    && let Some(found) = time(&value, assumed_s)
+                {
+                    (self.time, self.time_depth) = (Some(found), depth);
                 }
             }
-            b"level" | b"severity" | b"levelname" | b"lvl" | b"l" | b"loglevel" => {
-                if self.level == Level::Unknown {
-                    self.level = Level::of(&value);
-                }
+            b"level" | b"severity" | b"levelname" | b"lvl" | b"l" | b"loglevel"
+                if self.level == Level::Unknown =>
+            {
+                self.level = Level::of(&value);
             }
             b"msg" | b"message" | b"m" | b"mt" | b"textpayload" | b"text" => {
                 set(&mut self.message, value)
@@ -150,10 +151,10 @@ impl<'a> Fields<'a> {
             b"ip" | b"clientip" | b"remoteaddress" | b"remoteaddr" | b"remoteip" | b"peer"
             | b"client" | b"clientaddr" | b"clientaddress" | b"address" | b"addr" | b"remote"
             | b"peername" | b"peeraddr" | b"peerip" | b"sourceip" | b"srcip" | b"userip"
-            | b"host" => {
-                if !self.peer(&value) && key == b"client" {
-                    self.session = self.session.take().or_else(|| id(&value));
-                }
+            | b"host"
+                if !self.peer(&value) && key == b"client" =>
+            {
+                self.session = self.session.take().or_else(|| id(&value));
             }
             b"xforwardedfor" | b"xff" | b"forwardedfor" | b"xrealip" | b"realip" => {
                 let list = text::addresses(&value);
@@ -162,10 +163,8 @@ impl<'a> Fields<'a> {
                     self.client = list;
                 }
             }
-            b"clientid" | b"clientkey" => {
-                if !self.peer(&value) {
-                    self.session = self.session.take().or_else(|| id(&value));
-                }
+            b"clientid" | b"clientkey" if !self.peer(&value) => {
+                self.session = self.session.take().or_else(|| id(&value));
             }
             b"clientport" | b"remoteport" | b"peerport" | b"srcport" | b"sourceport" => {
                 self.client_port = small(&value)
@@ -173,22 +172,21 @@ impl<'a> Fields<'a> {
             b"port" | b"listenport" => self.port = small(&value),
             b"connid" | b"connectionid" | b"socketid" | b"sid" | b"wsid" | b"conn"
             | b"connection" | b"cid" | b"socket" | b"connuuid" | b"channelid" | b"peerid"
-            | b"streamid" => {
+            | b"streamid"
                 if self.connection_id.is_none()
                     && !matches!(
                         value.as_ref(),
                         b"Upgrade" | b"upgrade" | b"close" | b"keep-alive"
-                    )
-                {
-                    self.connection_id = id(&value);
-                }
+                    ) =>
+            {
+                self.connection_id = id(&value);
             }
             b"id" if depth <= 2 => self.id = id(&value),
             b"sessionid" | b"session" | b"sess" | b"userid" | b"user" | b"uid" | b"username"
-            | b"playerid" | b"token" | b"deviceid" | b"accountid" => {
-                if self.session.is_none() || key.starts_with(b"session") {
-                    self.session = id(&value);
-                }
+            | b"playerid" | b"token" | b"deviceid" | b"accountid"
+                if (self.session.is_none() || key.starts_with(b"session")) =>
+            {
+                self.session = id(&value);
             }
             b"pid" | b"processid" | b"process" => {
                 self.pid = text::unsigned(&value)

@@ -162,6 +162,8 @@ impl Reader {
             if what == AppEvent::Other && connection_id.is_none() {
                 continue;
             }
+            // The address in "listening on ..." is the application's own.
+            let own_address = matches!(what, AppEvent::Listening { .. });
             out.emit(Line::App(AppLine {
                 record,
                 at,
@@ -170,8 +172,12 @@ impl Reader {
                 hostname: fields.hostname.clone(),
                 connection_id: connection_id.clone(),
                 session: fields.session.clone(),
-                client: fields.client.clone(),
-                client_port: fields.client_port,
+                client: if own_address {
+                    Vec::new()
+                } else {
+                    fields.client.clone()
+                },
+                client_port: fields.client_port.filter(|_| !own_address),
                 uri: fields.uri.clone(),
                 ws_key: fields.ws_key.clone(),
                 request_id: fields.request_id.clone(),
@@ -251,6 +257,8 @@ impl Reader {
             Mark::Trace => block.trace = true,
             Mark::Traceback => (block.trace, block.python) = (true, true),
             Mark::Died => block.died = true,
+            // Python's traces have carets as well, after their first line.
+            Mark::Caret => block.died |= !block.trace,
             Mark::Error | Mark::LastWords => {
                 block.died |= mark == Mark::LastWords;
                 // Python names the exception at the end of its trace, the others at the beginning.
@@ -381,6 +389,8 @@ enum Mark {
     Error,
     /// Shows that the process ended.
     Died,
+    /// Points at a place in a source line, as Node does above an uncaught error.
+    Caret,
     /// Names an error and shows that the process ended.
     LastWords,
 }
@@ -412,9 +422,11 @@ impl Mark {
             || text == b"Killed"
             || text == b"Aborted"
             || begins(b"Aborted (core dumped)")
-            || !text.is_empty() && text.iter().all(|c| *c == b'^') && line.first() != Some(&b'^')
         {
             return Self::Died;
+        }
+        if !text.is_empty() && text.iter().all(|c| *c == b'^') {
+            return Self::Caret;
         }
         if begins(b"Traceback (most recent call last)") {
             return Self::Traceback;
