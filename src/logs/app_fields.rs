@@ -126,8 +126,13 @@ impl<'a> Fields<'a> {
                 set(&mut self.error, value);
             }
             b"stack" | b"stacktrace" => self.has_stack = true,
-            b"reason" | b"closereason" | b"closemessage" | b"description" => {
-                set(&mut self.reason, value)
+            b"reason" | b"closereason" | b"closemessage" | b"description"
+                if !matches!(
+                    value.as_ref(),
+                    b"null" | b"undefined" | b"None" | b"null]" | b"null)"
+                ) =>
+            {
+                set(&mut self.reason, value);
             }
             b"code" | b"closecode" | b"wscode" | b"statuscode" | b"status" | b"closestatus"
             | b"httpstatus" | b"responsecode" | b"errorcode" | b"disconnectcode" => {
@@ -194,7 +199,8 @@ impl<'a> Fields<'a> {
                     .or(self.pid);
             }
             b"hostname" | b"machine" | b"node" | b"pod" => self.hostname = id(&value),
-            b"url" | b"uri" | b"path" | b"requesturi" | b"requrl" | b"requestpath" => {
+            b"url" | b"uri" | b"path" | b"requesturl" | b"requesturi" | b"requrl"
+            | b"requestpath" => {
                 let (path, _) = text::relative(&value);
                 if path.first() == Some(&b'/') {
                     self.uri = Some(text::string(path));
