@@ -68,9 +68,6 @@ impl Vantage {
 pub fn dissect(
     _file_head: &[u8],
     _record: &[u8],
-) -> (
-    Vec<(usize, String, std::ops::Range<usize>)>,
-    Option<Vec<u8>>,
-) {
+) -> (Vec<(usize, String, std::ops::Range<usize>)>, Option<Vec<u8>>) {
     (Vec::new(), None)
 }

@@ -11,13 +11,7 @@ pub struct Observations {
 }
 
 /// Ties everything together; writes clock offsets and vantage points into `sources`.
-pub fn correlate(
-    observations: Observations,
-    _sources: &mut [Source],
-) -> (Vec<Connection>, CaseContext) {
-    let context = CaseContext {
-        settings: observations.settings,
-        ..CaseContext::default()
-    };
+pub fn correlate(observations: Observations, _sources: &mut [Source]) -> (Vec<Connection>, CaseContext) {
+    let context = CaseContext { settings: observations.settings, ..CaseContext::default() };
     (Vec::new(), context)
 }

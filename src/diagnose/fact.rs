@@ -77,11 +77,7 @@ impl Witnesses {
         }
     }
     pub const fn count(self) -> u32 {
-        self.capture as u32
-            + self.proxy_log as u32
-            + self.app_log as u32
-            + self.config as u32
-            + self.population as u32
+        self.capture as u32 + self.proxy_log as u32 + self.app_log as u32 + self.config as u32 + self.population as u32
     }
 }
 
@@ -93,9 +89,7 @@ pub struct Row {
 
 impl Row {
     pub fn new() -> Self {
-        Self {
-            readings: vec![Reading::default(); FACTS.len()],
-        }
+        Self { readings: vec![Reading::default(); FACTS.len()] }
     }
     pub fn get(&self, name: &str) -> Option<&Reading> {
         self.readings.get(index(name)?)
@@ -114,18 +108,8 @@ pub fn index(name: &str) -> Option<usize> {
     FACTS.iter().position(|f| f.name == name)
 }
 
-const fn fact(
-    name: &'static str,
-    kind: FactType,
-    asks: &'static str,
-    needs: &'static str,
-) -> FactSpec {
-    FactSpec {
-        name,
-        kind,
-        asks,
-        needs,
-    }
+const fn fact(name: &'static str, kind: FactType, asks: &'static str, needs: &'static str) -> FactSpec {
+    FactSpec { name, kind, asks, needs }
 }
 
 use FactType::{Bool, Count, Duration, Durations, Word};
@@ -137,374 +121,72 @@ const CAPTURE: &str = "a capture that holds this leg";
 
 pub const FACTS: &[FactSpec] = &[
     // the opening handshake
-    fact(
-        "handshake.result",
-        Word(&["accepted", "refused", "unanswered", "reset"]),
-        "how the opening handshake ended",
-        PATH,
-    ),
-    fact(
-        "handshake.status",
-        Count,
-        "the HTTP status the client was answered with",
-        PATH,
-    ),
-    fact(
-        "handshake.upgrade_asked",
-        Bool,
-        "the client asked for a WebSocket",
-        PATH,
-    ),
-    fact(
-        "handshake.upgrade_passed",
-        Bool,
-        "the request that reached the server carried Upgrade, Connection: upgrade and HTTP/1.1",
-        "a capture of the upstream leg, or the proxy's configuration",
-    ),
-    fact(
-        "handshake.http10",
-        Bool,
-        "the request reached the server as HTTP/1.0",
-        "a capture of the upstream leg, or the proxy's configuration",
-    ),
-    fact(
-        "handshake.from_server",
-        Bool,
-        "the refusal was written by the server itself, not by a hop",
-        "an access log with $upstream_status, or a capture of the upstream leg",
-    ),
-    fact(
-        "handshake.upstream",
-        Word(&[
-            "answered",
-            "refused",
-            "unreachable",
-            "closed-early",
-            "timed-out",
-            "none",
-        ]),
-        "what the upstream did with the request",
-        "the proxy's error log, or a capture of the upstream leg",
-    ),
-    fact(
-        "handshake.waited",
-        Duration,
-        "how long the client waited for an answer",
-        PATH,
-    ),
-    fact(
-        "handshake.route_works",
-        Bool,
-        "other handshakes over the same hop and path were accepted",
-        PATH,
-    ),
-    fact(
-        "config.upgrade_passed",
-        Bool,
-        "the configuration of the location passes the upgrade on",
-        "the proxy's configuration",
-    ),
+    fact("handshake.result", Word(&["accepted", "refused", "unanswered", "reset"]), "how the opening handshake ended", PATH),
+    fact("handshake.status", Count, "the HTTP status the client was answered with", PATH),
+    fact("handshake.upgrade_asked", Bool, "the client asked for a WebSocket", PATH),
+    fact("handshake.upgrade_passed", Bool, "the request that reached the server carried Upgrade, Connection: upgrade and HTTP/1.1", "a capture of the upstream leg, or the proxy's configuration"),
+    fact("handshake.http10", Bool, "the request reached the server as HTTP/1.0", "a capture of the upstream leg, or the proxy's configuration"),
+    fact("handshake.from_server", Bool, "the refusal was written by the server itself, not by a hop", "an access log with $upstream_status, or a capture of the upstream leg"),
+    fact("handshake.upstream", Word(&["answered", "refused", "unreachable", "closed-early", "timed-out", "none"]), "what the upstream did with the request", "the proxy's error log, or a capture of the upstream leg"),
+    fact("handshake.waited", Duration, "how long the client waited for an answer", PATH),
+    fact("handshake.route_works", Bool, "other handshakes over the same hop and path were accepted", PATH),
+    fact("config.upgrade_passed", Bool, "the configuration of the location passes the upgrade on", "the proxy's configuration"),
     // the close
-    fact(
-        "close.frame",
-        Bool,
-        "a Close frame was sent by either side",
-        "a capture of any leg, or an application log with close codes",
-    ),
-    fact(
-        "close.first_from",
-        Word(&["client", "server"]),
-        "which end sent the first Close frame",
-        CAPTURE,
-    ),
-    fact(
-        "close.code",
-        Count,
-        "the code of the first Close frame; 1005 where it had none",
-        "a capture of any leg, or an application log with close codes",
-    ),
-    fact(
-        "close.side",
-        Word(&["client", "proxy", "server", "network", "none"]),
-        "who ended it first",
-        BOTH,
-    ),
-    fact(
-        "close.far_side",
-        Bool,
-        "it was ended from beyond the client, by a proxy or the server: the one leg seen can't tell which",
-        CAPTURE,
-    ),
-    fact(
-        "close.how",
-        Word(&["close-frame", "fin", "rst", "silent"]),
-        "the first sign of the end on the wire",
-        CAPTURE,
-    ),
-    fact(
-        "close.reported_server",
-        Count,
-        "the close code the server's library reported",
-        APP,
-    ),
-    fact(
-        "close.logged_by_server",
-        Bool,
-        "the application logged this connection's close",
-        APP,
-    ),
-    fact(
-        "close.reset_foreign",
-        Bool,
-        "the RST did not come from the end it claims to come from",
-        "captures at both ends of the leg",
-    ),
-    fact(
-        "close.reset_after_silence",
-        Bool,
-        "the RST answered the first payload after a long silence",
-        CAPTURE,
-    ),
+    fact("close.frame", Bool, "a Close frame was sent by either side", "a capture of any leg, or an application log with close codes"),
+    fact("close.first_from", Word(&["client", "server"]), "which end sent the first Close frame", CAPTURE),
+    fact("close.code", Count, "the code of the first Close frame; 1005 where it had none", "a capture of any leg, or an application log with close codes"),
+    fact("close.side", Word(&["client", "proxy", "server", "network", "none"]), "who ended it first", BOTH),
+    fact("close.far_side", Bool, "it was ended from beyond the client, by a proxy or the server: the one leg seen can't tell which", CAPTURE),
+    fact("close.how", Word(&["close-frame", "fin", "rst", "silent"]), "the first sign of the end on the wire", CAPTURE),
+    fact("close.reported_server", Count, "the close code the server's library reported", APP),
+    fact("close.logged_by_server", Bool, "the application logged this connection's close", APP),
+    fact("close.reset_foreign", Bool, "the RST did not come from the end it claims to come from", "captures at both ends of the leg"),
+    fact("close.reset_after_silence", Bool, "the RST answered the first payload after a long silence", CAPTURE),
     // silence and time-outs
-    fact(
-        "idle.gap_before_close",
-        Duration,
-        "silence of payload in both directions before the end",
-        CAPTURE,
-    ),
-    fact(
-        "idle.gap_to_server",
-        Duration,
-        "silence of payload from the client before the end",
-        CAPTURE,
-    ),
-    fact(
-        "idle.gap_to_client",
-        Duration,
-        "silence of payload from the server before the end",
-        CAPTURE,
-    ),
-    fact(
-        "idle.logged",
-        Bool,
-        "a hop logged that it closed the connection for being idle",
-        "the proxy's error log at level info, or an access log with a termination state",
-    ),
-    fact(
-        "idle.had_room",
-        Bool,
-        "it lived longer than a time-out of its path, so that an idle time-out was possible",
-        "an access log with durations and the proxy's configuration",
-    ),
-    fact(
-        "life.total",
-        Duration,
-        "from the opening handshake to the end",
-        PATH,
-    ),
-    fact(
-        "timeouts.known",
-        Durations,
-        "time-outs that could end a silent connection here: configured, recurring in this case, or known defaults",
-        "the proxy's configuration",
-    ),
-    fact(
-        "timeouts.lifetimes",
-        Durations,
-        "limits on the total life that could apply here",
-        "the proxy's configuration",
-    ),
-    fact(
-        "traffic.flowing",
-        Bool,
-        "payload was flowing right up to the end",
-        CAPTURE,
-    ),
+    fact("idle.gap_before_close", Duration, "silence of payload in both directions before the end", CAPTURE),
+    fact("idle.gap_to_server", Duration, "silence of payload from the client before the end", CAPTURE),
+    fact("idle.gap_to_client", Duration, "silence of payload from the server before the end", CAPTURE),
+    fact("idle.logged", Bool, "a hop logged that it closed the connection for being idle", "the proxy's error log at level info, or an access log with a termination state"),
+    fact("idle.had_room", Bool, "it lived longer than a time-out of its path, so that an idle time-out was possible", "an access log with durations and the proxy's configuration"),
+    fact("life.total", Duration, "from the opening handshake to the end", PATH),
+    fact("timeouts.known", Durations, "time-outs that could end a silent connection here: configured, recurring in this case, or known defaults", "the proxy's configuration"),
+    fact("timeouts.lifetimes", Durations, "limits on the total life that could apply here", "the proxy's configuration"),
+    fact("traffic.flowing", Bool, "payload was flowing right up to the end", CAPTURE),
     // heartbeats
-    fact(
-        "heartbeat.seen",
-        Bool,
-        "there were pings on this connection",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.period",
-        Duration,
-        "the time from ping to ping",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.from",
-        Word(&["server", "client", "both"]),
-        "who sends pings",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.unanswered",
-        Count,
-        "pings before the end that no pong answered, where a pong would have been seen",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.unanswered_for",
-        Duration,
-        "from the first unanswered ping to the end",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.stopped",
-        Bool,
-        "the pings of the server stopped long before the end",
-        CAPTURE,
-    ),
-    fact(
-        "heartbeat.miss_logged",
-        Bool,
-        "the application logged that the peer missed its heartbeat",
-        APP,
-    ),
+    fact("heartbeat.seen", Bool, "there were pings on this connection", CAPTURE),
+    fact("heartbeat.period", Duration, "the time from ping to ping", CAPTURE),
+    fact("heartbeat.from", Word(&["server", "client", "both"]), "who sends pings", CAPTURE),
+    fact("heartbeat.unanswered", Count, "pings before the end that no pong answered, where a pong would have been seen", CAPTURE),
+    fact("heartbeat.unanswered_for", Duration, "from the first unanswered ping to the end", CAPTURE),
+    fact("heartbeat.stopped", Bool, "the pings of the server stopped long before the end", CAPTURE),
+    fact("heartbeat.miss_logged", Bool, "the application logged that the peer missed its heartbeat", APP),
     // the client
-    fact(
-        "client.silent_for",
-        Duration,
-        "from the client's last packet to the end",
-        CAPTURE,
-    ),
-    fact(
-        "client.unacked",
-        Bool,
-        "what was sent to the client at the end was never acknowledged",
-        CAPTURE,
-    ),
-    fact(
-        "client.acks_only",
-        Bool,
-        "the client's kernel acknowledged, its application said nothing",
-        CAPTURE,
-    ),
-    fact(
-        "client.returned",
-        Bool,
-        "the same client came back on a new connection",
-        "a session token in the URI or in the application's log",
-    ),
-    fact(
-        "client.returned_elsewhere",
-        Bool,
-        "the same client came back from another address",
-        "a session token in the URI or in the application's log",
-    ),
-    fact(
-        "client.returned_before_end",
-        Bool,
-        "the new connection opened while the old one still stood",
-        "a session token in the URI or in the application's log",
-    ),
-    fact(
-        "client.return_delay",
-        Duration,
-        "from the end, or the client's last sign of life, to the new connection",
-        "a session token in the URI or in the application's log",
-    ),
-    fact(
-        "client.tcp_gave_up",
-        Bool,
-        "a hop's TCP gave up on the client for lack of acknowledgements",
-        "the proxy's error log at level info",
-    ),
-    fact(
-        "client.zero_window",
-        Duration,
-        "how long the client advertised a window of zero before the end",
-        CAPTURE,
-    ),
-    fact(
-        "client.stopped_reading_logged",
-        Bool,
-        "a hop or the application logged that the client did not read",
-        "the proxy's error log at level info, or the application's log",
-    ),
+    fact("client.silent_for", Duration, "from the client's last packet to the end", CAPTURE),
+    fact("client.unacked", Bool, "what was sent to the client at the end was never acknowledged", CAPTURE),
+    fact("client.acks_only", Bool, "the client's kernel acknowledged, its application said nothing", CAPTURE),
+    fact("client.returned", Bool, "the same client came back on a new connection", "a session token in the URI or in the application's log"),
+    fact("client.returned_elsewhere", Bool, "the same client came back from another address", "a session token in the URI or in the application's log"),
+    fact("client.returned_before_end", Bool, "the new connection opened while the old one still stood", "a session token in the URI or in the application's log"),
+    fact("client.return_delay", Duration, "from the end, or the client's last sign of life, to the new connection", "a session token in the URI or in the application's log"),
+    fact("client.tcp_gave_up", Bool, "a hop's TCP gave up on the client for lack of acknowledgements", "the proxy's error log at level info"),
+    fact("client.zero_window", Duration, "how long the client advertised a window of zero before the end", CAPTURE),
+    fact("client.stopped_reading_logged", Bool, "a hop or the application logged that the client did not read", "the proxy's error log at level info, or the application's log"),
     // the server
-    fact(
-        "server.died",
-        Bool,
-        "the server process died without a stop being asked for",
-        APP,
-    ),
-    fact(
-        "server.stopping",
-        Bool,
-        "a wanted stop of the server began around the end",
-        APP,
-    ),
-    fact(
-        "server.restarted",
-        Bool,
-        "the server process started again after the end",
-        APP,
-    ),
-    fact(
-        "server.refused_after",
-        Bool,
-        "connects to the same upstream were refused right after the end",
-        "the proxy's error log, or a capture of the upstream leg",
-    ),
-    fact(
-        "server.ended_together",
-        Count,
-        "connections of the same upstream that ended in the same instant without being asked, this one included",
-        PATH,
-    ),
-    fact(
-        "server.others_survived",
-        Bool,
-        "connections of another upstream lived on through that instant",
-        PATH,
-    ),
-    fact(
-        "server.exception_logged",
-        Bool,
-        "the application logged an exception for this connection at its end",
-        APP,
-    ),
-    fact(
-        "server.exhausted_logged",
-        Bool,
-        "the application or a hop logged exhaustion of descriptors, connections, memory or threads",
-        "the application's, the proxy's and the kernel's logs",
-    ),
+    fact("server.died", Bool, "the server process died without a stop being asked for", APP),
+    fact("server.stopping", Bool, "a wanted stop of the server began around the end", APP),
+    fact("server.restarted", Bool, "the server process started again after the end", APP),
+    fact("server.refused_after", Bool, "connects to the same upstream were refused right after the end", "the proxy's error log, or a capture of the upstream leg"),
+    fact("server.ended_together", Count, "connections of the same upstream that ended in the same instant without being asked, this one included", PATH),
+    fact("server.others_survived", Bool, "connections of another upstream lived on through that instant", PATH),
+    fact("server.exception_logged", Bool, "the application logged an exception for this connection at its end", APP),
+    fact("server.exhausted_logged", Bool, "the application or a hop logged exhaustion of descriptors, connections, memory or threads", "the application's, the proxy's and the kernel's logs"),
     // the proxy
-    fact(
-        "proxy.restarting",
-        Bool,
-        "a reload, drain or stop of a proxy on the path explains this moment",
-        "the proxy's error log at level notice",
-    ),
-    fact(
-        "proxy.ended_together",
-        Count,
-        "connections over the same proxy, whatever their upstream, that ended in the same instant",
-        PATH,
-    ),
-    fact(
-        "proxy.line_missing",
-        Bool,
-        "the proxy wrote no line for a connection that it must have carried to its end",
-        "the proxy's access log",
-    ),
-    fact(
-        "proxy.exhausted_logged",
-        Bool,
-        "the proxy logged that it ran out of connections or descriptors",
-        "the proxy's error log",
-    ),
+    fact("proxy.restarting", Bool, "a reload, drain or stop of a proxy on the path explains this moment", "the proxy's error log at level notice"),
+    fact("proxy.ended_together", Count, "connections over the same proxy, whatever their upstream, that ended in the same instant", PATH),
+    fact("proxy.line_missing", Bool, "the proxy wrote no line for a connection that it must have carried to its end", "the proxy's access log"),
+    fact("proxy.exhausted_logged", Bool, "the proxy logged that it ran out of connections or descriptors", "the proxy's error log"),
     // the rest
     fact("tls.failed", Bool, "the TLS handshake failed", CAPTURE),
     fact("frames.violation", Bool, "a frame broke RFC 6455", CAPTURE),
-    fact(
-        "half_open.at_server",
-        Bool,
-        "the server still held the connection when the evidence ended",
-        PATH,
-    ),
+    fact("half_open.at_server", Bool, "the server still held the connection when the evidence ended", PATH),
 ];

@@ -194,20 +194,10 @@ pub enum LegEventKind {
     Request,
     Response,
     /// A data frame: opcode and payload length.
-    Data {
-        opcode: u8,
-        len: u64,
-    },
-    Ping {
-        len: u64,
-    },
-    Pong {
-        len: u64,
-    },
-    Close {
-        code: Option<u16>,
-        reason: String,
-    },
+    Data { opcode: u8, len: u64 },
+    Ping { len: u64 },
+    Pong { len: u64 },
+    Close { code: Option<u16>, reason: String },
     Fin,
     Rst,
     Retransmission,
@@ -215,13 +205,8 @@ pub enum LegEventKind {
     ZeroWindow,
     WindowOpen,
     /// Bytes that the capture does not hold.
-    Gap {
-        bytes: u64,
-    },
-    TlsAlert {
-        level: u8,
-        description: u8,
-    },
+    Gap { bytes: u64 },
+    TlsAlert { level: u8, description: u8 },
 }
 
 /// One leg as one vantage point saw it. Flows are named by who receives them.

@@ -134,41 +134,25 @@ pub struct HopLine {
 pub enum AppEvent {
     Open,
     /// 1005 and 1006 here are what the library made up: nothing of the kind was on the wire.
-    Close {
-        code: Option<u16>,
-        reason: String,
-    },
+    Close { code: Option<u16>, reason: String },
     /// A socket or handler error; `code` such as `ECONNRESET`, `EMFILE`.
-    Error {
-        code: Option<String>,
-        message: String,
-    },
+    Error { code: Option<String>, message: String },
     /// The application gave up on a peer that did not answer its pings.
     HeartbeatMissed,
     /// The upgrade was refused by the application.
-    Rejected {
-        status: Option<u16>,
-    },
+    Rejected { status: Option<u16> },
     /// The application itself cut a peer that did not read.
     Backpressure,
     /// The process came up: listening, started.
-    Listening {
-        port: Option<u16>,
-    },
+    Listening { port: Option<u16> },
     /// A wanted stop began: SIGTERM received, draining, shutting down.
     Stopping,
     /// The process says that it dies or died: uncaught exception, exit by signal, OOM.
-    Crashed {
-        message: String,
-    },
+    Crashed { message: String },
     /// EMFILE, ENFILE, heap limit, pool exhausted.
-    Exhausted {
-        message: String,
-    },
+    Exhausted { message: String },
     /// An exception that the process survived.
-    Exception {
-        message: String,
-    },
+    Exception { message: String },
     /// Understood as a line of this application, and says nothing about connections.
     Other,
 }

@@ -78,13 +78,7 @@ impl HopSettings {
         let path = uri.split(['?', '#']).next().unwrap_or(uri);
         self.routes
             .iter()
-            .filter(|r| {
-                if r.exact {
-                    path == r.prefix
-                } else {
-                    path.starts_with(&r.prefix)
-                }
-            })
+            .filter(|r| if r.exact { path == r.prefix } else { path.starts_with(&r.prefix) })
             .max_by_key(|r| (r.exact, r.prefix.len()))
     }
 }

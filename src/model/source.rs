@@ -98,12 +98,7 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self {
-            offset_ns: 0,
-            spread_ns: 0,
-            pairs: 0,
-            basis: ClockBasis::Assumed,
-        }
+        Self { offset_ns: 0, spread_ns: 0, pairs: 0, basis: ClockBasis::Assumed }
     }
 }
 
@@ -166,11 +161,6 @@ pub fn add_anomaly(
         known.count += count;
         known.first_record = known.first_record.min(first_record);
     } else {
-        anomalies.push(Anomaly {
-            kind: kind.to_owned(),
-            count,
-            first_record,
-            note: note.into(),
-        });
+        anomalies.push(Anomaly { kind: kind.to_owned(), count, first_record, note: note.into() });
     }
 }

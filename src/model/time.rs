@@ -8,9 +8,7 @@ pub const MILLI_NS: i64 = 1_000_000;
 pub const MICRO_NS: i64 = 1_000;
 
 /// A point in time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted (years 1677 to 2262).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Moment(pub i64);
 
 impl Moment {
@@ -63,10 +61,7 @@ impl Stamp {
 
     #[must_use]
     pub const fn plus(self, ns: i64) -> Self {
-        Self {
-            at: self.at.plus(ns),
-            tick_ns: self.tick_ns,
-        }
+        Self { at: self.at.plus(ns), tick_ns: self.tick_ns }
     }
 
     /// The middle of what the stamp allows: the least wrong single value.

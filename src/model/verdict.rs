@@ -279,10 +279,7 @@ pub struct Summary {
 
 impl Analysis {
     pub fn summary(&self) -> Summary {
-        let mut s = Summary {
-            connections: self.connections.len(),
-            ..Summary::default()
-        };
+        let mut s = Summary { connections: self.connections.len(), ..Summary::default() };
         let mut counts = std::collections::BTreeMap::new();
         for Judged { verdict, .. } in &self.connections {
             match verdict.outcome {
@@ -296,8 +293,7 @@ impl Analysis {
             }
         }
         s.by_cause = counts.into_iter().collect();
-        s.by_cause
-            .sort_by_key(|&(cause, n)| (std::cmp::Reverse(n), cause));
+        s.by_cause.sort_by_key(|&(cause, n)| (std::cmp::Reverse(n), cause));
         s
     }
 
