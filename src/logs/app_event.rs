@@ -1,9 +1,8 @@
 //! What an application's line says in its own words -> the event it means, whatever library wrote it.
 
+use super::app_words::{Class, hits, words};
 use super::text;
 use crate::model::AppEvent;
-use aho_corasick::AhoCorasick;
-use std::sync::LazyLock;
 
 /// A line's words and numbers, taken apart.
 #[derive(Debug, Default)]
@@ -51,483 +50,6 @@ impl Level {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Class {
-    Crash,
-    Exhausted,
-    Heartbeat,
-    Backpressure,
-    Rejected,
-    Stopping,
-    Listening,
-    Closed,
-    Close,
-    Open,
-    /// Weak signs of an opening: only with a peer beside them.
-    OpenWeak,
-    Exception,
-    Error,
-    /// Speaks of a database, a broker: opening and closing there is no WebSocket's.
-    Elsewhere,
-    /// The process survived.
-    Recovered,
-}
-
-/// Words in order, lower case, `camelCase` taken apart, everything else a blank (see `words`).
-const PHRASES: &[(Class, &[&str])] = &[
-    (
-        Class::Crash,
-        &[
-            "uncaught exception",
-            "uncaught error",
-            "uncaught type error",
-            "unhandled exception",
-            "unhandled rejection",
-            "unhandled promise rejection",
-            "unhandled error event",
-            "fatal error",
-            "panic",
-            "segmentation fault",
-            "core dumped",
-            "out of memory killed",
-            "oom killer",
-            "oom kill",
-            "killed process",
-            "heap out of memory",
-            "main process exited code killed",
-            "main process exited code dumped",
-            "exited on signal",
-            "via signal sigkill",
-            "via signal sigsegv",
-            "via signal sigabrt",
-            "process crashed",
-            "server crashed",
-            "worker died",
-            "exited with code 1",
-            "triggered uncaught exception",
-            "failed with result signal",
-            "failed with result oom kill",
-        ],
-    ),
-    (
-        Class::Exhausted,
-        &[
-            "emfile",
-            "enfile",
-            "enobufs",
-            "enomem",
-            "too many open files",
-            "too many connections",
-            "heap limit",
-            "out of system resource",
-            "pool exhausted",
-            "pool is exhausted",
-            "pool timeout",
-            "pool timed out",
-            "queue pool limit",
-            "unable to create native thread",
-            "can t start new thread",
-            "rejected execution exception",
-            "max connections reached",
-            "connection limit reached",
-            "max clients reached",
-            "out of memory error",
-            "cannot allocate memory",
-            "file descriptor limit",
-        ],
-    ),
-    (
-        Class::Heartbeat,
-        &[
-            "heartbeat missed",
-            "heartbeats missed",
-            "missed heartbeat",
-            "missed heartbeats",
-            "heartbeat timeout",
-            "heartbeat timed out",
-            "heartbeat failed",
-            "heartbeat failure",
-            "heartbeat expired",
-            "no heartbeat",
-            "hb missed",
-            "hb timeout",
-            "terminate dead",
-            "terminated dead",
-            "terminating dead",
-            "terminating unresponsive",
-            "terminate unresponsive",
-            "closing unresponsive",
-            "dead connection",
-            "dead client",
-            "dead peer",
-            "dead socket",
-            "stale connection",
-            "zombie connection",
-            "ping timeout",
-            "ping timed out",
-            "pings missed",
-            "missed ping",
-            "missed pings",
-            "pong timeout",
-            "pong timed out",
-            "no pong",
-            "missed pong",
-            "missed pongs",
-            "pong missed",
-            "missing pong",
-            "pong not received",
-            "pong never",
-            "keepalive ping timeout",
-            "keepalive timeout",
-            "keep alive timeout",
-            "timed out from inactivity",
-            "elapsed without receiving",
-            "i o timeout",
-            "failed to wait for pong",
-            "not alive terminating",
-            "did not answer ping",
-            "did not respond to ping",
-            "client unresponsive",
-            "peer unresponsive",
-            "connection unresponsive",
-        ],
-    ),
-    (
-        Class::Backpressure,
-        &[
-            "backpressure",
-            "back pressure",
-            "buffered amount",
-            "bufferedamount",
-            "slow consumer",
-            "slow client",
-            "slow reader",
-            "send queue full",
-            "send buffer full",
-            "write buffer full",
-            "write queue full",
-            "outbound queue full",
-            "outgoing queue full",
-            "session limit exceeded exception",
-            "send limit",
-            "send buffer overflow",
-            "buffer overflow",
-            "client too slow",
-        ],
-    ),
-    (
-        Class::Rejected,
-        &[
-            "rejected",
-            "rejecting",
-            "upgrade refused",
-            "refused connection",
-            "refusing connection",
-            "unauthorized",
-            "unauthorised",
-            "forbidden",
-            "auth failed",
-            "authentication failed",
-            "authorization failed",
-            "invalid token",
-            "token expired",
-            "not authorized",
-            "origin not allowed",
-            "request origin not",
-            "access denied",
-            "wsreject",
-            "failed to upgrade",
-            "upgrade failed",
-            "upgrade denied",
-            "connection denied",
-        ],
-    ),
-    (
-        Class::Stopping,
-        &[
-            "sigterm",
-            "sigint",
-            "draining",
-            "drain started",
-            "start drain",
-            "shutting down",
-            "shutdown",
-            "graceful stop",
-            "gracefully stopping",
-            "server closing",
-            "closing server",
-            "server stopping",
-            "stopping server",
-            "closing all",
-            "going down for",
-            "server close",
-            "stop sigterm",
-            "received signal",
-            "application is stopping",
-            "terminating on signal",
-            "web application is stopping",
-        ],
-    ),
-    (
-        Class::Listening,
-        &[
-            "listening",
-            "server started",
-            "started server",
-            "server running",
-            "server is running",
-            "running on",
-            "running at",
-            "started on port",
-            "startup complete",
-            "server ready",
-            "ready to accept",
-            "server up",
-            "server online",
-            "started application",
-            "now serving",
-            "accepting connections",
-            "started in",
-        ],
-    ),
-    (
-        Class::Closed,
-        &[
-            "closed",
-            "disconnected",
-            "disconnects",
-            "connection lost",
-            "lost connection",
-            "connection ended",
-            "connection terminated",
-            "client left",
-            "went away",
-            "socket gone",
-            "no close frame received",
-            "wsdisconnect",
-            "transport close",
-            "hung up",
-            "unexpected eof",
-            "connection dropped",
-            "without closing handshake",
-            "connection finished",
-        ],
-    ),
-    (
-        Class::Close,
-        &[
-            "close",
-            "wsclose",
-            "disconnect",
-            "on close",
-            "onclose",
-            "disconnection",
-            "closing",
-            "terminated",
-            "terminate",
-        ],
-    ),
-    (
-        Class::Open,
-        &[
-            "ws open",
-            "wsopen",
-            "socket open",
-            "web socket open",
-            "websocket open",
-            "connection open",
-            "connection opened",
-            "connection established",
-            "connection accepted",
-            "accepted connection",
-            "accepted",
-            "client connected",
-            "user connected",
-            "peer connected",
-            "new connection",
-            "new client",
-            "new web socket",
-            "new websocket",
-            "connected",
-            "on open",
-            "onopen",
-            "wsconnect",
-            "on connect",
-            "successfully upgraded",
-            "handshake complete",
-            "handshake completed",
-            "upgraded to web socket",
-            "upgraded to websocket",
-            "upgrade complete",
-            "upgrade completed",
-            "connection from",
-            "incoming connection",
-        ],
-    ),
-    (
-        Class::OpenWeak,
-        &[
-            "connect",
-            "open",
-            "opened",
-            "connection",
-            "upgraded",
-            "join",
-            "joined",
-            "upgrade",
-        ],
-    ),
-    (
-        Class::Exception,
-        &[
-            "exception",
-            "traceback",
-            "error in handler",
-            "handler error",
-            "handler failed",
-            "handler threw",
-            "in json at position",
-            "unexpected token",
-            "unexpected end of json",
-            "cannot read properties",
-            "cannot read property",
-            "is not a function",
-            "is not defined",
-            "undefined is not",
-            "none type",
-            "nonetype",
-            "key error",
-            "value error",
-            "nil pointer",
-            "null pointer",
-            "null reference",
-            "index out of",
-            "syntax error",
-            "type error",
-            "range error",
-            "reference error",
-            "division by zero",
-            "internal error",
-            "assertion failed",
-            "attribute error",
-        ],
-    ),
-    (
-        Class::Error,
-        &[
-            "error",
-            "errored",
-            "failed",
-            "failure",
-            "econnreset",
-            "epipe",
-            "etimedout",
-            "econnaborted",
-            "econnrefused",
-            "ehostunreach",
-            "enotconn",
-            "connection reset",
-            "broken pipe",
-            "max payload size exceeded",
-            "message too big",
-            "received too big message",
-            "message too long",
-            "read limit exceeded",
-            "invalid frame",
-            "invalid opcode",
-            "protocol error",
-            "invalid utf 8",
-            "socket hang up",
-            "timed out",
-            "timeout",
-        ],
-    ),
-    (
-        Class::Elsewhere,
-        &[
-            "redis",
-            "postgres",
-            "postgresql",
-            "mysql",
-            "mongo",
-            "mongodb",
-            "database",
-            "db",
-            "kafka",
-            "rabbitmq",
-            "amqp",
-            "broker",
-            "nats",
-            "elasticsearch",
-            "memcached",
-            "cache",
-            "mqtt",
-            "smtp",
-            "s 3",
-        ],
-    ),
-    (Class::Recovered, &["recovered", "recover", "caught"]),
-];
-
-static MACHINE: LazyLock<(Option<AhoCorasick>, Vec<Class>)> = LazyLock::new(|| {
-    let mut patterns = Vec::new();
-    let mut classes = Vec::new();
-    for (class, phrases) in PHRASES {
-        for phrase in *phrases {
-            patterns.push(format!(" {phrase} "));
-            classes.push(*class);
-        }
-    }
-    (AhoCorasick::new(patterns).ok(), classes)
-});
-
-/// Bytes of a message that are looked at: what a line means stands at its beginning.
-const LOOK: usize = 2048;
-
-/// Appends ` word word `: lower case, `camelCase` taken apart, anything but letters and digits a blank.
-fn words(text: &[u8], out: &mut Vec<u8>) {
-    if out.last() != Some(&b' ') {
-        out.push(b' ');
-    }
-    let mut before = b' ';
-    for c in text.iter().take(LOOK) {
-        if c.is_ascii_alphanumeric() {
-            if c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
-                out.push(b' ');
-            }
-            out.push(c.to_ascii_lowercase());
-        } else if out.last() != Some(&b' ') {
-            out.push(b' ');
-        }
-        before = *c;
-    }
-    if out.last() != Some(&b' ') {
-        out.push(b' ');
-    }
-}
-
-struct Hits(u32);
-
-impl Hits {
-    const fn has(&self, class: Class) -> bool {
-        self.0 & (1 << class as u8) != 0
-    }
-}
-
-fn hits(text: &[u8]) -> Hits {
-    let (machine, classes) = &*MACHINE;
-    let mut hits = Hits(0);
-    if let Some(machine) = machine {
-        for found in machine.find_overlapping_iter(text) {
-            if let Some(class) = classes.get(found.pattern().as_usize()) {
-                hits.0 |= 1 << *class as u8;
-            }
-        }
-    }
-    hits
-}
-
 /// The events a line means, the most telling first; a line that gives a peer up and closes means both.
 pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     let mut words_all = Vec::with_capacity(256);
@@ -572,7 +94,17 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     if all.has(Class::Exhausted) {
         return vec![AppEvent::Exhausted { message: message() }];
     }
-    if all.has(Class::Heartbeat) && !(said.level == Level::Low && own.has(Class::Listening)) {
+    // A peer that closes with words about its own timer gave *us* up: only what a library makes up (1006)
+    // or sends for its own timer (1011, Python) is about a peer that did not answer.
+    let theirs = match close_code {
+        None | Some(1006) => false,
+        Some(1011) => memchr::memmem::find(&words_all, b" received 1011 ").is_some(),
+        Some(_) => !own.has(Class::Heartbeat),
+    };
+    if all.has(Class::Heartbeat)
+        && !theirs
+        && !(said.level == Level::Low && own.has(Class::Listening))
+    {
         let mut both = vec![AppEvent::HeartbeatMissed];
         if closing && (close_code.is_some() || own.has(Class::Closed) || !own.has(Class::Heartbeat))
         {
@@ -612,6 +144,15 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
         if own.has(Class::Closed) || said.has_peer || plain_close(said) {
             return vec![close()];
         }
+    }
+    // Go hands the close over as an error: `read failed`, `websocket: close 1006 (abnormal closure)`.
+    if said.close_code.is_none()
+        && let Some(code) = code_in(&words_all, all.has(Class::Closed) || all.has(Class::Close))
+    {
+        return vec![AppEvent::Close {
+            code: Some(code),
+            reason: reason(),
+        }];
     }
     if all.has(Class::Exception) || said.has_stack {
         return vec![AppEvent::Exception { message: message() }];
@@ -747,6 +288,44 @@ mod tests {
             ..Said::default()
         };
         assert_eq!(classify(&said), want, "{message}");
+    }
+
+    #[test]
+    fn a_timer_of_the_peer_is_a_close() {
+        let said = |close_code, reason: &'static str| Said {
+            message: b"ws close",
+            reason: reason.as_bytes(),
+            close_code,
+            has_peer: true,
+            ..Said::default()
+        };
+        assert_eq!(
+            classify(&said(Some(4000), "heartbeat timeout")),
+            [close(Some(4000), "heartbeat timeout")]
+        );
+        assert_eq!(
+            classify(&said(None, "ping timeout")),
+            [AppEvent::HeartbeatMissed, close(None, "ping timeout")]
+        );
+        assert_eq!(
+            classify(&said(Some(1006), "WebSocket timed out from inactivity")),
+            [
+                AppEvent::HeartbeatMissed,
+                close(Some(1006), "WebSocket timed out from inactivity")
+            ]
+        );
+        check(
+            "ConnectionClosedError: received 1011 (internal error) keepalive ping timeout; then sent 1011",
+            false,
+            &[close(Some(1011), "")],
+        );
+    }
+
+    fn close(code: Option<u16>, reason: &str) -> AppEvent {
+        AppEvent::Close {
+            code,
+            reason: reason.to_owned(),
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ type Text<'a> = Cow<'a, [u8]>;
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
     pub(super) time: Option<(Stamp, Zone)>,
+    /// How deep the time stood: the record's own lies nearer the top than those it tells of.
+    time_depth: u8,
     pub(super) level: Level,
     pub(super) event: Text<'a>,
     pub(super) message: Text<'a>,
@@ -63,7 +65,6 @@ impl<'a> Fields<'a> {
             let parent = normal(parent, &mut buffer);
             fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
         }
-        // GCP: `timestamp: {seconds, nanos}`.
         fields
     }
 
@@ -95,10 +96,12 @@ impl<'a> Fields<'a> {
         }
         match key {
             b"time" | b"timestamp" | b"ts" | b"t" | b"asctime" | b"datetime" | b"date"
-            | b"eventtime" | b"timemillis" | b"realtimetimestamp" | b"logtime" | b"timems"
-                if self.time.is_none() =>
-            {
-                self.time = time(&value, assumed_s);
+            | b"eventtime" | b"timemillis" | b"realtimetimestamp" | b"logtime" | b"timems" => {
+                if (self.time.is_none() || depth < self.time_depth)
+                    && let Some(found) = time(&value, assumed_s)
+                {
+                    (self.time, self.time_depth) = (Some(found), depth);
+                }
             }
             b"level" | b"severity" | b"levelname" | b"lvl" | b"l" | b"loglevel"
                 if self.level == Level::Unknown =>
@@ -123,8 +126,13 @@ impl<'a> Fields<'a> {
                 set(&mut self.error, value);
             }
             b"stack" | b"stacktrace" => self.has_stack = true,
-            b"reason" | b"closereason" | b"closemessage" | b"description" => {
-                set(&mut self.reason, value)
+            b"reason" | b"closereason" | b"closemessage" | b"description"
+                if !matches!(
+                    value.as_ref(),
+                    b"null" | b"undefined" | b"None" | b"null]" | b"null)"
+                ) =>
+            {
+                set(&mut self.reason, value);
             }
             b"code" | b"closecode" | b"wscode" | b"statuscode" | b"status" | b"closestatus"
             | b"httpstatus" | b"responsecode" | b"errorcode" | b"disconnectcode" => {
@@ -191,7 +199,8 @@ impl<'a> Fields<'a> {
                     .or(self.pid);
             }
             b"hostname" | b"machine" | b"node" | b"pod" => self.hostname = id(&value),
-            b"url" | b"uri" | b"path" | b"requesturi" | b"requrl" | b"requestpath" => {
+            b"url" | b"uri" | b"path" | b"requesturl" | b"requesturi" | b"requrl"
+            | b"requestpath" => {
                 let (path, _) = text::relative(&value);
                 if path.first() == Some(&b'/') {
                     self.uri = Some(text::string(path));

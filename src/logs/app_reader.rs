@@ -2,6 +2,7 @@
 
 use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
+use super::app_trace::{Mark, is_binary};
 use super::{
     LineReader, Out, Outcome, envoy, haproxy, json, nginx_access, nginx_error, proxy_pairs, stamp,
     text,
@@ -103,7 +104,7 @@ impl Reader {
                 let end = front.message.len() - object.len().min(front.message.len());
                 fields.message = Cow::Borrowed(&front.message[..end]);
             }
-            fields.time = fields.time.take().or(front.time);
+            fields.time = fields.time.take().or_else(|| front.time.clone());
             fields.pid = fields.pid.or(front.pid);
             fields.hostname = fields
                 .hostname
@@ -117,7 +118,11 @@ impl Reader {
             offset_s: 0,
             basis: ZoneBasis::Epoch,
         };
-        let Some((at, zone)) = fields.time.or_else(|| out.outer.map(|s| (s, epoch))) else {
+        let Some((at, zone)) = fields
+            .time
+            .clone()
+            .or_else(|| out.outer.map(|s| (s, epoch)))
+        else {
             if self.block.is_some() {
                 return None;
             }
@@ -158,6 +163,8 @@ impl Reader {
             if what == AppEvent::Other && connection_id.is_none() {
                 continue;
             }
+            // The address in "listening on ..." is the application's own.
+            let own_address = matches!(what, AppEvent::Listening { .. });
             out.emit(Line::App(AppLine {
                 record,
                 at,
@@ -166,8 +173,12 @@ impl Reader {
                 hostname: fields.hostname.clone(),
                 connection_id: connection_id.clone(),
                 session: fields.session.clone(),
-                client: fields.client.clone(),
-                client_port: fields.client_port,
+                client: if own_address {
+                    Vec::new()
+                } else {
+                    fields.client.clone()
+                },
+                client_port: fields.client_port.filter(|_| !own_address),
                 uri: fields.uri.clone(),
                 ws_key: fields.ws_key.clone(),
                 request_id: fields.request_id.clone(),
@@ -182,7 +193,7 @@ impl Reader {
         {
             return outcome;
         }
-        let Some((at, zone)) = front.time else {
+        let Some((at, zone)) = front.time.clone() else {
             return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
         };
         let mut fields = of_text(front.message, self.assumed_s);
@@ -247,6 +258,8 @@ impl Reader {
             Mark::Trace => block.trace = true,
             Mark::Traceback => (block.trace, block.python) = (true, true),
             Mark::Died => block.died = true,
+            // Python's traces have carets as well, after their first line.
+            Mark::Caret => block.died |= !block.trace,
             Mark::Error | Mark::LastWords => {
                 block.died |= mark == Mark::LastWords;
                 // Python names the exception at the end of its trace, the others at the beginning.
@@ -365,93 +378,6 @@ impl LineReader for Reader {
         }
         self.flush(true, out);
     }
-}
-
-/// What a bare line is in a crash or trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    None,
-    Trace,
-    Traceback,
-    /// Names an error.
-    Error,
-    /// Shows that the process ended.
-    Died,
-    /// Names an error and shows that the process ended.
-    LastWords,
-}
-
-impl Mark {
-    fn of(line: &[u8]) -> Self {
-        let text = line.trim_ascii();
-        let begins = |what: &[u8]| text.starts_with(what);
-        let has = |what: &[u8]| text::contains(text, what);
-        if has(b"JavaScript heap out of memory")
-            || begins(b"panic: ")
-            || begins(b"fatal error: ")
-            || begins(b"FATAL ERROR:")
-            || begins(b"Uncaught ")
-            || begins(b"Unhandled ")
-            || begins(b"Segmentation fault")
-            || begins(b"java.lang.OutOfMemoryError")
-            || begins(b"Exception in thread \"main\"")
-            || begins(b"thread 'main' panicked")
-        {
-            return Self::LastWords;
-        }
-        // Node prints its version after an uncaught error, and the place with a caret before it.
-        if begins(b"Node.js v")
-            || begins(b"throw er;")
-            || has(b"Unhandled 'error' event")
-            || begins(b"Emitted 'error' event on")
-            || begins(b"node:internal/process/promises")
-            || text == b"Killed"
-            || text == b"Aborted"
-            || begins(b"Aborted (core dumped)")
-            || !text.is_empty() && text.iter().all(|c| *c == b'^') && line.first() != Some(&b'^')
-        {
-            return Self::Died;
-        }
-        if begins(b"Traceback (most recent call last)") {
-            return Self::Traceback;
-        }
-        if begins(b"goroutine ") && has(b"[") {
-            return Self::Trace;
-        }
-        if line.first().is_some_and(u8::is_ascii_whitespace)
-            && (begins(b"at ") || begins(b"File \"") || begins(b"... "))
-        {
-            return Self::Trace;
-        }
-        // `TypeError: ...`, `java.io.EOFException`, `ValueError: ...`, `Error [ERR_X]: ...`.
-        let word = text
-            .iter()
-            .position(|c| matches!(c, b':' | b' ' | b'['))
-            .unwrap_or(text.len());
-        let name = &text[..word];
-        if name.first().is_some_and(u8::is_ascii_alphabetic)
-            && (name.ends_with(b"Error") || name.ends_with(b"Exception"))
-            && name
-                .iter()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'$'))
-        {
-            return Self::Error;
-        }
-        Self::None
-    }
-}
-
-/// Control bytes, or hardly any text.
-fn is_binary(line: &[u8]) -> bool {
-    let sample = &line[..line.len().min(512)];
-    // Colours (ESC) and tabs are text.
-    let control = sample
-        .iter()
-        .filter(|c| **c < 0x20 && !matches!(**c, b'\t' | 0x1b))
-        .count();
-    control > 0 && control * 20 >= sample.len()
-        || std::str::from_utf8(sample)
-            .is_err_and(|e| e.valid_up_to() + 4 < sample.len() && control > 0)
 }
 
 /// The line says something of a connection.
@@ -617,6 +543,17 @@ fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
         fields.message = Cow::Borrowed(message);
     }
     addresses(message, &mut fields);
+    // uvicorn: `"WebSocket /path" 403`.
+    if let Some(at) = memchr::memmem::find(message, b"\"WebSocket /")
+        && let Some(status) = message[at..]
+            .rsplit(|c| *c == b' ')
+            .next()
+            .and_then(text::status)
+        && status >= 400
+    {
+        fields.status = Some(status);
+        fields.event = Cow::Borrowed(b"upgrade rejected");
+    }
     fields
 }
 
@@ -636,6 +573,8 @@ fn addresses(message: &[u8], fields: &mut Fields<'_>) {
                 fields.client_port = text::unsigned(word).and_then(|p| u16::try_from(p).ok());
             }
         }
+        // Go's `read tcp LOCAL->PEER:`.
+        let word = memchr::memmem::find(word, b"->").map_or(word, |at| trim(&word[at + 2..]));
         if word.len() >= 7
             && (memchr::memchr_iter(b'.', word).count() >= 3
                 || memchr::memchr_iter(b':', word).count() >= 2)
@@ -652,6 +591,12 @@ fn addresses(message: &[u8], fields: &mut Fields<'_>) {
             && word.first() == Some(&b'/')
         {
             fields.uri.get_or_insert_with(|| text::string(word));
+        } else if let Some(at) = memchr::memmem::find(word, b"://") {
+            let host = word[at + 3..].split(|c| *c == b'/').next().unwrap_or(b"");
+            let port = host.rsplit(|c| *c == b':').next().and_then(text::unsigned);
+            fields.port = fields
+                .port
+                .or_else(|| port.and_then(|p| u16::try_from(p).ok()));
         } else if before == b"port" || before == b"on" {
             let digits = word.rsplit(|c| *c == b':').next().unwrap_or(word);
             let digits = digits.strip_suffix(b"/").unwrap_or(digits);
@@ -671,7 +616,7 @@ fn trim(mut word: &[u8]) -> &[u8] {
         word = rest;
     }
     while let Some((last, rest)) = word.split_last() {
-        if !matches!(last, b')' | b'\'' | b'"' | b'>' | b',' | b'.' | b';') {
+        if !matches!(last, b')' | b'\'' | b'"' | b'>' | b',' | b'.' | b';' | b':') {
             break;
         }
         word = rest;

@@ -238,9 +238,10 @@ fn process(message: &[u8]) -> Option<HopEvent> {
             HopEvent::DescriptorsExhausted
         } else if has(b"reached the configured maxconn") {
             HopEvent::WorkerConnections
-        } else if message.starts_with(b"Proxy ") && has(b" started") {
-            HopEvent::Started
-        } else if has(b"Loading success") || has(b"New worker ") {
+        } else if message.starts_with(b"Proxy ") && has(b" started")
+            || has(b"Loading success")
+            || has(b"New worker ")
+        {
             HopEvent::Started
         } else if has(b"Reloading HAProxy") {
             HopEvent::Reload
@@ -396,7 +397,7 @@ impl Reader {
                 out.zone(zone);
                 at
             }
-            None => match out.outer.or(out.recent()) {
+            None => match out.outer.or_else(|| out.recent()) {
                 Some(at) => at,
                 None if what == HopEvent::Other => return Outcome::Used,
                 None => return Outcome::Odd("no-time"),

@@ -7,6 +7,8 @@ mod app_fields;
 mod app_json;
 mod app_reader;
 mod app_text;
+mod app_trace;
+mod app_words;
 mod envoy;
 mod haproxy;
 mod json;

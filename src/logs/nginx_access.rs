@@ -134,7 +134,7 @@ impl Layout {
         each: &mut dyn FnMut(usize, &'a [u8]),
     ) -> Option<&'a [u8]> {
         let mut rest = line.strip_prefix(self.lead.as_slice())?;
-        let last = self.parts.len() - 1;
+        let last = self.parts.len().saturating_sub(1);
         for (i, part) in self.parts.iter().enumerate() {
             let end = if part.then.is_empty() {
                 if prefix {

@@ -310,6 +310,78 @@ fn records_of_the_runbooks_and_of_every_logger() {
 }
 
 #[test]
+fn console_lines_of_many_programs() {
+    let check = |line: &str, what: AppEvent, client: Option<&str>| {
+        let (_, summary, lines) = sniffed(&LogOptions::default(), line.as_bytes());
+        assert_eq!(summary.odd, 0, "{line}");
+        let got = app(&lines);
+        assert_eq!(got.first().map(|l| &l.what), Some(&what), "{line}");
+        let address = got[0].client.first().map(|ip| match got[0].client_port {
+            Some(port) => std::net::SocketAddr::new(*ip, port).to_string(),
+            None => ip.to_string(),
+        });
+        assert_eq!(address.as_deref(), client, "{line}");
+    };
+    let close = |code: Option<u16>, reason: &str| AppEvent::Close {
+        code,
+        reason: reason.into(),
+    };
+    check(
+        "2026-11-20 21:43:56.005 [http-1] INFO  c.e.Ws - Connection closed for ('10.0.0.1', 5678), CloseStatus[code=1006, reason=null]",
+        close(Some(1006), ""),
+        Some("10.0.0.1:5678"),
+    );
+    check(
+        "Nov 20 21:43:56 app1 node[123]: {\"level\":30,\"time\":1795210749007,\"msg\":\"ws open\",\"ip\":\"::ffff:10.77.1.12\"}",
+        AppEvent::Open,
+        Some("10.77.1.12"),
+    );
+    check(
+        "2026-11-20T21:43:56Z INFO:     127.0.0.1:34440 - \"WebSocket /a\" [accepted]",
+        AppEvent::Open,
+        Some("127.0.0.1:34440"),
+    );
+    check(
+        "2026-11-20T21:43:56Z INFO:     127.0.0.1:34440 - \"WebSocket /a\" 403",
+        AppEvent::Rejected { status: Some(403) },
+        Some("127.0.0.1:34440"),
+    );
+    check(
+        "2026/11/20 21:43:56 ws.go:42: read tcp 10.77.4.2:8080->10.77.1.5:3333: i/o timeout",
+        AppEvent::HeartbeatMissed,
+        Some("10.77.1.5:3333"),
+    );
+    check(
+        "2026-11-20T21:43:56Z received SIGTERM, draining 12 connections",
+        AppEvent::Stopping,
+        None,
+    );
+    check(
+        "2026-11-20T21:43:56Z Server listening at http://0.0.0.0:3000",
+        AppEvent::Listening { port: Some(3000) },
+        None,
+    );
+    check(
+        "2026-11-20 21:43:56,005 INFO websockets.server server listening on 10.77.4.2:8090",
+        AppEvent::Listening { port: Some(8090) },
+        None,
+    );
+    check(
+        "{\"level\":\"error\",\"ts\":1795209513.79,\"msg\":\"read failed\",\"error\":\"websocket: close 1006 (abnormal closure): unexpected EOF\",\"remote\":\"10.0.0.1:5000\"}",
+        close(
+            Some(1006),
+            "websocket: close 1006 (abnormal closure): unexpected EOF",
+        ),
+        Some("10.0.0.1:5000"),
+    );
+    check(
+        "2026-11-20T21:43:56Z closing connection 10.0.0.1:5000 code 4401 token expired",
+        close(Some(4401), ""),
+        Some("10.0.0.1:5000"),
+    );
+}
+
+#[test]
 fn an_object_over_several_lines_is_one_record() {
     let text = "2026-11-20T21:43:56.005Z socket closed {\n  sessionId: 'a1',\n  code: 1006\n}\n2026-11-20T21:43:57Z x\n";
     let (_, summary, lines) = sniffed(&LogOptions::default(), text.as_bytes());
