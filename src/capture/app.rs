@@ -23,8 +23,8 @@ pub(super) enum Said {
     /// A request that asked for one.
     Request(Box<Request>),
     Response(Box<Response>),
-    /// What was taken for a request of a WebSocket was none.
-    NoUpgrade,
+    /// The answer to a request whose head is cut: whether it asked for a WebSocket is not in the capture.
+    Doubtful(Box<Response>),
     Frame(Side, Decoded),
     Alert(Side, Alert, Mark),
     ServerName(String),
@@ -433,12 +433,9 @@ impl App {
                 .map_or(cut || response.accept.is_some(), |u| {
                     http1::has_token(u, "websocket")
                 });
-        if let Some(a) = asked
-            .as_ref()
-            .filter(|a| !a.sure && response.status != 101 && response.status != 426)
-        {
-            debug_assert!(a.cut);
-            said.push(Said::NoUpgrade);
+        let doubtful = asked.as_ref().is_some_and(|a| !a.sure);
+        if doubtful && response.status != 101 && response.status != 426 {
+            said.push(Said::Doubtful(Box::new(response)));
             return;
         }
         let key = asked.as_ref().and_then(|a| a.key.as_deref());

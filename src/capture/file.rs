@@ -1,23 +1,17 @@
 //! The bytes of a pcap or pcapng stream -> its packets, one borrowed record at a time; what could not be read becomes anomalies.
 
+mod blocks;
+
 use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
+use blocks::Interface;
 use std::io::{ErrorKind, Read};
 
 /// The buffer's ordinary size: it stays in the L2 cache.
 const BUFFER: usize = 256 * 1024;
 /// No record may be larger; libpcap's own limit is 256 KiB, jumbo captures of loopback and USB go higher.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
-/// A header block (section, interface) larger than this is garbage.
-const MAX_HEADER_BLOCK: usize = 1024 * 1024;
-/// Interfaces remembered per section.
-const MAX_INTERFACES: usize = 65_536;
 
 const SECTION: u32 = 0x0A0D_0D0A;
-const INTERFACE: u32 = 1;
-const OLD_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
-const BYTE_ORDER: u32 = 0x1A2B_3C4D;
 
 /// One packet as it lies in the file.
 #[derive(Debug, Clone, Copy)]
@@ -66,45 +60,6 @@ fn u16_at(b: &[u8], at: usize, order: Order) -> u16 {
 fn u32_at(b: &[u8], at: usize, order: Order) -> u32 {
     b.get(at..at + 4)
         .map_or(0, |s| order.u32([s[0], s[1], s[2], s[3]]))
-}
-
-/// How an interface counts time (pcapng, `if_tsresol` and `if_tsoffset`).
-#[derive(Debug, Clone, Copy)]
-struct Interface {
-    link: u16,
-    snaplen: u32,
-    resolution: u8,
-    offset_s: i64,
-}
-
-impl Interface {
-    fn moment(&self, ticks: u64) -> Moment {
-        let power = u32::from(self.resolution & 0x7f);
-        let ns = if self.resolution & 0x80 != 0 {
-            (u128::from(ticks) * SECOND_NS as u128)
-                .checked_shr(power)
-                .unwrap_or(0)
-        } else if power <= 9 {
-            u128::from(ticks) * 10u128.pow(9 - power)
-        } else {
-            10u128
-                .checked_pow(power - 9)
-                .map_or(0, |d| u128::from(ticks) / d)
-        };
-        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
-        Moment(ns.saturating_add(self.offset_s.saturating_mul(SECOND_NS)))
-    }
-
-    fn tick_ns(&self) -> i64 {
-        let power = u32::from(self.resolution & 0x7f);
-        if self.resolution & 0x80 != 0 {
-            SECOND_NS.checked_shr(power).unwrap_or(0).max(1)
-        } else if power >= 9 {
-            1
-        } else {
-            10i64.pow(9 - power)
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -521,252 +476,6 @@ impl<'r> PacketFile<'r> {
             self.from += 1;
         }
     }
-
-    fn block(&mut self) -> Step {
-        if !self.fill(12) {
-            return self.tail();
-        }
-        let head = self.view();
-        let Format::Blocks { order, .. } = self.format else {
-            return Step::End;
-        };
-        let mut order = order;
-        let kind_bytes = [head[0], head[1], head[2], head[3]];
-        if u32::from_be_bytes(kind_bytes) == SECTION {
-            order = match u32_at(head, 8, Order::Little) {
-                BYTE_ORDER => Order::Little,
-                x if x.swap_bytes() == BYTE_ORDER => Order::Big,
-                _ => return self.resync_blocks(),
-            };
-        }
-        let kind = order.u32(kind_bytes);
-        let total = u32_at(head, 4, order) as usize;
-        if total < 12 {
-            return self.resync_blocks();
-        }
-        // The length counts the padding; writers that forget it are read as if they had not.
-        let total = total.next_multiple_of(4);
-        match kind {
-            SECTION | INTERFACE if total <= MAX_HEADER_BLOCK => {
-                if !self.fill(total) {
-                    return self.tail();
-                }
-                if kind == SECTION {
-                    self.format = Format::Blocks {
-                        order,
-                        interfaces: Vec::new(),
-                    };
-                } else {
-                    self.interface(total, order);
-                }
-                self.from += total;
-                Step::Again
-            }
-            ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET if total <= MAX_RECORD + 4096 => {
-                if !self.fill(total) {
-                    let trailer_missing = self.available() + 4 >= total;
-                    if !trailer_missing && total > 262_144 + 4096 {
-                        return self.resync_blocks();
-                    }
-                    return self.tail();
-                }
-                if u32_at(self.view(), total - 4, order) as usize != total {
-                    return self.resync_blocks();
-                }
-                self.packet_block(kind, total, order)
-            }
-            SECTION | INTERFACE | ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET => {
-                self.resync_blocks()
-            }
-            // Name resolution, statistics, secrets, custom blocks; garbage among them is told by its size.
-            _ if total > 64 * 1024 * 1024 => self.resync_blocks(),
-            _ => {
-                if kind & 0x8000_0000 == 0 && kind > 0x0000_0FFF {
-                    return self.resync_blocks();
-                }
-                if self.skip(total as u64) {
-                    return Step::Again;
-                }
-                self.note("truncated-tail", 1, "the file ends inside a block");
-                Step::End
-            }
-        }
-    }
-
-    fn interface(&mut self, total: usize, order: Order) {
-        let block = self.view();
-        let block = block.get(..total - 4).unwrap_or_default();
-        let mut known = Interface {
-            link: u16_at(block, 8, order),
-            snaplen: u32_at(block, 12, order),
-            resolution: 6,
-            offset_s: 0,
-        };
-        let mut options = block.get(16..).unwrap_or_default();
-        while let Some(head) = options.get(..4) {
-            let code = u16_at(head, 0, order);
-            let len = usize::from(u16_at(head, 2, order));
-            let Some(value) = options.get(4..4 + len) else {
-                break;
-            };
-            match (code, value) {
-                (0, _) => break,
-                (9, [resolution, ..]) => known.resolution = *resolution,
-                (14, [_, _, _, _, _, _, _, _]) => {
-                    let low = u64::from(u32_at(
-                        value,
-                        if order == Order::Little { 0 } else { 4 },
-                        order,
-                    ));
-                    let high = u64::from(u32_at(
-                        value,
-                        if order == Order::Little { 4 } else { 0 },
-                        order,
-                    ));
-                    known.offset_s = (high << 32 | low) as i64;
-                }
-                _ => {}
-            }
-            options = options
-                .get(4 + len.next_multiple_of(4)..)
-                .unwrap_or_default();
-        }
-        if let Format::Blocks { interfaces, .. } = &mut self.format
-            && interfaces.len() < MAX_INTERFACES
-        {
-            interfaces.push(known);
-        }
-    }
-
-    fn packet_block(&mut self, kind: u32, total: usize, order: Order) -> Step {
-        let block = self.view();
-        let (data_from, number, captured, wire_len, ticks) = match kind {
-            SIMPLE_PACKET => (12, 0, None, u32_at(block, 8, order), None),
-            OLD_PACKET | ENHANCED_PACKET => {
-                let number = if kind == OLD_PACKET {
-                    u32::from(u16_at(block, 8, order))
-                } else {
-                    u32_at(block, 8, order)
-                };
-                let ticks =
-                    u64::from(u32_at(block, 12, order)) << 32 | u64::from(u32_at(block, 16, order));
-                (
-                    28,
-                    number,
-                    Some(u32_at(block, 20, order)),
-                    u32_at(block, 24, order),
-                    Some(ticks),
-                )
-            }
-            _ => return Step::End,
-        };
-        let room = total.saturating_sub(data_from + 4);
-        let interface = match &self.format {
-            Format::Blocks { interfaces, .. } => interfaces.get(number as usize).copied(),
-            _ => None,
-        };
-        let Some(interface) = interface else {
-            self.packets += 1;
-            self.odd += 1;
-            add_anomaly(
-                &mut self.anomalies,
-                "unknown-interface",
-                1,
-                self.packets,
-                "a packet of an interface that the file does not describe was left out",
-            );
-            self.from += total;
-            return Step::Again;
-        };
-        let captured = captured.map_or_else(
-            || {
-                let snaplen = if interface.snaplen == 0 {
-                    u32::MAX
-                } else {
-                    interface.snaplen
-                };
-                room.min(wire_len.min(snaplen) as usize)
-            },
-            |c| c as usize,
-        );
-        if captured > room {
-            return self.resync_blocks();
-        }
-        let at = ticks.map_or(self.last, |t| interface.moment(t));
-        if ticks.is_none() {
-            self.note(
-                "no-time-stamps",
-                1,
-                "simple packet blocks carry no time: the packet before lends its own",
-            );
-        }
-        Step::Packet(Found {
-            header_len: data_from,
-            total,
-            data_from,
-            data_len: captured,
-            at,
-            tick_ns: interface.tick_ns(),
-            link: interface.link,
-            interface: number,
-            wire_len,
-        })
-    }
-
-    /// Looks for the next block whose two lengths agree.
-    fn resync_blocks(&mut self) -> Step {
-        self.note(
-            "corrupt-record",
-            1,
-            "bytes that are no block were passed over",
-        );
-        self.odd += 1;
-        let Format::Blocks { order, .. } = self.format else {
-            return Step::End;
-        };
-        self.from += 4.min(self.available());
-        loop {
-            if !self.fill(32) {
-                self.from = self.to;
-                return Step::End;
-            }
-            let view = self.view();
-            let hit = (0..=view.len() - 12).find(|&i| {
-                let b = view.get(i..).unwrap_or_default();
-                let kind = u32_at(b, 0, order);
-                let total = u32_at(b, 4, order) as usize;
-                let section = u32_at(b, 0, Order::Big) == SECTION;
-                section
-                    || (matches!(kind, ENHANCED_PACKET | INTERFACE)
-                        && (20..=MAX_RECORD).contains(&total)
-                        && total.is_multiple_of(4))
-            });
-            let Some(i) = hit else {
-                self.from += self.available() - 11;
-                continue;
-            };
-            self.from += i;
-            let mut order = order;
-            if u32_at(self.view(), 0, Order::Big) == SECTION {
-                order = match u32_at(self.view(), 8, Order::Little) {
-                    BYTE_ORDER => Order::Little,
-                    x if x.swap_bytes() == BYTE_ORDER => Order::Big,
-                    _ => {
-                        self.from += 1;
-                        continue;
-                    }
-                };
-            }
-            let total = u32_at(self.view(), 4, order) as usize;
-            if (12..=MAX_RECORD).contains(&total)
-                && self.fill(total)
-                && u32_at(self.view(), total - 4, order) as usize == total
-            {
-                return Step::Again;
-            }
-            self.from += 1;
-        }
-    }
 }
 
 /// The time of the first packet in `head`.
@@ -825,4 +534,162 @@ pub(super) fn link_name(link: u16) -> String {
         other => return format!("link type {other}"),
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blocks::{BYTE_ORDER, ENHANCED_PACKET, INTERFACE};
+    use super::*;
+    use pcap_parser::traits::PcapNGPacketBlock;
+    use pcap_parser::{Block, PcapBlockOwned, PcapError};
+    use proptest::prelude::*;
+
+    type Packets = Vec<(Vec<u8>, u32, u64, u32)>;
+
+    /// Data, length on the wire, offset and length of every record; and the anomalies.
+    fn read(mut bytes: &[u8]) -> (Packets, Vec<String>) {
+        let mut file = PacketFile::new(&mut bytes);
+        let mut all = Vec::new();
+        while let Some(r) = file.next() {
+            all.push((r.data.to_vec(), r.wire_len, r.start, r.len));
+        }
+        let (anomalies, _) = file.finish();
+        (all, anomalies.into_iter().map(|a| a.kind).collect())
+    }
+
+    fn word(out: &mut Vec<u8>, value: u32, big: bool) {
+        out.extend_from_slice(&if big {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        });
+    }
+
+    fn pcap(packets: &[Vec<u8>], big: bool, nanos: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        word(&mut out, if nanos { 0xA1B2_3C4D } else { 0xA1B2_C3D4 }, big);
+        out.extend_from_slice(&if big { [0, 2, 0, 4] } else { [2, 0, 4, 0] });
+        for value in [0, 0, 262_144, 1] {
+            word(&mut out, value, big);
+        }
+        for (n, p) in packets.iter().enumerate() {
+            for value in [1000 + n as u32, 5, p.len() as u32, p.len() as u32 + 3] {
+                word(&mut out, value, big);
+            }
+            out.extend_from_slice(p);
+        }
+        out
+    }
+
+    fn block(out: &mut Vec<u8>, kind: u32, body: &[u8], big: bool) {
+        let total = 12 + body.len().next_multiple_of(4) as u32;
+        word(out, kind, big);
+        word(out, total, big);
+        out.extend_from_slice(body);
+        out.resize(out.len().next_multiple_of(4), 0);
+        word(out, total, big);
+    }
+
+    fn pcapng(packets: &[Vec<u8>], big: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut body = Vec::new();
+        word(&mut body, BYTE_ORDER, big);
+        body.extend_from_slice(&if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] });
+        body.extend_from_slice(&[0xff; 8]);
+        block(&mut out, SECTION, &body, big);
+        let mut body = if big {
+            vec![0, 1, 0, 0]
+        } else {
+            vec![1, 0, 0, 0]
+        };
+        word(&mut body, 0, big);
+        block(&mut out, INTERFACE, &body, big);
+        block(&mut out, 0x0BAD, b"a custom block", big);
+        for (n, p) in packets.iter().enumerate() {
+            let mut body = Vec::new();
+            for value in [0, 0, 1000 + n as u32, p.len() as u32, p.len() as u32 + 3] {
+                word(&mut body, value, big);
+            }
+            body.extend_from_slice(p);
+            block(&mut out, ENHANCED_PACKET, &body, big);
+        }
+        out
+    }
+
+    /// What pcap-parser reads.
+    fn theirs(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut reader = pcap_parser::create_reader(1 << 16, bytes).unwrap();
+        let mut all = Vec::new();
+        loop {
+            match reader.next() {
+                Ok((offset, block)) => {
+                    match block {
+                        PcapBlockOwned::Legacy(b) => all.push(b.data.to_vec()),
+                        PcapBlockOwned::NG(Block::EnhancedPacket(b)) => {
+                            all.push(b.packet_data().to_vec())
+                        }
+                        _ => {}
+                    }
+                    reader.consume(offset);
+                }
+                Err(PcapError::Eof) => return all,
+                Err(PcapError::Incomplete(_)) => reader.refill().unwrap(),
+                Err(e) => panic!("{e:?}"),
+            }
+        }
+    }
+
+    fn packets() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        proptest::collection::vec(proptest::collection::vec(any::<u8>(), 14..200), 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_pcap_parser_reads(packets in packets(), big: bool, kind in 0u8..3) {
+            let bytes = match kind { 0 => pcap(&packets, big, false), 1 => pcap(&packets, big, true), _ => pcapng(&packets, big) };
+            let (ours, anomalies) = read(&bytes);
+            prop_assert!(anomalies.is_empty(), "{:?}", anomalies);
+            prop_assert_eq!(ours.iter().map(|p| p.0.clone()).collect::<Vec<_>>(), theirs(&bytes));
+            for (data, wire_len, start, len) in ours {
+                let record = &bytes[start as usize..start as usize + len as usize];
+                let (link, range, wire) = record_data(&bytes, record).unwrap();
+                prop_assert_eq!((link, &record[range], wire), (1, &data[..], wire_len));
+            }
+        }
+
+        #[test]
+        fn a_cut_file_loses_only_its_tail(packets in packets(), ng: bool, cut in 0usize..4000) {
+            let bytes = if ng { pcapng(&packets, false) } else { pcap(&packets, false, false) };
+            let cut = cut.min(bytes.len());
+            let (all, _) = read(&bytes);
+            let (some, _) = read(&bytes[..cut]);
+            let whole = all.iter().take_while(|(_, _, start, len)| *start as usize + *len as usize <= cut).count();
+            prop_assert_eq!(&some[..], &all[..whole]);
+        }
+
+        #[test]
+        fn any_bytes_end(head in 0u8..4, bytes in proptest::collection::vec(any::<u8>(), 0..2000), at in 0usize..600) {
+            let packets = vec![vec![7; 60]; 5];
+            let mut file = match head { 0 => pcap(&packets, false, false), 1 => pcapng(&packets, false), 2 => pcapng(&packets, true), _ => Vec::new() };
+            let at = at.min(file.len());
+            file.splice(at..at, bytes);
+            let (got, _) = read(&file);
+            prop_assert!(got.iter().all(|(_, _, start, len)| *start as usize + *len as usize <= file.len()));
+        }
+    }
+
+    #[test]
+    fn packets_behind_garbage_are_found() {
+        let packets: Vec<Vec<u8>> = (0..6).map(|n| vec![n; 60]).collect();
+        for (mut bytes, header) in [
+            (pcap(&packets, false, false), 24 + 2 * 76),
+            (pcapng(&packets, false), 76 + 2 * 92),
+        ] {
+            bytes.splice(header..header, std::iter::repeat_n(0xAA, 50));
+            let (got, anomalies) = read(&bytes);
+            assert_eq!(anomalies, ["corrupt-record"]);
+            assert!(got.len() >= 5, "{}", got.len());
+            assert_eq!(got.last().unwrap().0, packets[5]);
+        }
+    }
 }

@@ -40,6 +40,7 @@ pub(super) struct Half {
     pub(super) assembler: Assembler,
     /// Highest acknowledgement that the peer sent.
     acked: Option<u32>,
+    acked_at: Option<Mark>,
     /// Behind the highest byte seen or acknowledged, FIN not counted.
     high: Option<u32>,
     /// The FIN's sequence number.
@@ -79,8 +80,14 @@ impl Half {
         )
     }
 
+    /// The acknowledgement that covers everything before `end`, where it was already seen.
+    pub(super) fn ack_of(&self, end: u32) -> Option<Mark> {
+        self.acked_at
+            .filter(|_| self.acked.is_some_and(|a| distance(a, end) >= 0))
+    }
+
     /// The peer acknowledged everything before `ack`; true where that is news.
-    pub(super) fn acknowledged(&mut self, ack: u32) -> bool {
+    pub(super) fn acknowledged(&mut self, ack: u32, mark: Mark) -> bool {
         if let Some(known) = self.acked {
             let ahead = distance(ack, known);
             if ahead <= 0 || ahead > MAX_AHEAD {
@@ -94,6 +101,7 @@ impl Half {
             return false;
         }
         self.acked = Some(ack);
+        self.acked_at = Some(mark);
         while let Some(front) = self.sent.front_mut() {
             if distance(ack, front.end) >= 0 {
                 self.sent.pop_front();
@@ -176,7 +184,13 @@ impl Half {
             (None, _) => payload_len == 0,
             _ => false,
         };
-        if before_edge && acked {
+        // A byte that is still missing is no probe, whatever was acknowledged meanwhile.
+        let whole = self
+            .assembler
+            .next()
+            .zip(self.high)
+            .is_none_or(|(next, high)| distance(next, high) >= 0);
+        if before_edge && acked && (whole || payload_len == 0) {
             return if peer_closed {
                 Sort::WindowProbe
             } else {
@@ -197,12 +211,11 @@ impl Half {
     pub(super) fn send(&mut self, seq: u32, end: u32, mark: Mark) {
         // A segment that starts before the oldest unanswered byte's end and covers it is that byte again.
         let high = self.sent.back().map(|s| s.end).or(self.high).unwrap_or(seq);
-        if let Some(front) = self.sent.front_mut()
-            && distance(seq, front.seq) <= 0
-            && distance(end, front.seq) > 0
-        {
-            front.last = mark;
-            front.again = front.again.saturating_add(1);
+        if let Some(front) = self.sent.front_mut() {
+            if distance(seq, front.seq) <= 0 && distance(end, front.seq) > 0 {
+                front.last = mark;
+                front.again = front.again.saturating_add(1);
+            }
         }
         let from = if distance(high, seq) > 0 { high } else { seq };
         if distance(end, from) <= 0 || self.acked.is_some_and(|a| distance(a, end) >= 0) {

@@ -23,6 +23,8 @@ const REORDER_NS: i64 = 3 * MILLI_NS;
 const FOREIGN: i32 = 16 * 1024 * 1024;
 /// Observations that one leg may give (an upstream connection on which many upgrades were refused).
 const MAX_PARTS: u32 = 4096;
+/// Refusals kept until the end tells whether they concern WebSockets.
+const MAX_DOUBTFUL: usize = 16_384;
 
 /// What a leg hands up, and what all legs share.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Yield {
     pub(super) frames_wanted: bool,
     /// Upgrades refused on a leg that went on.
     pub(super) observations: Vec<LegObservation>,
+    /// Refusals of requests whose heads are cut: kept where their path turns out to lead to WebSockets.
+    pub(super) doubtful: Vec<LegObservation>,
     pub(super) budget: Budget,
     said: Vec<Said>,
 }
@@ -68,6 +72,7 @@ pub(super) struct Leg {
     response: Option<Box<Response>>,
     earlier_requests: u32,
     parts: u32,
+    doubtful: bool,
     events: Events,
     pings: Pings,
     fingerprints: Fingerprints,
@@ -115,6 +120,7 @@ impl Leg {
             response: None,
             earlier_requests: 0,
             parts: 0,
+            doubtful: false,
             events: Events::default(),
             pings: Pings::default(),
             fingerprints: Fingerprints::default(),
@@ -145,9 +151,14 @@ impl Leg {
     pub(super) fn plain(&self) -> bool {
         match self.app.kind() {
             Kind::Other => self.request.is_none(),
-            Kind::Http => self.request.is_none() || self.app.doubtful(),
+            Kind::Http => self.request.is_none() || self.doubtful(),
             _ => false,
         }
+    }
+
+    /// A request whose head is cut was refused or not answered: whether it asked for a WebSocket is not in the capture.
+    pub(super) fn doubtful(&self) -> bool {
+        self.request.is_some() && (self.doubtful || self.app.doubtful())
     }
 
     /// Whether a segment starts another connection between the same endpoints.
@@ -226,7 +237,7 @@ impl Leg {
         if segment.has(SYN) {
             self.opening(side, segment, mark);
         }
-        if segment.has(ACK) && self.halves[peer].acknowledged(segment.ack) {
+        if segment.has(ACK) && self.halves[peer].acknowledged(segment.ack, mark) {
             self.pings.acked(peer, segment.ack, mark);
             self.drain(peer, mark, up);
         }
@@ -474,7 +485,10 @@ impl Leg {
                     }
                 }
                 Said::PlainRequest => {
-                    self.earlier_requests = self.earlier_requests.saturating_add(1)
+                    if self.doubtful {
+                        self.part(up);
+                    }
+                    self.earlier_requests = self.earlier_requests.saturating_add(1);
                 }
                 Said::Request(request) => {
                     self.part(up);
@@ -482,9 +496,11 @@ impl Leg {
                         .push(request.mark, self.client, LegEventKind::Request);
                     self.request = Some(request);
                 }
-                Said::NoUpgrade => {
-                    self.request = None;
-                    self.earlier_requests = self.earlier_requests.saturating_add(1);
+                Said::Doubtful(response) => {
+                    self.events
+                        .push(response.mark, 1 - self.client, LegEventKind::Response);
+                    self.response = Some(response);
+                    self.doubtful = true;
                 }
                 Said::Response(response) => {
                     self.events
@@ -512,13 +528,26 @@ impl Leg {
     /// A further upgrade on a leg whose last one was refused: that one is an observation of its own.
     fn part(&mut self, up: &mut Yield) {
         if self.request.is_some() && self.response.is_some() && self.parts < MAX_PARTS {
-            up.observations.extend(self.observe());
+            self.hand_up(up);
             self.parts += 1;
             self.earlier_requests = self.earlier_requests.saturating_add(1);
             self.events.clear();
         }
+        self.doubtful = false;
         self.request = None;
         self.response = None;
+    }
+
+    /// Gives the observation up as it stands.
+    pub(super) fn hand_up(&self, up: &mut Yield) {
+        let list = if self.doubtful() {
+            &mut up.doubtful
+        } else {
+            &mut up.observations
+        };
+        if !self.doubtful() || list.len() < MAX_DOUBTFUL {
+            list.extend(self.observe());
+        }
     }
 
     fn frame(&mut self, side: Side, frame: &Decoded, up: &mut Yield) {
@@ -555,6 +584,9 @@ impl Leg {
             9 => {
                 flow.pings += 1;
                 self.pings.sent(side, mark, of_payload(frame), end, false);
+                if let Some(at) = self.halves[side].ack_of(end) {
+                    self.pings.acked(side, end, at);
+                }
                 LegEventKind::Ping { len }
             }
             10 => {
@@ -618,7 +650,7 @@ impl Leg {
         let protocol = match self.app.kind() {
             Kind::WebSocket if upgraded => LegProtocol::WebSocket,
             Kind::WebSocket => LegProtocol::WebSocketMidstream,
-            Kind::Http if self.plain() => return None,
+            Kind::Http if self.request.is_none() => return None,
             Kind::Http | Kind::Other if self.response.is_some() => LegProtocol::UpgradeRefused,
             Kind::Http => LegProtocol::UpgradeUnanswered,
             Kind::Tls => LegProtocol::Tls,

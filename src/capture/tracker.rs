@@ -2,11 +2,11 @@
 
 use super::leg::{Leg, Yield};
 use super::packet::{Endpoint, Segment};
-use crate::model::{Anomaly, LegObservation, Mark, add_anomaly};
+use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, add_anomaly};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 /// Legs without a byte of payload that are kept: a port scan must not fill the memory.
@@ -83,10 +83,10 @@ impl Tracker {
             if leg.is_copy(side, segment, mark.at) {
                 return;
             }
-            if leg.ended_before(side, segment)
-                && let Some(l) = at.take()
-            {
-                self.retire(l);
+            if leg.ended_before(side, segment) {
+                if let Some(l) = at.take() {
+                    self.retire(l);
+                }
             }
         } else if known.is_some() && segment.payload_len == 0 && !segment.has(super::packet::SYN) {
             // The tail of a plain leg that is gone.
@@ -149,7 +149,7 @@ impl Tracker {
     /// Lets go of the oldest legs without payload once there are too many.
     fn sift(&mut self) {
         let legs = &self.legs;
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.unused.retain(|&at| {
             seen.insert(at)
                 && legs
@@ -182,7 +182,9 @@ impl Tracker {
             self.free.push(at);
             self.conflicts += u64::from(leg.conflicts());
             leg.end(&mut self.up);
-            if !leg.plain() {
+            if leg.doubtful() {
+                leg.hand_up(&mut self.up);
+            } else if !leg.plain() {
                 self.done.push(leg);
             }
         }
@@ -192,21 +194,24 @@ impl Tracker {
         if let Some(mut leg) = self.legs.get_mut(at).and_then(Option::take) {
             self.conflicts += u64::from(leg.conflicts());
             leg.end(&mut self.up);
+            if leg.doubtful() {
+                leg.hand_up(&mut self.up);
+            }
         }
         self.free.push(at);
         if let Some(slot) = self.table.find_mut(hash, |s| s.key == key) {
             slot.leg = GONE;
         }
         self.tombs.push_back(key);
-        if self.tombs.len() > MAX_TOMBS
-            && let Some(old) = self.tombs.pop_front()
-        {
-            let hash = self.hasher.hash_one(old);
-            if let Ok(slot) = self
-                .table
-                .find_entry(hash, |s| s.key == old && s.leg == GONE)
-            {
-                slot.remove();
+        if self.tombs.len() > MAX_TOMBS {
+            if let Some(old) = self.tombs.pop_front() {
+                let hash = self.hasher.hash_one(old);
+                if let Ok(slot) = self
+                    .table
+                    .find_entry(hash, |s| s.key == old && s.leg == GONE)
+                {
+                    slot.remove();
+                }
             }
         }
     }
@@ -242,14 +247,29 @@ impl Tracker {
         for leg in &mut legs {
             leg.end(&mut up);
         }
-        let servers: std::collections::HashSet<Endpoint> =
-            legs.iter().filter_map(|l| l.websocket_server()).collect();
+        let servers: HashSet<Endpoint> = legs.iter().filter_map(|l| l.websocket_server()).collect();
         for leg in &mut legs {
             leg.confirm_with(|end| servers.contains(end), &mut up);
         }
-        let mut all = std::mem::take(&mut up.observations);
         // One leg at a time is turned into its observation and let go.
-        all.extend(legs.into_iter().filter_map(|leg| leg.observe()));
+        for leg in legs {
+            leg.hand_up(&mut up);
+        }
+        let Yield {
+            observations: mut all,
+            doubtful,
+            ..
+        } = up;
+        let known: HashSet<_> = all
+            .iter()
+            .filter(|o| o.protocol == LegProtocol::WebSocket)
+            .filter_map(route)
+            .collect();
+        let asked: Vec<_> = doubtful
+            .into_iter()
+            .filter(|o| route(o).is_some_and(|r| known.contains(&r)))
+            .collect();
+        all.extend(asked);
         all.sort_by(|a, b| {
             let key = |o: &LegObservation| {
                 (
@@ -263,4 +283,10 @@ impl Tracker {
         });
         all
     }
+}
+
+/// Where a request leads: the server, and the path without its query.
+fn route(leg: &LegObservation) -> Option<(std::net::SocketAddr, String)> {
+    let uri = &leg.request.as_ref()?.uri;
+    Some((leg.server, uri.split('?').next().unwrap_or(uri).to_owned()))
 }
