@@ -44,12 +44,12 @@ impl Events {
             self.first.push(event);
             return;
         }
-        if self.last.len() == LAST_EVENTS {
-            if let Some(old) = self.last.pop_front() {
-                if lasting(&old.what) && self.kept.len() < KEPT_EVENTS {
-                    self.kept.push(old);
-                }
-            }
+        if self.last.len() == LAST_EVENTS
+            && let Some(old) = self.last.pop_front()
+            && lasting(&old.what)
+            && self.kept.len() < KEPT_EVENTS
+        {
+            self.kept.push(old);
         }
         self.last.push_back(event);
     }
@@ -152,14 +152,12 @@ impl Pings {
     }
 
     fn add(&mut self, pending: Pending) {
-        if self.list.len() == PINGS {
-            if let Some(old) = self.list.pop_front() {
-                if old.ping.acked.is_none() {
-                    if let Some(n) = self.unacked.get_mut(old.side) {
-                        *n = n.saturating_sub(1);
-                    }
-                }
-            }
+        if self.list.len() == PINGS
+            && let Some(old) = self.list.pop_front()
+            && old.ping.acked.is_none()
+            && let Some(n) = self.unacked.get_mut(old.side)
+        {
+            *n = n.saturating_sub(1);
         }
         if let Some(n) = self.unacked.get_mut(pending.side) {
             *n += u32::from(pending.ping.acked.is_none());
@@ -200,10 +198,10 @@ impl Pings {
             .filter(open)
             .find(|p| p.hash == hash)
             .map(|p| p.ping.answered = Some(mark));
-        if same.is_none() {
-            if let Some(p) = self.list.iter_mut().find(open) {
-                p.ping.answered = Some(mark);
-            }
+        if same.is_none()
+            && let Some(p) = self.list.iter_mut().find(open)
+        {
+            p.ping.answered = Some(mark);
         }
     }
 

@@ -421,11 +421,11 @@ impl FrameDecoder {
     }
 
     fn take_header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
-        if self.head_len == 0 {
-            if let Ok(h) = header(bytes) {
-                *bytes = bytes.get(h.size..).unwrap_or_default();
-                return Some(h);
-            }
+        if self.head_len == 0
+            && let Ok(h) = header(bytes)
+        {
+            *bytes = bytes.get(h.size..).unwrap_or_default();
+            return Some(h);
         }
         loop {
             match header(self.head.get(..self.head_len).unwrap_or_default()) {
@@ -577,10 +577,10 @@ impl FrameDecoder {
 
     /// Where in a segment a frame could begin.
     fn find(&self, bytes: &[u8], cut: u32) -> Option<usize> {
-        if let Ok(h) = header(bytes) {
-            if h.evidence(self.masked, self.rsv1) > 0 {
-                return Some(0);
-            }
+        if let Ok(h) = header(bytes)
+            && h.evidence(self.masked, self.rsv1) > 0
+        {
+            return Some(0);
         }
         // A Close at the very end is worth looking for whatever stands before it.
         (1..bytes.len()).find(|&at| {

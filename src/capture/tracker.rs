@@ -44,7 +44,8 @@ pub(super) struct Tracker {
     table: HashTable<Slot>,
     legs: Vec<Option<Box<Leg>>>,
     free: Vec<usize>,
-    /// Legs whose 4-tuple another connection took over.
+    /// Legs whose 4-tuple another connection took over; they move here as they are, boxes and all.
+    #[allow(clippy::vec_box)]
     done: Vec<Box<Leg>>,
     /// Legs without payload when they were last looked at, oldest first.
     unused: VecDeque<usize>,
@@ -83,10 +84,10 @@ impl Tracker {
             if leg.is_copy(side, segment, mark.at) {
                 return;
             }
-            if leg.ended_before(side, segment) {
-                if let Some(l) = at.take() {
-                    self.retire(l);
-                }
+            if leg.ended_before(side, segment)
+                && let Some(l) = at.take()
+            {
+                self.retire(l);
             }
         } else if known.is_some() && segment.payload_len == 0 && !segment.has(super::packet::SYN) {
             // The tail of a plain leg that is gone.
@@ -203,15 +204,15 @@ impl Tracker {
             slot.leg = GONE;
         }
         self.tombs.push_back(key);
-        if self.tombs.len() > MAX_TOMBS {
-            if let Some(old) = self.tombs.pop_front() {
-                let hash = self.hasher.hash_one(old);
-                if let Ok(slot) = self
-                    .table
-                    .find_entry(hash, |s| s.key == old && s.leg == GONE)
-                {
-                    slot.remove();
-                }
+        if self.tombs.len() > MAX_TOMBS
+            && let Some(old) = self.tombs.pop_front()
+        {
+            let hash = self.hasher.hash_one(old);
+            if let Ok(slot) = self
+                .table
+                .find_entry(hash, |s| s.key == old && s.leg == GONE)
+            {
+                slot.remove();
             }
         }
     }

@@ -182,7 +182,7 @@ impl Places {
         for leg in &draft.chain {
             let client = leg.client.ip();
             let last = hops.len() - 1;
-            if hops[last].address != Some(client) && !(last == 0 && !behind) {
+            if hops[last].address != Some(client) && (behind || last != 0) {
                 // The chain jumps over a hop that no capture saw (a NAT, another network).
                 if hops[last].kind == HopKind::Server {
                     hops[last].kind = HopKind::Proxy;

@@ -386,7 +386,8 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         .tunnels
         .iter()
         .any(|t| t.upstream.is_some_and(|u| Some(u.ip()) == line.client) || t.hop != line.hop);
-    if !shares_client && !(same_uri && chained) && !(same_uri && !draft.chain.is_empty()) {
+    let tied = shares_client || same_uri && (chained || !draft.chain.is_empty());
+    if !tied {
         return None;
     }
     let near_open = line

@@ -30,8 +30,8 @@ pub(super) fn chains(observations: Vec<LegObservation>) -> Vec<Chain> {
     }
     let mut slots: Vec<Option<Leg>> = legs.into_iter().map(Some).collect();
     let mut chains = Vec::new();
-    for start in 0..slots.len() {
-        if has_upper[start] {
+    for (start, relayed) in has_upper.into_iter().enumerate() {
+        if relayed {
             continue;
         }
         let mut chain = Vec::new();
@@ -43,14 +43,12 @@ pub(super) fn chains(observations: Vec<LegObservation>) -> Vec<Chain> {
         for (i, leg) in chain.iter_mut().enumerate() {
             leg.from = i;
         }
-        if chain.iter().any(|l| {
-            asked(l)
-                || l.observations
-                    .iter()
-                    .any(|o| matches!(o.protocol, LegProtocol::Tls))
-        }) {
-            chains.push(chain);
-        } else if rejected_at_accept(&chain) {
+        let encrypted = |l: &Leg| {
+            l.observations
+                .iter()
+                .any(|o| matches!(o.protocol, LegProtocol::Tls))
+        };
+        if chain.iter().any(|l| asked(l) || encrypted(l)) || rejected_at_accept(&chain) {
             chains.push(chain);
         }
     }

@@ -2,7 +2,9 @@
 
 use super::extract::{CAPTURE, CONFIG, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
 use super::fact::{Row, Value};
-use crate::model::{AppEvent, HopEvent, HopKind, LegProtocol, Request, TunnelLine, UpgradeSetting};
+use crate::model::{
+    AppEvent, HopEvent, HopKind, LegObservation, LegProtocol, Request, TunnelLine, UpgradeSetting,
+};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     result(s, row);
@@ -269,14 +271,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             "refused"
         } else if o.syn_ack.is_none() && o.syn.is_some() {
             "unreachable"
-        } else if asked
-            && (o.to_client.fin.is_some() || o.to_client.rst.is_some())
-            && o.to_server
-                .fin
-                .is_none_or(|f| o.to_client.fin.is_some_and(|g| g.at <= f.at))
-        {
-            "closed-early"
-        } else if o.to_client.rst.is_some() {
+        } else if o.to_client.rst.is_some() || asked && ended_by_server(o) {
             "closed-early"
         } else {
             "timed-out"
@@ -445,5 +440,13 @@ fn neighbours(s: &Subject<'_>, row: &mut Row) {
             "handshake.route_works",
             shown(Value::Bool(false), POPULATION, vec![]),
         );
+    }
+}
+
+/// The server's FIN came first, or alone.
+fn ended_by_server(o: &LegObservation) -> bool {
+    match (o.to_client.fin, o.to_server.fin) {
+        (Some(server), Some(client)) => server.at <= client.at,
+        (server, _) => server.is_some(),
     }
 }

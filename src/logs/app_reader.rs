@@ -104,7 +104,7 @@ impl Reader {
                 let end = front.message.len() - object.len().min(front.message.len());
                 fields.message = Cow::Borrowed(&front.message[..end]);
             }
-            fields.time = fields.time.take().or_else(|| front.time.clone());
+            fields.time = fields.time.take().or(front.time);
             fields.pid = fields.pid.or(front.pid);
             fields.hostname = fields
                 .hostname
@@ -118,11 +118,7 @@ impl Reader {
             offset_s: 0,
             basis: ZoneBasis::Epoch,
         };
-        let Some((at, zone)) = fields
-            .time
-            .clone()
-            .or_else(|| out.outer.map(|s| (s, epoch)))
-        else {
+        let Some((at, zone)) = fields.time.or_else(|| out.outer.map(|s| (s, epoch))) else {
             if self.block.is_some() {
                 return None;
             }
@@ -193,7 +189,7 @@ impl Reader {
         {
             return outcome;
         }
-        let Some((at, zone)) = front.time.clone() else {
+        let Some((at, zone)) = front.time else {
             return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
         };
         let mut fields = of_text(front.message, self.assumed_s);
