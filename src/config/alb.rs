@@ -1,109 +1,97 @@
-//! What `aws elbv2 describe-load-balancer-attributes` prints -> the idle time-out of a load balancer.
+//! `describe-load-balancer-attributes` of an AWS load balancer -> its idle time-out.
 
 use super::ConfigSummary;
 use crate::model::{HopKind, HopSettings, Route, SECOND_NS, SourceId, Timeout, TimeoutKind};
+use serde_json::Value;
 
-pub(super) fn fits(text: &str) -> bool {
-    text.trim_start().starts_with('{')
-        && text.contains("\"Attributes\"")
-        && text.contains("\"Key\"")
-        && text.contains("\"Value\"")
+const IDLE: &str = "idle_timeout.timeout_seconds";
+
+pub(super) fn sniff(text: &str) -> bool {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return false;
+    }
+    serde_json::from_str::<Value>(text).is_ok_and(|v| attributes(&v).is_some() || balancers(&v))
 }
 
-/// AWS, "Edit attributes for your Application Load Balancer": 60 unless set.
-const DEFAULT_S: i64 = 60;
+/// The attributes, where the document is a list of them: `{"Attributes": [{"Key", "Value"}]}`, or the bare list that `--query Attributes` prints.
+fn attributes(document: &Value) -> Option<&Vec<Value>> {
+    let list = document
+        .get("Attributes")
+        .unwrap_or(document)
+        .as_array()
+        .filter(|l| !l.is_empty())?;
+    list.iter()
+        .all(|a| a.get("Key").is_some_and(Value::is_string) && a.get("Value").is_some())
+        .then_some(list)
+}
+
+/// `describe-load-balancers`: known, but it names no time-out.
+fn balancers(document: &Value) -> bool {
+    document
+        .get("LoadBalancers")
+        .and_then(Value::as_array)
+        .is_some_and(|l| l.iter().any(|b| b.get("LoadBalancerArn").is_some()))
+}
 
 pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
-    let value: serde_json::Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(e) => {
-            summary.odd(
-                "odd-json",
-                e.line() as u64,
-                "no whole JSON: nothing was read from here on",
-            );
-            return;
-        }
-    };
-    let Some(list) = value.get("Attributes").and_then(|a| a.as_array()) else {
-        summary.odd("odd-json", 1, "no list named Attributes");
+    let Ok(document) = serde_json::from_str::<Value>(text) else {
+        summary.note(
+            "bad-json",
+            0,
+            "this is not one JSON document; nothing was read",
+        );
         return;
     };
-    let seconds = |key: &str| {
-        let entry = list
-            .iter()
-            .find(|a| a.get("Key").and_then(|k| k.as_str()) == Some(key))?;
-        let value = entry.get("Value")?;
-        let seconds = value
-            .as_i64()
-            .or_else(|| value.as_str()?.trim().parse().ok())?;
-        Some((seconds.checked_mul(SECOND_NS)?, line_of(text, key)))
-    };
-    let has = |key: &str| {
-        list.iter()
-            .any(|a| a.get("Key").and_then(|k| k.as_str()) == Some(key))
-    };
-    let mut timeouts = Vec::new();
-    let mut add = |kind, directive: &str, value: Option<(i64, u64)>| {
-        if let Some((value_ns, line)) = value {
-            timeouts.push(Timeout {
-                kind,
-                directive: directive.to_owned(),
-                value_ns,
-                line: (line > 0).then_some(line),
-            });
+    let Some(list) = attributes(&document) else {
+        if balancers(&document) {
+            summary.note(
+                "no-timeouts",
+                0,
+                "describe-load-balancers names no time-outs; ask for describe-load-balancer-attributes",
+            );
         }
+        return;
     };
-    // Listeners of a network load balancer have their own key, target groups theirs.
-    let (hop, idle) = if has("tcp.idle_timeout.seconds") {
-        (HopKind::Proxy, "tcp.idle_timeout.seconds")
-    } else {
-        (HopKind::Alb, "idle_timeout.timeout_seconds")
+    let Some(value) = list
+        .iter()
+        .find(|a| a.get("Key").and_then(Value::as_str) == Some(IDLE))
+        .and_then(|a| a.get("Value"))
+    else {
+        return;
     };
-    let target_group = has("deregistration_delay.timeout_seconds") && !has(idle);
-    let found = seconds(idle);
-    if has(idle) && found.is_none() {
-        summary.odd("odd-directive", line_of(text, idle), "a time that is none");
-    }
-    let found = found
-        .or_else(|| (hop == HopKind::Alb && !target_group).then_some((DEFAULT_S * SECOND_NS, 0)));
-    add(TimeoutKind::Idle, idle, found);
-    if hop == HopKind::Alb {
-        // "504: no answer within the idle time-out".
-        add(TimeoutKind::Handshake, idle, found);
-    }
-    add(
-        TimeoutKind::Drain,
-        "deregistration_delay.timeout_seconds",
-        seconds("deregistration_delay.timeout_seconds"),
-    );
-    let route = Route {
-        prefix: String::new(),
-        exact: false,
-        name: if target_group {
-            "target group"
-        } else {
-            "load balancer"
-        }
-        .to_owned(),
-        line: found.map(|(_, line)| line).filter(|line| *line > 0),
-        timeouts,
-        upstreams: Vec::new(),
-        upgrade: None,
+    let quoted = format!("\"{IDLE}\"");
+    let line = text
+        .lines()
+        .position(|l| l.contains(&quoted))
+        .map_or(1, |n| n as u64 + 1);
+    let seconds = match value {
+        Value::String(s) => s.trim().parse::<i64>().ok(),
+        other => other.as_i64(),
+    };
+    let Some(value_ns) = seconds
+        .filter(|s| *s > 0)
+        .and_then(|s| s.checked_mul(SECOND_NS))
+    else {
+        summary.bad_value(line);
+        return;
     };
     summary.settings.push(HopSettings {
         source,
-        hop,
+        hop: HopKind::Alb,
         listen: Vec::new(),
-        routes: vec![route],
+        routes: vec![Route {
+            prefix: String::new(),
+            exact: false,
+            name: "load balancer".to_owned(),
+            line: Some(line),
+            timeouts: vec![Timeout {
+                kind: TimeoutKind::Idle,
+                directive: IDLE.to_owned(),
+                value_ns,
+                line: Some(line),
+            }],
+            upstreams: Vec::new(),
+            upgrade: None,
+        }],
     });
-}
-
-/// The line of a key's value: AWS prints `Key` and `Value` of an attribute in this order.
-fn line_of(text: &str, key: &str) -> u64 {
-    let Some(at) = text.find(&format!("\"{key}\"")) else {
-        return 0;
-    };
-    let value = text[at..].find("\"Value\"").map_or(at, |n| at + n);
-    text[..value].matches('\n').count() as u64 + 1
 }

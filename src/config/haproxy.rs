@@ -1,8 +1,8 @@
-//! An HAProxy configuration -> time-outs and servers of each frontend and the backends behind it.
+//! An HAProxy configuration -> one route per way from a frontend to a backend, with the time-out that ends its tunnels.
 
-use super::ConfigSummary;
-use super::units::duration;
-use crate::model::{HopKind, HopSettings, MILLI_NS, Route, SourceId, Timeout, TimeoutKind};
+use super::{ConfigSummary, duration};
+use crate::model::{HopKind, HopSettings, Route, SourceId, Timeout, TimeoutKind};
+use std::collections::BTreeMap;
 
 const SECTIONS: &[&str] = &[
     "global",
@@ -12,336 +12,359 @@ const SECTIONS: &[&str] = &[
     "listen",
     "peers",
     "resolvers",
-    "mailers",
     "userlist",
     "cache",
+    "mailers",
     "program",
     "http-errors",
     "ring",
     "log-forward",
-    "fcgi-app",
     "crt-store",
     "traces",
+    "fcgi-app",
     "log-profile",
+    "acme",
 ];
 
-pub(super) fn fits(text: &str) -> bool {
-    let (mut sections, mut known, mut lines) = (0, 0, 0);
-    for line in text.lines() {
-        let code = line.split('#').next().unwrap_or("").trim();
-        let Some(word) = code.split_whitespace().next() else {
-            continue;
-        };
-        lines += 1;
-        if code.ends_with([';', '{']) {
-            return false;
-        }
-        if matches!(
-            word,
-            "global" | "defaults" | "frontend" | "backend" | "listen"
-        ) && code.split_whitespace().count() <= 4
-        {
-            sections += 1;
-        } else if matches!(
-            word,
-            "timeout"
-                | "mode"
-                | "bind"
-                | "server"
-                | "option"
-                | "log"
-                | "default_backend"
-                | "use_backend"
-                | "acl"
-                | "maxconn"
-                | "balance"
-                | "http-request"
-                | "http-response"
-                | "stats"
-                | "daemon"
-                | "user"
-                | "group"
-                | "chroot"
-                | "nbthread"
-                | "retries"
-                | "no"
-                | "tcp-request"
-                | "errorfile"
-                | "ssl-default-bind-options"
-                | "ssl-default-bind-ciphers"
-                | "ca-base"
-                | "crt-base"
-        ) {
-            known += 1;
-        }
+const KEYWORDS: &[&str] = &[
+    "bind",
+    "server",
+    "timeout",
+    "mode",
+    "default_backend",
+    "use_backend",
+    "maxconn",
+    "log",
+    "option",
+    "balance",
+    "acl",
+    "stats",
+];
+
+pub(super) fn sniff(text: &str) -> bool {
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with(['#', '.']));
+    let Some(first) = lines.next() else {
+        return false;
+    };
+    let mut words = first.split_whitespace();
+    let section = words.next().is_some_and(|w| SECTIONS.contains(&w));
+    if !section
+        || words.take_while(|w| !w.starts_with('#')).count() > 3
+        || first.ends_with(['{', ';'])
+    {
+        return false;
     }
-    sections > 0 && known > 0 && (sections + known) * 2 >= lines
+    let known = lines
+        .take(200)
+        .filter_map(|l| l.split_whitespace().next())
+        .filter(|w| KEYWORDS.contains(w))
+        .count();
+    known >= 2
 }
 
-/// `defaults`, `frontend`, `backend` or `listen`.
+#[derive(Debug, Clone)]
+struct Set {
+    directive: String,
+    /// `None` = not a duration.
+    ns: Option<i64>,
+    line: u64,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Section {
     kind: String,
     name: String,
     line: u64,
+    timeouts: BTreeMap<String, Set>,
+    default_backend: Option<(String, u64)>,
+    /// Backend, condition, line.
+    uses: Vec<(String, Vec<String>, u64)>,
+    acls: BTreeMap<String, Vec<Vec<String>>>,
     binds: Vec<String>,
     servers: Vec<String>,
-    /// `tunnel` -> value, line; inherited from `defaults`.
-    timeouts: Vec<(String, i64, u64)>,
-    acls: Vec<(String, Vec<String>)>,
-    default_backend: Option<String>,
-    /// Backend and the words of its condition.
-    uses: Vec<(String, Vec<String>)>,
 }
 
-impl Section {
-    fn timeout(&self, name: &str) -> Option<(i64, u64)> {
-        self.timeouts
-            .iter()
-            .rev()
-            .find(|(n, ..)| n == name)
-            .map(|(_, ns, line)| (*ns, *line))
-    }
-}
-
-/// Words of a line: blanks part them, quotes and backslashes keep them together, `#` ends the line.
+/// Words of a line: quotes, backslashes and comments as HAProxy reads them (configuration manual, 2.2).
 fn words(line: &str) -> Vec<String> {
-    let mut all = Vec::new();
+    let mut words = Vec::new();
     let mut word = String::new();
-    let mut quote = None;
-    let mut any = false;
+    let mut open = false;
     let mut chars = line.chars();
+    let mut quote = None;
     while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some('\''), c) => word.push(c),
-            (_, '\\') => {
-                any = true;
+        match (c, quote) {
+            ('\\', None | Some('"')) => {
                 word.extend(chars.next());
+                open = true;
             }
-            (Some(_), c) => word.push(c),
-            (None, '"' | '\'') => {
+            (c, Some(q)) if c == q => quote = None,
+            (c, Some(_)) => word.push(c),
+            ('"' | '\'', None) => {
                 quote = Some(c);
-                any = true;
+                open = true;
             }
-            (None, '#') => break,
-            (None, c) if c.is_whitespace() => {
-                if any || !word.is_empty() {
-                    all.push(std::mem::take(&mut word));
+            ('#', None) => break,
+            (c, None) if c.is_whitespace() => {
+                if open {
+                    words.push(std::mem::take(&mut word));
                 }
-                any = false;
+                open = false;
             }
-            (None, c) => word.push(c),
+            (c, None) => {
+                word.push(c);
+                open = true;
+            }
         }
     }
-    if any || !word.is_empty() {
-        all.push(word);
+    if open {
+        words.push(word);
+    }
+    words
+}
+
+fn sections(text: &str, summary: &mut ConfigSummary) -> Vec<Section> {
+    let mut all: Vec<Section> = Vec::new();
+    // Where the latest `defaults` stands.
+    let mut latest: Option<usize> = None;
+    for (n, raw) in text.lines().enumerate() {
+        let line = n as u64 + 1;
+        let words = words(raw);
+        let Some(keyword) = words.first() else {
+            continue;
+        };
+        let arg = words.get(1).cloned().unwrap_or_default();
+        if SECTIONS.contains(&keyword.as_str())
+            && !(keyword == "log-profile" && raw.starts_with(' '))
+        {
+            let from = words
+                .iter()
+                .position(|w| w == "from")
+                .and_then(|i| words.get(i + 1));
+            let base = match from {
+                Some(name) => all
+                    .iter()
+                    .rposition(|s| s.kind == "defaults" && s.name == *name),
+                None if keyword == "defaults" => None,
+                None => latest,
+            };
+            let base = base.and_then(|i| all.get(i));
+            let section = Section {
+                kind: keyword.clone(),
+                name: arg,
+                line,
+                timeouts: base.map(|b| b.timeouts.clone()).unwrap_or_default(),
+                default_backend: base.and_then(|b| b.default_backend.clone()),
+                ..Section::default()
+            };
+            if keyword == "defaults" {
+                latest = Some(all.len());
+            }
+            all.push(section);
+            continue;
+        }
+        let Some(section) = all.last_mut() else {
+            continue;
+        };
+        let rest = || words.get(2..).unwrap_or(&[]).to_vec();
+        match keyword.as_str() {
+            "timeout" => {
+                let value = words.get(2).map_or("", String::as_str);
+                let ns = duration::haproxy(value);
+                if ns.is_none() {
+                    summary.bad_value(line);
+                }
+                let directive = format!("timeout {arg}");
+                section.timeouts.insert(
+                    arg,
+                    Set {
+                        directive,
+                        ns,
+                        line,
+                    },
+                );
+            }
+            "bind" => section.binds.extend(arg.split(',').map(str::to_owned)),
+            "server" => section.servers.extend(words.get(2).cloned()),
+            "server-template" => section.servers.extend(words.get(3).cloned()),
+            "default_backend" => section.default_backend = Some((arg, line)),
+            "use_backend" => section.uses.push((arg, rest(), line)),
+            "acl" => section.acls.entry(arg).or_default().push(rest()),
+            _ => {}
+        }
     }
     all
 }
 
-pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
-    let mut sections: Vec<Section> = Vec::new();
-    let mut drain = None;
-    for (i, line) in text.lines().enumerate() {
-        let line_number = i as u64 + 1;
-        let all = words(line);
-        let Some((first, args)) = all.split_first() else {
-            continue;
-        };
-        let arg = |i: usize| args.get(i).map_or("", String::as_str);
-        if SECTIONS.contains(&first.as_str()) && !line.starts_with([' ', '\t']) {
-            let named = args.iter().position(|a| a == "from");
-            let name = if named == Some(0) { "" } else { arg(0) };
-            let parent = match named {
-                Some(at) => sections
-                    .iter()
-                    .rev()
-                    .find(|s| s.kind == "defaults" && s.name == arg(at + 1)),
-                None if first != "defaults" => sections.iter().rev().find(|s| s.kind == "defaults"),
-                None => None,
-            };
-            sections.push(Section {
-                kind: first.clone(),
-                name: name.to_owned(),
-                line: line_number,
-                timeouts: parent.map(|p| p.timeouts.clone()).unwrap_or_default(),
-                default_backend: parent.and_then(|p| p.default_backend.clone()),
-                ..Section::default()
-            });
-            continue;
-        }
-        let Some(section) = sections.last_mut() else {
-            summary.odd(
-                "odd-directive",
-                line_number,
-                "a keyword before the first section",
-            );
-            continue;
-        };
-        match first.as_str() {
-            "timeout" => match duration(arg(1), MILLI_NS) {
-                Some(ns) => section.timeouts.push((arg(0).to_owned(), ns, line_number)),
-                None => summary.odd("odd-directive", line_number, "a time that is none"),
-            },
-            // Their old names.
-            "clitimeout" | "srvtimeout" | "contimeout" => {
-                let name = match first.as_str() {
-                    "clitimeout" => "client",
-                    "srvtimeout" => "server",
-                    _ => "connect",
-                };
-                if let Some(ns) = duration(arg(0), MILLI_NS) {
-                    section.timeouts.push((name.to_owned(), ns, line_number));
+/// Prefixes or whole paths (`true`).
+type Paths = Vec<(String, bool)>;
+
+/// What a condition asks of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asks {
+    Other,
+    Upgrade,
+}
+
+/// The paths of one test (`path_beg /ws /live`): prefix or path, exact.
+fn paths(test: &[String]) -> Paths {
+    let Some(fetch) = test.first() else {
+        return Vec::new();
+    };
+    let found = |flag: &str| test.windows(2).any(|w| w == ["-m", flag]);
+    let exact = match fetch.split(',').next().unwrap_or("") {
+        "path_beg" => false,
+        "path" if found("beg") => false,
+        "path" if !test.iter().any(|w| w == "-m") || found("str") => true,
+        _ => return Vec::new(),
+    };
+    test.iter()
+        .skip(1)
+        .filter(|w| w.starts_with('/'))
+        .map(|w| (w.clone(), exact))
+        .collect()
+}
+
+fn upgrades(test: &[String]) -> bool {
+    test.iter()
+        .any(|w| w.to_ascii_lowercase().contains("upgrade"))
+        || test.iter().any(|w| w.eq_ignore_ascii_case("websocket"))
+}
+
+/// The paths a `use_backend` takes, and whether it is for upgrades; no paths = any.
+fn condition(section: &Section, words: &[String]) -> (Paths, Asks) {
+    if words.first().map(String::as_str) != Some("if") {
+        return (Vec::new(), Asks::Other);
+    }
+    let mut asks = Asks::Other;
+    let mut all: Paths = Vec::new();
+    let mut inline: Option<Vec<String>> = None;
+    let either = words.iter().any(|w| w == "or" || w == "||");
+    let mut open_end = false;
+    for w in words.iter().skip(1) {
+        if let Some(test) = inline.as_mut() {
+            if w == "}" {
+                let found = paths(test);
+                open_end |= found.is_empty();
+                all.extend(found);
+                if upgrades(test) {
+                    asks = Asks::Upgrade;
                 }
+                inline = None;
+            } else {
+                test.push(w.clone());
             }
-            "hard-stop-after" => drain = duration(arg(0), MILLI_NS).map(|ns| (ns, line_number)),
-            "bind" => section.binds.extend(
-                arg(0)
-                    .split(',')
-                    .filter(|a| !a.is_empty())
-                    .map(str::to_owned),
-            ),
-            "server" => section.servers.push(arg(1).to_owned()),
-            "default_backend" => section.default_backend = Some(arg(0).to_owned()),
-            "use_backend" => section
-                .uses
-                .push((arg(0).to_owned(), args.iter().skip(1).cloned().collect())),
-            "acl" => section
-                .acls
-                .push((arg(0).to_owned(), args.iter().skip(1).cloned().collect())),
-            _ => {}
+        } else if w == "{" {
+            inline = Some(Vec::new());
+        } else if let Some(tests) = section.acls.get(w) {
+            let found: Paths = tests.iter().flat_map(|t| paths(t)).collect();
+            open_end |= found.is_empty();
+            all.extend(found);
+            if tests.iter().any(|t| upgrades(t)) {
+                asks = Asks::Upgrade;
+            }
         }
     }
+    if either && open_end {
+        all.clear();
+    }
+    (all, asks)
+}
 
+pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
+    let all = sections(text, summary);
     let mut settings = HopSettings {
         source,
         hop: HopKind::Haproxy,
         listen: Vec::new(),
         routes: Vec::new(),
     };
-    for front in sections
+    for front in all
         .iter()
-        .filter(|s| matches!(s.kind.as_str(), "frontend" | "listen"))
+        .filter(|s| s.kind == "frontend" || s.kind == "listen")
     {
         settings.listen.extend(front.binds.iter().cloned());
-        let backend = |name: &str| {
-            sections
+        // The last of equals is the one that serves: HAProxy takes the first `use_backend` that fits.
+        let mut ways: Vec<(Asks, Paths, &str, u64)> = Vec::new();
+        for (backend, words, line) in front.uses.iter().rev() {
+            let (paths, asks) = condition(front, words);
+            ways.push((asks, paths, backend, *line));
+        }
+        ways.sort_by_key(|w| w.0);
+        let own = front.kind == "listen" && !front.servers.is_empty();
+        if let Some((backend, line)) = &front.default_backend {
+            ways.insert(0, (Asks::Other, Vec::new(), backend, *line));
+        }
+        if own {
+            settings.routes.push(route(
+                front,
+                front,
+                format!("listen {}", front.name),
+                "",
+                false,
+            ));
+        }
+        for (_, paths, name, line) in ways {
+            let backend = all
                 .iter()
-                .find(|s| s.name == name && matches!(s.kind.as_str(), "backend" | "listen"))
-        };
-        if front.kind == "listen" && !front.servers.is_empty() {
-            settings
-                .routes
-                .push(route(front, front, String::new(), false, drain));
-        }
-        if let Some(back) = front.default_backend.as_deref().and_then(backend) {
-            settings
-                .routes
-                .push(route(front, back, String::new(), false, drain));
-        }
-        // The first `use_backend` that holds wins; of equal routes the last one is taken.
-        for (name, condition) in front.uses.iter().rev() {
-            let Some(back) = backend(name) else { continue };
-            for (prefix, exact) in paths(condition, &front.acls) {
+                .find(|s| s.name == name && (s.kind == "backend" || s.kind == "listen"));
+            let Some(backend) = backend else {
+                summary.note(
+                    "backend-not-found",
+                    line,
+                    "the backend is chosen at run time or stands in another file; its time-outs are not known",
+                );
+                continue;
+            };
+            let label = format!("{} -> {}", front.name, backend.name);
+            if paths.is_empty() {
                 settings
                     .routes
-                    .push(route(front, back, prefix, exact, drain));
+                    .push(route(front, backend, label, "", false));
+            } else {
+                for (path, exact) in paths {
+                    let r = route(front, backend, label.clone(), &path, exact);
+                    settings.routes.push(r);
+                }
             }
         }
     }
-    if !settings.routes.is_empty() || !settings.listen.is_empty() {
+    if !settings.listen.is_empty() || !settings.routes.is_empty() {
         summary.settings.push(settings);
     }
 }
 
-/// Paths that a condition asks for; no path = everything.
-fn paths(condition: &[String], acls: &[(String, Vec<String>)]) -> Vec<(String, bool)> {
-    let mut all = Vec::new();
-    let mut collect = |test: &[String]| {
-        let Some((what, args)) = test.split_first() else {
-            return;
-        };
-        let exact = match what.split(',').next().unwrap_or("") {
-            "path_beg" => false,
-            "path" if args.iter().any(|a| a == "beg") => false,
-            "path" => true,
-            _ => return,
-        };
-        let mut skip = false;
-        for a in args {
-            if std::mem::take(&mut skip) {
-                continue;
-            }
-            skip = a == "-m";
-            if a.starts_with('/') {
-                all.push((a.clone(), exact));
-            }
-        }
+fn route(front: &Section, back: &Section, name: String, prefix: &str, exact: bool) -> Route {
+    // Zero means no limit.
+    let of = |s: &Section, key: &str| s.timeouts.get(key).filter(|t| t.ns != Some(0)).cloned();
+    let timeout = |kind: TimeoutKind, set: Option<Set>| {
+        let set = set?;
+        Some(Timeout {
+            kind,
+            value_ns: set.ns?,
+            directive: set.directive,
+            line: Some(set.line),
+        })
     };
-    let mut words = condition.iter();
-    while let Some(word) = words.next() {
-        if word == "{" {
-            let test: Vec<String> = words.by_ref().take_while(|w| *w != "}").cloned().collect();
-            collect(&test);
-        }
-        for (_, test) in acls.iter().filter(|(name, _)| name == word) {
-            collect(test);
-        }
-    }
-    if all.is_empty() {
-        all.push((String::new(), false));
-    }
-    all
-}
-
-/// What holds for a connection from `front` to `back` (HAProxy configuration manual, 4.2 `timeout ...`).
-fn route(
-    front: &Section,
-    back: &Section,
-    prefix: String,
-    exact: bool,
-    drain: Option<(i64, u64)>,
-) -> Route {
-    let mut timeouts = Vec::new();
-    let mut add = |kind, directive: &str, value: Option<(i64, u64)>| {
-        if let Some((value_ns, line)) = value.filter(|(ns, _)| *ns > 0) {
-            timeouts.push(Timeout {
-                kind,
-                directive: directive.to_owned(),
-                value_ns,
-                line: Some(line),
-            });
-        }
-    };
-    let client = front.timeout("client");
-    let server = back.timeout("server");
-    match (back.timeout("tunnel"), client, server) {
-        (tunnel @ Some(_), ..) => add(TimeoutKind::Idle, "timeout tunnel", tunnel),
-        (None, Some((c, _)), Some((s, _))) if s < c => {
-            add(TimeoutKind::Idle, "timeout server", server)
-        }
-        (None, Some(_), _) => add(TimeoutKind::Idle, "timeout client", client),
-        (None, None, _) => add(TimeoutKind::Idle, "timeout server", server),
-    }
-    add(TimeoutKind::Handshake, "timeout server", server);
-    add(
-        TimeoutKind::Connect,
-        "timeout connect",
-        back.timeout("connect"),
-    );
-    add(TimeoutKind::Drain, "hard-stop-after", drain);
-    let name = if front.name == back.name && front.kind == back.kind {
-        format!("listen {}", front.name)
-    } else {
-        format!("{} -> {}", front.name, back.name)
-    };
+    let idle = of(back, "tunnel").or_else(|| {
+        [of(front, "client"), of(back, "server")]
+            .into_iter()
+            .flatten()
+            .min_by_key(|s| s.ns.unwrap_or(i64::MAX))
+    });
+    let rows = [
+        timeout(TimeoutKind::Idle, idle),
+        timeout(TimeoutKind::Handshake, of(back, "server")),
+        timeout(TimeoutKind::Connect, of(back, "connect")),
+    ];
     Route {
-        prefix,
+        prefix: prefix.to_owned(),
         exact,
         name,
-        line: Some(back.line),
-        timeouts,
+        line: Some(front.line),
+        timeouts: rows.into_iter().flatten().collect(),
         upstreams: back.servers.clone(),
         upgrade: None,
     }

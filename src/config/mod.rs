@@ -1,11 +1,13 @@
 //! Configuration files of proxies and load balancers -> the settings of a hop, each with its line.
 
 mod alb;
+mod duration;
 mod envoy;
 mod haproxy;
 mod nginx;
-mod nginx_text;
-mod units;
+mod nginx_tree;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use crate::model::{Anomaly, HopSettings, SourceId, add_anomaly};
@@ -21,88 +23,109 @@ pub struct ConfigSummary {
 }
 
 impl ConfigSummary {
-    /// One line that was not understood.
-    fn odd(&mut self, kind: &str, line: u64, note: impl Into<String>) {
+    fn note(&mut self, kind: &str, line: u64, note: &str) {
         self.odd += 1;
         add_anomaly(&mut self.anomalies, kind, 1, line, note);
     }
+
+    fn bad_value(&mut self, line: u64) {
+        self.note(
+            "bad-value",
+            line,
+            "a duration that its program would not accept; the setting is left out",
+        );
+    }
 }
 
-/// A kind of configuration.
 struct Reader {
     name: &'static str,
-    /// The first lines are of this kind.
-    fits: fn(&str) -> bool,
+    sniff: fn(&str) -> bool,
     read: fn(SourceId, &str, &mut ConfigSummary),
 }
 
-/// In order of how sure their marks are.
+/// Every known configuration format. No content fits two of them, so the order does not matter.
 const READERS: &[Reader] = &[
     Reader {
+        name: "nginx-conf",
+        sniff: nginx::sniff,
+        read: nginx::read,
+    },
+    Reader {
+        name: "haproxy-cfg",
+        sniff: haproxy::sniff,
+        read: haproxy::read,
+    },
+    Reader {
         name: "alb-attributes",
-        fits: alb::fits,
+        sniff: alb::sniff,
         read: alb::read,
     },
     Reader {
         name: "envoy-yaml",
-        fits: envoy::fits,
+        sniff: envoy::sniff,
         read: envoy::read,
-    },
-    Reader {
-        name: "haproxy-cfg",
-        fits: haproxy::fits,
-        read: haproxy::read,
-    },
-    Reader {
-        name: "nginx-conf",
-        fits: nginx::fits,
-        read: nginx::read,
     },
 ];
 
-/// Bytes looked at to choose a reader.
-const HEAD: usize = 64 * 1024;
-/// A longer file is no configuration that anybody wrote.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// `sniff` looks no further than this.
+const HEAD_BYTES: usize = 64 * 1024;
 
 /// The reader for this content (`nginx-conf`, `haproxy-cfg`, `alb-attributes`, `envoy-yaml`), by content alone.
 pub fn sniff(head: &[u8]) -> Option<&'static str> {
-    let head = &head[..head.len().min(HEAD)];
-    if memchr::memchr(0, head).is_some() {
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    if head.contains(&0) {
         return None;
     }
     let text = String::from_utf8_lossy(head);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    READERS.iter().find(|r| (r.fits)(text)).map(|r| r.name)
+    let text = text.trim_start_matches('\u{feff}');
+    READERS.iter().find(|r| (r.sniff)(text)).map(|r| r.name)
 }
 
+/// Reads the whole text of one file with the reader `sniff` named; an unknown name reads nothing.
 pub fn read(source: SourceId, reader: &str, text: &[u8]) -> ConfigSummary {
-    let mut summary = ConfigSummary::default();
-    let Some(reader) = READERS.iter().find(|r| r.name == reader) else {
-        add_anomaly(
-            &mut summary.anomalies,
-            "unknown-format",
-            1,
-            0,
-            "no such configuration reader; nothing was read",
-        );
-        return summary;
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches('\u{feff}');
+    let mut summary = ConfigSummary {
+        lines: text.lines().count() as u64,
+        ..ConfigSummary::default()
     };
-    if text.len() > MAX_BYTES {
-        add_anomaly(
-            &mut summary.anomalies,
-            "too-long",
-            1,
-            0,
-            "only the first 16 MiB of this configuration were read",
-        );
+    if let Some(r) = READERS.iter().find(|r| r.name == reader) {
+        (r.read)(source, text, &mut summary);
     }
-    let text = String::from_utf8_lossy(&text[..text.len().min(MAX_BYTES)]);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    summary.lines = text.lines().filter(|l| !l.trim().is_empty()).count() as u64;
-    (reader.read)(source, text, &mut summary);
+    summary.odd = summary.odd.min(summary.lines);
     summary
 }
 
-#[cfg(test)]
-mod tests;
+/// The fixed text that every match of an anchored regular expression starts with: `^/ws/(.*)$` -> `/ws/`; empty where none is sure.
+fn literal_prefix(regex: &str) -> String {
+    let Some(rest) = regex.strip_prefix('^') else {
+        return String::new();
+    };
+    let mut prefix = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '?' | '*' | '{' => {
+                prefix.pop();
+                break;
+            }
+            '\\' => match chars.next() {
+                Some(e) if e.is_ascii_punctuation() => prefix.push(e),
+                _ => break,
+            },
+            '.' | '+' | '(' | ')' | '[' | '|' | '^' | '$' => break,
+            c => prefix.push(c),
+        }
+    }
+    // An alternative outside brackets starts with something else.
+    let mut depth = 0_i32;
+    for c in rest.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '|' if depth <= 0 => return String::new(),
+            _ => {}
+        }
+    }
+    prefix
+}

@@ -1,637 +1,520 @@
-//! An nginx configuration (one file, or `nginx -T`) -> time-outs, upgrade headers and upstreams of each location, and its log formats.
+//! An nginx configuration, or the output of `nginx -T` -> one route per proxied location, with the time-outs and headers in force there.
 
-use super::ConfigSummary;
-use super::nginx_text::{Directive, Fault, parse};
-use super::units::duration;
+use super::nginx_tree::{Directive, joined, parse};
+use super::{ConfigSummary, duration, literal_prefix};
 use crate::model::{
     HopKind, HopSettings, Route, SECOND_NS, SourceId, Timeout, TimeoutKind, UpgradeSetting,
-    add_anomaly,
 };
+use std::collections::BTreeMap;
 
-/// Lines that end as nginx's do, and a directive that only nginx has.
-pub(super) fn fits(text: &str) -> bool {
-    if text.contains("# configuration file ") && text.contains(';') {
-        return true;
-    }
-    const KNOWN: &[&str] = &[
-        "http",
-        "server",
-        "location",
-        "upstream",
-        "events",
-        "worker_processes",
-        "worker_connections",
-        "proxy_pass",
-        "listen",
-        "server_name",
-        "log_format",
-        "access_log",
-        "error_log",
-        "proxy_read_timeout",
-        "proxy_set_header",
-        "include",
-        "stream",
-        "map",
-        "user",
-        "pid",
-        "proxy_http_version",
-        "worker_shutdown_timeout",
-    ];
-    let (mut lines, mut ended, mut known) = (0, 0, 0);
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-    {
-        lines += 1;
-        let code = line.split(" #").next().unwrap_or(line).trim_end();
-        ended += usize::from(code.ends_with([';', '{', '}', '\'', '"']));
-        let word = code.split([' ', '\t', '{', ';']).next().unwrap_or("");
-        known += usize::from(KNOWN.contains(&word));
-    }
-    known > 0 && ended * 10 >= lines * 8 && text.contains([';', '}'])
+const BLOCKS: &[&str] = &[
+    "http", "server", "upstream", "location", "stream", "events", "map", "geo",
+];
+
+/// Directives that hardly anything but nginx has inside such a block.
+const INSIDE: &[&str] = &[
+    "listen",
+    "server_name",
+    "proxy_pass",
+    "location",
+    "server",
+    "worker_connections",
+    "default",
+    "include",
+    "log_format",
+    "access_log",
+    "upstream",
+    "map",
+    "return",
+    "proxy_set_header",
+    "root",
+    "use",
+];
+
+pub(super) fn sniff(text: &str) -> bool {
+    let parsed = parse(text);
+    let top = parsed.first();
+    let identifier = |d: &Directive| {
+        let name = d.name();
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    top.iter().all(identifier)
+        && top.iter().any(|d| {
+            BLOCKS.contains(&d.name())
+                && d.children()
+                    .iter()
+                    .any(|c| identifier(c) && INSIDE.contains(&c.name()))
+        })
 }
 
-/// What a context hands down to the ones inside it.
+/// A time-out in force: what was written (`None` = not a duration) and where.
+#[derive(Debug, Clone, Copy)]
+struct Set {
+    ns: Option<i64>,
+    line: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Header {
+    name: String,
+    value: String,
+    line: u64,
+}
+
+/// What a level inherits and its own directives change.
 #[derive(Debug, Clone, Default)]
-struct Scope {
-    read: Option<(i64, u64)>,
-    send: Option<(i64, u64)>,
-    connect: Option<(i64, u64)>,
-    /// `stream`: `proxy_timeout`.
-    idle: Option<(i64, u64)>,
-    http_version: Option<(String, u64)>,
-    /// All or nothing: a context with one `proxy_set_header` inherits none (nginx.org ngx_http_proxy_module).
-    headers: Vec<(String, String, u64)>,
-    variables: Vec<(String, String)>,
+struct Level {
+    read: Option<Set>,
+    send: Option<Set>,
+    connect: Option<Set>,
+    /// `proxy_timeout` of a stream server.
+    stream: Option<Set>,
+    http_version: Option<(bool, u64)>,
+    headers: Vec<Header>,
+    /// The first header directive of the level that dropped an outer `Upgrade` or `Connection`.
+    dropped: Option<u64>,
 }
 
-impl Scope {
-    fn enter(&self, inner: &[Directive], faults: &mut Vec<Fault>) -> Self {
-        let mut scope = self.clone();
-        let mut headers = Vec::new();
-        for d in inner {
-            let mut time =
-                |place: &mut Option<(i64, u64)>| match duration(&d.args.join(" "), SECOND_NS) {
-                    Some(ns) => *place = Some((ns, d.line)),
-                    None => faults.push(Fault {
-                        line: d.line,
-                        what: "a time that is none",
-                    }),
-                };
-            match d.name.as_str() {
-                "proxy_read_timeout" => time(&mut scope.read),
-                "proxy_send_timeout" => time(&mut scope.send),
-                "proxy_connect_timeout" => time(&mut scope.connect),
-                "proxy_timeout" => time(&mut scope.idle),
-                "proxy_http_version" => scope.http_version = Some((d.arg(0).to_owned(), d.line)),
-                "proxy_set_header" => {
-                    headers.push((d.arg(0).to_owned(), d.arg(1).to_owned(), d.line))
-                }
-                "set" => scope
-                    .variables
-                    .push((d.arg(0).to_owned(), d.arg(1).to_owned())),
+impl Level {
+    fn enter(&self, block: &[Directive], summary: &mut ConfigSummary) -> Self {
+        let mut level = self.clone();
+        let mut own: Vec<Header> = Vec::new();
+        for d in block {
+            match d.name() {
+                "proxy_read_timeout" => level.read = Some(set(d, summary)),
+                "proxy_send_timeout" => level.send = Some(set(d, summary)),
+                "proxy_connect_timeout" => level.connect = Some(set(d, summary)),
+                "proxy_timeout" => level.stream = Some(set(d, summary)),
+                // 2 is HTTP/2, which carries no upgrade.
+                "proxy_http_version" => level.http_version = Some((d.arg() == "1.1", d.line)),
+                "proxy_set_header" => own.push(Header {
+                    name: d.arg().to_ascii_lowercase(),
+                    value: d.args().get(1).cloned().unwrap_or_default(),
+                    line: d.line,
+                }),
                 _ => {}
             }
         }
-        if !headers.is_empty() {
-            scope.headers = headers;
+        if let Some(first) = own.first() {
+            let lost = |name: &str| {
+                self.headers.iter().any(|h| h.name == name) && !own.iter().any(|h| h.name == name)
+            };
+            level.dropped = (lost("upgrade") || lost("connection")).then_some(first.line);
+            level.headers = own;
         }
-        scope
+        level
+    }
+
+    fn upgrade(&self, location: u64, variables: &Variables) -> UpgradeSetting {
+        let header = |name: &str, can: &dyn Fn(&str) -> bool| {
+            let found: Vec<&Header> = self.headers.iter().filter(|h| h.name == name).collect();
+            let good = found.iter().any(|h| can(&h.value));
+            (good, found.first().map(|h| h.line).or(self.dropped))
+        };
+        let (upgrade_header, u_line) = header("upgrade", &|v| {
+            variables.can_be(v, &["$http_upgrade", "websocket"], 0)
+        });
+        let (connection_header, c_line) = header("connection", &|v| {
+            variables.can_be(v, &["$http_connection", "upgrade"], 0)
+        });
+        // The default before 1.29.7; a file does not tell which program reads it.
+        let (http_11, v_line) = self
+            .http_version
+            .map_or((false, None), |v| (v.0, Some(v.1)));
+        let spoilt = [
+            (upgrade_header, u_line),
+            (connection_header, c_line),
+            (http_11, v_line),
+        ]
+        .into_iter()
+        .find_map(|(good, line)| line.filter(|_| !good));
+        UpgradeSetting {
+            upgrade_header,
+            connection_header,
+            http_11,
+            line: spoilt.unwrap_or(location),
+        }
+    }
+
+    fn timeouts(&self, drain: Option<Set>) -> Vec<Timeout> {
+        let minute = 60 * SECOND_NS;
+        let mut timeouts = Vec::new();
+        let rows = [
+            (TimeoutKind::Idle, "proxy_read_timeout", self.read),
+            (TimeoutKind::Handshake, "proxy_read_timeout", self.read),
+            (TimeoutKind::Send, "proxy_send_timeout", self.send),
+            (TimeoutKind::Connect, "proxy_connect_timeout", self.connect),
+        ];
+        for (kind, directive, set) in rows {
+            timeouts.extend(timeout(kind, directive, set, Some(minute)));
+        }
+        timeouts.extend(timeout(
+            TimeoutKind::Drain,
+            "worker_shutdown_timeout",
+            drain,
+            None,
+        ));
+        timeouts
     }
 }
 
-/// What the whole configuration knows.
+fn timeout(
+    kind: TimeoutKind,
+    directive: &str,
+    set: Option<Set>,
+    default_ns: Option<i64>,
+) -> Option<Timeout> {
+    let (value_ns, line) = match set {
+        Some(s) => (s.ns?, Some(s.line)),
+        None => (default_ns?, None),
+    };
+    Some(Timeout {
+        kind,
+        directive: directive.to_owned(),
+        value_ns,
+        line,
+    })
+}
+
+fn set(d: &Directive, summary: &mut ConfigSummary) -> Set {
+    let ns = duration::nginx(d.arg()).filter(|_| d.args().len() == 1);
+    if ns.is_none() {
+        summary.bad_value(d.line);
+    }
+    Set { ns, line: d.line }
+}
+
+/// What `map` and `set` can make of a variable.
 #[derive(Debug, Default)]
-struct Known<'a> {
-    upstreams: Vec<(&'a str, Vec<String>)>,
-    maps: Vec<(&'a str, Vec<&'a str>)>,
-    drain: Option<(i64, u64)>,
+struct Variables(BTreeMap<String, Vec<String>>);
+
+impl Variables {
+    fn collect(&mut self, tree: &[Directive]) {
+        for d in tree {
+            match d.name() {
+                "map" => {
+                    let Some(name) = d.args().get(1) else {
+                        continue;
+                    };
+                    let values = self.0.entry(name.clone()).or_default();
+                    values.extend(d.children().iter().map(|c| c.arg().to_owned()));
+                }
+                "set" => {
+                    if let Some(value) = d.args().get(1) {
+                        let values = self.0.entry(d.arg().to_owned()).or_default();
+                        values.push(value.clone());
+                    }
+                }
+                _ => self.collect(d.children()),
+            }
+        }
+    }
+
+    /// Whether the value contains one of these words, itself or by its variables.
+    fn can_be(&self, value: &str, wanted: &[&str], depth: u32) -> bool {
+        let lower = value.to_ascii_lowercase().replace(['{', '}'], "");
+        let literal = lower.split([',', ' ']).any(|w| wanted.contains(&w.trim()));
+        literal
+            || (depth < 4
+                && self
+                    .0
+                    .get(&value.replace(['{', '}'], ""))
+                    .is_some_and(|all| all.iter().any(|v| self.can_be(v, wanted, depth + 1))))
+    }
+
+    fn addresses(&self, value: &str) -> Vec<String> {
+        let Some(at) = value.find('$') else {
+            return vec![value.to_owned()];
+        };
+        let (before, variable) = value.split_at(at);
+        let end = variable.find([':', '/']).unwrap_or(variable.len());
+        let (variable, after) = variable.split_at(end);
+        match self.0.get(&variable.replace(['{', '}'], "")) {
+            Some(values) => values
+                .iter()
+                .filter(|v| !v.is_empty() && !v.contains('$'))
+                .map(|v| format!("{before}{v}{after}"))
+                .collect(),
+            None => vec![value.to_owned()],
+        }
+    }
+}
+
+struct Walk<'a> {
+    variables: Variables,
+    upstreams: BTreeMap<String, Vec<String>>,
+    drain: Option<Set>,
+    /// Routes and listen addresses, server by server.
+    servers: Vec<(Vec<String>, Vec<Route>)>,
+    summary: &'a mut ConfigSummary,
 }
 
 pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
-    let mut faults = Vec::new();
-    let top = unfold(text, &mut faults, summary);
-    // A file of `conf.d` has its servers at the top: they stand in `http`.
-    let mut http: Vec<&Directive> = Vec::new();
-    let mut stream: Vec<&Directive> = Vec::new();
-    let mut known = Known::default();
-    for d in &top {
-        match d.name.as_str() {
-            "http" => http.extend(d.inner()),
-            "stream" => stream.extend(d.inner()),
-            "worker_shutdown_timeout" => {
-                known.drain = duration(&d.args.join(" "), SECOND_NS).map(|ns| (ns, d.line));
-            }
-            _ => http.push(d),
-        }
-    }
-    for d in http.iter().chain(&stream) {
-        match d.name.as_str() {
-            "upstream" => {
-                let servers = d
-                    .inner()
-                    .iter()
-                    .filter(|s| s.name == "server")
-                    .map(|s| with_port(s.arg(0), "80"));
-                known.upstreams.push((d.arg(0), servers.collect()));
-            }
-            "map" => known
-                .maps
-                .push((d.arg(1), d.inner().iter().map(|v| v.arg(0)).collect())),
-            "log_format" => {
-                let strings = d
-                    .args
-                    .iter()
-                    .skip(1)
-                    .skip_while(|a| a.starts_with("escape="));
-                summary
-                    .log_formats
-                    .push((d.arg(0).to_owned(), strings.map(String::as_str).collect()));
-            }
-            _ => {}
-        }
-    }
-    summary
-        .settings
-        .extend(of_http(source, &http, &known, &mut faults));
-    summary
-        .settings
-        .extend(of_stream(source, &stream, &known, &mut faults));
-    for fault in faults {
-        summary.odd(
-            "odd-directive",
-            fault.line,
-            format!("not as nginx wants it: {}", fault.what),
+    let parsed = parse(text);
+    if let Some(line) = parsed.unbalanced {
+        summary.note(
+            "unbalanced",
+            line,
+            "braces, quotes or a `;` are missing; what follows may be read into the wrong block",
         );
     }
-}
-
-/// Directives of all files; of `nginx -T`, with every `include` replaced by what it names.
-fn unfold(text: &str, faults: &mut Vec<Fault>, summary: &mut ConfigSummary) -> Vec<Directive> {
-    const MARK: &str = "# configuration file ";
-    let mut files: Vec<(&str, Vec<Directive>)> = Vec::new();
-    let mut from = (0usize, 0u64, "");
-    let mut at = 0;
-    let mut add = |path, body: &str, before: u64, faults: &mut Vec<Fault>| {
-        let mut own = Vec::new();
-        let mut parsed = parse(body, &mut own);
-        shift(&mut parsed, before);
-        faults.extend(own.into_iter().map(|f| Fault {
-            line: f.line + before,
-            ..f
-        }));
-        files.push((path, parsed));
+    let tree = joined(&parsed, summary);
+    let mut variables = Variables::default();
+    variables.collect(&tree);
+    let mut walk = Walk {
+        variables,
+        upstreams: BTreeMap::new(),
+        drain: None,
+        servers: Vec::new(),
+        summary,
     };
-    for (line, full) in (0u64..).zip(text.split_inclusive('\n')) {
-        let trimmed = full.trim_end();
-        if let Some(path) = trimmed.strip_prefix(MARK).and_then(|p| p.strip_suffix(':')) {
-            add(from.2, &text[from.0..at], from.1, faults);
-            from = (at, line, path);
-        } else if from.2.is_empty()
-            && (trimmed.starts_with("nginx: ") || trimmed.starts_with("nginx version"))
-        {
-            // `nginx -T` reports itself before the first file.
-            from = (at + full.len(), line + 1, "");
-        }
-        at += full.len();
-    }
-    add(from.2, &text[from.0..], from.1, faults);
-    let dumped = files.iter().any(|(path, _)| !path.is_empty());
-    let main = files
-        .iter()
-        .position(|(path, _)| !path.is_empty())
-        .unwrap_or(0);
-    let Some((path, top)) = files.get(main).cloned() else {
-        return Vec::new();
-    };
-    let mut missing = Vec::new();
-    let mut top = top;
-    let base = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-    resolve(&mut top, &files, base, 0, &mut missing);
-    for (mask, line) in missing {
-        // Types and parameters of other protocols tell nothing of WebSockets.
-        let harmless = [
-            "mime.types",
-            "fastcgi",
-            "uwsgi_params",
-            "scgi_params",
-            "modules-enabled",
-        ];
-        if harmless.iter().any(|h| mask.contains(h)) || dumped && mask.contains('*') {
+    walk.definitions(&tree);
+    // A fragment, such as conf.d/site.conf, has its servers or locations outermost.
+    walk.servers.push((Vec::new(), Vec::new()));
+    walk.block(&tree, &Level::default(), None, false);
+    let servers = walk.servers;
+    let mut settings: Vec<HopSettings> = Vec::new();
+    for (listen, routes) in servers {
+        if listen.is_empty() && routes.is_empty() {
             continue;
         }
-        let note = format!(
-            "`include {mask}` names a file that is not in this one: what `nginx -T` prints has all of them"
-        );
-        add_anomaly(&mut summary.anomalies, "missing-include", 1, line, note);
-    }
-    top
-}
-
-fn shift(directives: &mut [Directive], lines: u64) {
-    for d in directives {
-        d.line += lines;
-        if let Some(children) = &mut d.children {
-            shift(children, lines);
-        }
-    }
-}
-
-/// Files that include each other stop here.
-const MAX_INCLUDES: usize = 8;
-
-fn resolve(
-    directives: &mut Vec<Directive>,
-    files: &[(&str, Vec<Directive>)],
-    base: &str,
-    depth: usize,
-    missing: &mut Vec<(String, u64)>,
-) {
-    let mut out = Vec::with_capacity(directives.len());
-    for mut d in directives.drain(..) {
-        if d.name == "include" {
-            let mask = if d.arg(0).starts_with('/') {
-                d.arg(0).to_owned()
-            } else {
-                format!("{base}/{}", d.arg(0))
-            };
-            let found: Vec<_> = files
-                .iter()
-                .filter(|(path, _)| !path.is_empty() && matches(&mask, path))
-                .collect();
-            if found.is_empty() || depth >= MAX_INCLUDES || out.len() > 100_000 {
-                missing.push((d.arg(0).to_owned(), d.line));
-            }
-            if depth < MAX_INCLUDES && out.len() <= 100_000 {
-                for (_, inner) in found {
-                    let mut inner = inner.clone();
-                    resolve(&mut inner, files, base, depth + 1, missing);
-                    out.append(&mut inner);
-                }
-            }
-            continue;
-        }
-        if let Some(children) = &mut d.children {
-            resolve(children, files, base, depth, missing);
-        }
-        out.push(d);
-    }
-    *directives = out;
-}
-
-/// A shell mask with `*`, which stays within a folder.
-fn matches(mask: &str, path: &str) -> bool {
-    let (Some((mask_dir, mask)), Some((dir, name))) =
-        (mask.rsplit_once('/'), path.rsplit_once('/'))
-    else {
-        return mask == path;
-    };
-    if mask_dir != dir {
-        return false;
-    }
-    match mask.split_once('*') {
-        None => mask == name,
-        Some((before, after)) => {
-            name.len() >= before.len() + after.len()
-                && name.starts_with(before)
-                && name.ends_with(after)
-        }
-    }
-}
-
-fn with_port(address: &str, port: &str) -> String {
-    let bare = address
-        .strip_prefix('[')
-        .map_or_else(|| !address.contains(':'), |v6| !v6.contains("]:"));
-    if address.is_empty() || address.starts_with("unix:") || !bare {
-        address.to_owned()
-    } else {
-        format!("{address}:{port}")
-    }
-}
-
-fn of_http(
-    source: SourceId,
-    http: &[&Directive],
-    known: &Known<'_>,
-    faults: &mut Vec<Fault>,
-) -> Option<HopSettings> {
-    let owned: Vec<Directive> = http
-        .iter()
-        .filter(|d| d.children.is_none())
-        .map(|d| (*d).clone())
-        .collect();
-    let scope = Scope::default().enter(&owned, faults);
-    let mut settings = HopSettings {
-        source,
-        hop: HopKind::Nginx,
-        listen: Vec::new(),
-        routes: Vec::new(),
-    };
-    let mut servers = 0;
-    for server in http
-        .iter()
-        .filter(|d| d.name == "server" && d.children.is_some())
-    {
-        servers += 1;
-        for listen in server.inner().iter().filter(|d| d.name == "listen") {
-            let address = listen.arg(0).to_owned();
-            if !settings.listen.contains(&address) {
-                settings.listen.push(address);
-            }
-        }
-        let scope = scope.enter(server.inner(), faults);
-        locations(
-            server.inner(),
-            server.inner(),
-            &scope,
-            known,
-            &mut settings.routes,
-            faults,
-        );
-    }
-    // A snippet that is included into a server.
-    for location in http.iter().filter(|d| d.name == "location") {
-        location_routes(
-            location,
-            location.inner(),
-            &scope,
-            known,
-            &mut settings.routes,
-            faults,
-        );
-    }
-    (servers > 0 || !settings.routes.is_empty()).then_some(settings)
-}
-
-fn locations(
-    inner: &[Directive],
-    server: &[Directive],
-    scope: &Scope,
-    known: &Known<'_>,
-    routes: &mut Vec<Route>,
-    faults: &mut Vec<Fault>,
-) {
-    for location in inner.iter().filter(|d| d.name == "location") {
-        location_routes(location, server, scope, known, routes, faults);
-    }
-}
-
-fn location_routes(
-    location: &Directive,
-    server: &[Directive],
-    outer: &Scope,
-    known: &Known<'_>,
-    routes: &mut Vec<Route>,
-    faults: &mut Vec<Fault>,
-) {
-    let scope = outer.enter(location.inner(), faults);
-    locations(location.inner(), server, &scope, known, routes, faults);
-    let Some(pass) = location.inner().iter().find(|d| d.name == "proxy_pass") else {
-        return;
-    };
-    let (modifier, path) = match location.args.as_slice() {
-        [one] => match one.strip_prefix('=').filter(|p| p.starts_with('/')) {
-            Some(path) => ("=", path),
-            None => ("", one.as_str()),
-        },
-        [modifier, path, ..] => (modifier.as_str(), path.as_str()),
-        [] => ("", ""),
-    };
-    let prefixes = match modifier {
-        "~" | "~*" => vec![literal(path)],
-        _ if path.starts_with('@') => named(path, server),
-        _ => vec![path.to_owned()],
-    };
-    for prefix in prefixes {
-        routes.push(Route {
-            prefix,
-            exact: modifier == "=",
-            name: format!("location {}", location.args.join(" ")),
-            line: Some(location.line),
-            timeouts: timeouts(&scope, known),
-            upstreams: upstreams(pass.arg(0), &scope, known),
-            upgrade: Some(upgrade(location, &scope, known)),
-        });
-    }
-}
-
-/// The text a regular expression begins with, if it is bound to the beginning of the path.
-fn literal(pattern: &str) -> String {
-    let Some(rest) = pattern.strip_prefix('^') else {
-        return String::new();
-    };
-    let mut out = String::new();
-    let mut chars = rest.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some(c) if !c.is_alphanumeric() => out.push(c),
-                _ => break,
-            },
-            '.' | '(' | '[' | '$' | '|' | '^' => break,
-            // The character before is optional.
-            '?' | '*' | '{' => {
-                out.pop();
-                break;
-            }
-            '+' => break,
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Where `@name` is sent from: the locations whose `try_files` or `error_page` names it.
-fn named(name: &str, server: &[Directive]) -> Vec<String> {
-    let from: Vec<String> = server
-        .iter()
-        .filter(|d| d.name == "location")
-        .filter(|l| {
-            l.inner().iter().any(|d| {
-                matches!(d.name.as_str(), "try_files" | "error_page")
-                    && d.args.iter().any(|a| a == name)
+        // One hop, unless two servers treat the same location differently.
+        let fits = |s: &&mut HopSettings| {
+            routes.iter().all(|r| {
+                s.routes.iter().all(|o| {
+                    (&o.prefix, o.exact) != (&r.prefix, r.exact)
+                        || (same(&o.timeouts, &r.timeouts) && passes(o) == passes(r))
+                })
             })
-        })
-        .filter_map(|l| l.args.last().cloned())
-        .filter(|p| p.starts_with('/'))
-        .collect();
-    if from.is_empty() {
-        vec![String::new()]
-    } else {
-        from
-    }
-}
-
-const DEFAULT_NS: i64 = 60 * SECOND_NS;
-
-fn timeouts(scope: &Scope, known: &Known<'_>) -> Vec<Timeout> {
-    let time = |kind, directive: &str, value: Option<(i64, u64)>| Timeout {
-        kind,
-        directive: directive.to_owned(),
-        value_ns: value.map_or(DEFAULT_NS, |(ns, _)| ns),
-        line: value.map(|(_, line)| line),
-    };
-    let mut all = vec![
-        time(TimeoutKind::Idle, "proxy_read_timeout", scope.read),
-        time(TimeoutKind::Handshake, "proxy_read_timeout", scope.read),
-        time(TimeoutKind::Connect, "proxy_connect_timeout", scope.connect),
-        time(TimeoutKind::Send, "proxy_send_timeout", scope.send),
-    ];
-    if known.drain.is_some() {
-        all.push(time(
-            TimeoutKind::Drain,
-            "worker_shutdown_timeout",
-            known.drain,
-        ));
-    }
-    all
-}
-
-fn upstreams(pass: &str, scope: &Scope, known: &Known<'_>) -> Vec<String> {
-    let (port, rest) = match pass.split_once("://") {
-        Some((scheme, rest)) => (if scheme == "https" { "443" } else { "80" }, rest),
-        None => ("80", pass),
-    };
-    let host = if rest.starts_with("unix:") {
-        rest
-    } else {
-        rest.split('/').next().unwrap_or(rest)
-    };
-    let name = host.strip_prefix('$').map_or(host, |_| {
-        // `set $backend "10.0.0.1:8080"`, in force here.
-        scope
-            .variables
-            .iter()
-            .rev()
-            .find(|(k, _)| k == host)
-            .map_or(host, |(_, v)| v.as_str())
-    });
-    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
-    if let Some((_, servers)) = known.upstreams.iter().find(|(n, _)| *n == name) {
-        return servers.clone();
-    }
-    if name.is_empty() || name.contains('$') {
-        return Vec::new();
-    }
-    vec![with_port(name, port)]
-}
-
-/// Whether the three things that an upgrade needs are there.
-fn upgrade(location: &Directive, scope: &Scope, known: &Known<'_>) -> UpgradeSetting {
-    let header = |name: &str| {
-        scope
-            .headers
-            .iter()
-            .rev()
-            .find(|(n, ..)| n.eq_ignore_ascii_case(name))
-    };
-    let up = header("Upgrade");
-    let connection = header("Connection");
-    let upgrade_header = up.is_some_and(|(_, v, _)| can_be(v, "websocket", known));
-    let connection_header = connection.is_some_and(|(_, v, _)| can_be(v, "upgrade", known));
-    // Unwritten it is 1.0 up to nginx 1.29.6; no configuration names its program's version.
-    let http_11 = scope.http_version.as_ref().is_some_and(|(v, _)| v == "1.1");
-    let spoils = [
-        connection
-            .filter(|_| !connection_header)
-            .map(|(.., line)| *line),
-        up.filter(|_| !upgrade_header).map(|(.., line)| *line),
-        scope
-            .http_version
-            .as_ref()
-            .filter(|_| !http_11)
-            .map(|(_, line)| *line),
-    ];
-    UpgradeSetting {
-        upgrade_header,
-        connection_header,
-        http_11,
-        line: spoils.into_iter().flatten().next().unwrap_or(location.line),
-    }
-}
-
-/// A header's value may come out as `word`: written so, from a map that has it, or from the client.
-fn can_be(value: &str, word: &str, known: &Known<'_>) -> bool {
-    if !value.contains('$') {
-        return value.to_ascii_lowercase().contains(word);
-    }
-    match known.maps.iter().find(|(name, _)| *name == value) {
-        Some((_, values)) => values
-            .iter()
-            .any(|v| v.contains('$') || v.to_ascii_lowercase().contains(word)),
-        None => true,
-    }
-}
-
-fn of_stream(
-    source: SourceId,
-    stream: &[&Directive],
-    known: &Known<'_>,
-    faults: &mut Vec<Fault>,
-) -> Vec<HopSettings> {
-    let owned: Vec<Directive> = stream
-        .iter()
-        .filter(|d| d.children.is_none())
-        .map(|d| (*d).clone())
-        .collect();
-    let outer = Scope::default().enter(&owned, faults);
-    let mut all = Vec::new();
-    for server in stream
-        .iter()
-        .filter(|d| d.name == "server" && d.children.is_some())
-    {
-        let scope = outer.enter(server.inner(), faults);
-        let Some(pass) = server.inner().iter().find(|d| d.name == "proxy_pass") else {
-            continue;
         };
-        let listen: Vec<String> = server
-            .inner()
-            .iter()
-            .filter(|d| d.name == "listen")
-            .map(|d| d.arg(0).to_owned())
-            .collect();
-        let mut timeouts = vec![
-            Timeout {
-                kind: TimeoutKind::Idle,
-                directive: "proxy_timeout".to_owned(),
-                // nginx.org ngx_stream_proxy_module: 10m.
-                value_ns: scope.idle.map_or(600 * SECOND_NS, |(ns, _)| ns),
-                line: scope.idle.map(|(_, line)| line),
-            },
-            Timeout {
-                kind: TimeoutKind::Connect,
-                directive: "proxy_connect_timeout".to_owned(),
-                value_ns: scope.connect.map_or(DEFAULT_NS, |(ns, _)| ns),
-                line: scope.connect.map(|(_, line)| line),
-            },
-        ];
-        if let Some((value_ns, line)) = known.drain {
-            let directive = "worker_shutdown_timeout".to_owned();
-            timeouts.push(Timeout {
-                kind: TimeoutKind::Drain,
-                directive,
-                value_ns,
-                line: Some(line),
-            });
+        match settings.iter_mut().find(fits) {
+            Some(s) => {
+                for l in listen {
+                    if !s.listen.contains(&l) {
+                        s.listen.push(l);
+                    }
+                }
+                s.routes.extend(routes);
+            }
+            None => settings.push(HopSettings {
+                source,
+                hop: HopKind::Nginx,
+                listen,
+                routes,
+            }),
         }
-        let name = format!("stream server {}", listen.join(" "));
+    }
+    summary.settings.extend(settings);
+}
+
+fn same(a: &[Timeout], b: &[Timeout]) -> bool {
+    a.iter()
+        .map(|t| (t.kind, t.value_ns))
+        .eq(b.iter().map(|t| (t.kind, t.value_ns)))
+}
+
+fn passes(r: &Route) -> Option<bool> {
+    r.upgrade
+        .as_ref()
+        .map(|u| u.upgrade_header && u.connection_header && u.http_11)
+}
+
+impl Walk<'_> {
+    /// What may stand after its use: upstreams, log formats, the drain time.
+    fn definitions(&mut self, tree: &[Directive]) {
+        for d in tree {
+            match d.name() {
+                "upstream" => {
+                    let servers = d.children().iter().filter(|c| c.name() == "server");
+                    self.upstreams.insert(
+                        d.arg().to_owned(),
+                        servers.map(|c| c.arg().to_owned()).collect(),
+                    );
+                }
+                "log_format" => {
+                    let parts: Vec<&str> = d
+                        .args()
+                        .iter()
+                        .skip(1)
+                        .enumerate()
+                        .filter(|(i, a)| !(*i == 0 && a.starts_with("escape=")))
+                        .map(|(_, a)| a.as_str())
+                        .collect();
+                    if !parts.is_empty() {
+                        self.summary
+                            .log_formats
+                            .push((d.arg().to_owned(), parts.concat()));
+                    }
+                }
+                "worker_shutdown_timeout" => self.drain = Some(set(d, self.summary)),
+                _ => self.definitions(d.children()),
+            }
+        }
+    }
+
+    fn block(&mut self, block: &[Directive], outer: &Level, parent: Option<&str>, stream: bool) {
+        let level = outer.enter(block, self.summary);
+        for d in block {
+            match d.name() {
+                "http" => self.block(d.children(), &level, None, false),
+                "stream" => self.block(d.children(), &level, None, true),
+                "server" if d.block.is_some() => {
+                    let listen = d.children().iter().filter(|c| c.name() == "listen");
+                    self.servers
+                        .push((listen.map(|c| c.arg().to_owned()).collect(), Vec::new()));
+                    if stream {
+                        self.stream_server(d, &level);
+                    } else {
+                        self.block(d.children(), &level, None, false);
+                    }
+                }
+                "location" => self.location(d, &level, parent),
+                _ => {}
+            }
+        }
+    }
+
+    fn stream_server(&mut self, d: &Directive, outer: &Level) {
+        let level = outer.enter(d.children(), self.summary);
+        let Some(pass) = d.children().iter().find(|c| c.name() == "proxy_pass") else {
+            return;
+        };
+        let minute = 60 * SECOND_NS;
+        let rows = [
+            timeout(
+                TimeoutKind::Idle,
+                "proxy_timeout",
+                level.stream,
+                Some(10 * minute),
+            ),
+            timeout(
+                TimeoutKind::Connect,
+                "proxy_connect_timeout",
+                level.connect,
+                Some(minute),
+            ),
+            timeout(
+                TimeoutKind::Drain,
+                "worker_shutdown_timeout",
+                self.drain,
+                None,
+            ),
+        ];
         let route = Route {
             prefix: String::new(),
             exact: false,
-            name,
-            line: Some(server.line),
-            timeouts,
-            upstreams: upstreams(pass.arg(0), &scope, known),
+            name: "stream server".to_owned(),
+            line: Some(d.line),
+            timeouts: rows.into_iter().flatten().collect(),
+            upstreams: self.targets(pass.arg()),
             upgrade: None,
         };
-        all.push(HopSettings {
-            source,
-            hop: HopKind::Nginx,
-            listen,
-            routes: vec![route],
-        });
+        self.route(route);
     }
-    all
+
+    fn route(&mut self, route: Route) {
+        if let Some(server) = self.servers.last_mut() {
+            server.1.push(route);
+        }
+    }
+
+    fn location(&mut self, d: &Directive, outer: &Level, parent: Option<&str>) {
+        let args = d.args();
+        let (prefix, exact) = match (args.first().map(String::as_str), args.get(1)) {
+            (Some("="), Some(path)) => (path.clone(), true),
+            (Some("^~"), Some(path)) => (path.clone(), false),
+            (Some("~"), Some(regex)) => (literal_prefix(regex), false),
+            (Some("~*"), Some(regex)) => {
+                let prefix = literal_prefix(regex);
+                // Without regard to case, letters are no fixed text.
+                let letter = prefix.find(|c: char| c.is_alphabetic());
+                (
+                    prefix
+                        .get(..letter.unwrap_or(prefix.len()))
+                        .unwrap_or("")
+                        .to_owned(),
+                    false,
+                )
+            }
+            (Some(path), None) => split_modifier(path),
+            _ => (String::new(), false),
+        };
+        let prefix = match parent {
+            Some(p) if prefix.is_empty() => p.to_owned(),
+            _ if prefix.starts_with('@') => String::new(),
+            _ => prefix,
+        };
+        let name = d.words.join(" ");
+        let level = outer.enter(d.children(), self.summary);
+        let pass = |block: &[Directive]| {
+            block
+                .iter()
+                .find(|c| c.name() == "proxy_pass")
+                .map(|c| c.arg().to_owned())
+        };
+        let mut chosen = pass(d.children()).map(|p| (p, level.clone(), name.clone(), d.line));
+        for branch in d.children().iter().filter(|c| c.name() == "if") {
+            // The branch for upgrades is the one a WebSocket takes.
+            let upgrades = branch.args().iter().any(|a| a.contains("$http_upgrade"));
+            if let Some(p) = pass(branch.children()).filter(|_| upgrades || chosen.is_none()) {
+                let inner = level.enter(branch.children(), self.summary);
+                let name = format!("{name} {}", branch.words.join(" "));
+                chosen = Some((p, inner, name, branch.line));
+            }
+        }
+        if let Some((pass, level, name, line)) = chosen {
+            let route = Route {
+                prefix: prefix.clone(),
+                exact,
+                name,
+                line: Some(line),
+                timeouts: level.timeouts(self.drain),
+                upstreams: self.targets(&pass),
+                upgrade: Some(level.upgrade(line, &self.variables)),
+            };
+            self.route(route);
+        }
+        for nested in d.children().iter().filter(|c| c.name() == "location") {
+            self.location(nested, &level, Some(&prefix));
+        }
+    }
+
+    /// The addresses behind a `proxy_pass`.
+    fn targets(&self, pass: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        for address in self.variables.addresses(pass) {
+            let rest = address
+                .split_once("://")
+                .map_or(address.as_str(), |(_, rest)| rest);
+            let host = if rest.starts_with("unix:") {
+                rest
+            } else {
+                rest.split('/').next().unwrap_or(rest)
+            };
+            match self.upstreams.get(host) {
+                Some(servers) => out.extend(servers.iter().cloned()),
+                None if !host.is_empty() => out.push(host.to_owned()),
+                None => {}
+            }
+        }
+        out
+    }
+}
+
+/// nginx takes `location =/x` and `location ~^/x` without the space as well.
+fn split_modifier(path: &str) -> (String, bool) {
+    if let Some(rest) = path.strip_prefix('=') {
+        (rest.to_owned(), true)
+    } else if let Some(rest) = path.strip_prefix("^~") {
+        (rest.to_owned(), false)
+    } else if path.starts_with("~*") {
+        (String::new(), false)
+    } else if let Some(rest) = path.strip_prefix('~') {
+        (literal_prefix(rest), false)
+    } else {
+        (path.to_owned(), false)
+    }
 }
