@@ -9,8 +9,6 @@ mod handshake;
 mod heartbeat;
 mod judge;
 pub mod lint;
-#[cfg(test)]
-mod lint_table;
 mod outcome;
 pub mod pack;
 mod population;
