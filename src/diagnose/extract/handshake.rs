@@ -1,7 +1,7 @@
 //! The opening handshake on every leg and in every log -> the `handshake.*` and `config.*` facts.
 
-use super::extract::{CAPTURE, CONFIG, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
-use super::fact::{Row, Value};
+use super::{CAPTURE, CONFIG, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value};
 use crate::model::{
     AppEvent, HopEvent, HopKind, LegObservation, LegProtocol, Request, TunnelLine, UpgradeSetting,
 };
@@ -313,7 +313,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             "handshake.upstream",
             shown(
                 Value::Word("answered"),
-                super::extract::APP_LOG,
+                super::APP_LOG,
                 vec![(l.record, Some(l.at))],
             ),
         );
@@ -338,7 +338,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             "handshake.from_server",
             shown(
                 Value::Bool(true),
-                super::extract::APP_LOG,
+                super::APP_LOG,
                 vec![(l.record, Some(l.at))],
             ),
         );
@@ -371,7 +371,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
 
 /// A server at the end of its descriptors accepts and drops at once, and keeps what it has.
 fn turned_away(s: &Subject<'_>, row: &mut Row) {
-    if super::outcome::word(row, "handshake.upstream") != Some("closed-early") {
+    if crate::diagnose::outcome::word(row, "handshake.upstream") != Some("closed-early") {
         return;
     }
     let moment = s.c.closed.or(s.c.opened);

@@ -1,8 +1,8 @@
 //! Silences, lives and the time-outs of the hops on the path -> the `idle.*`, `life.*`, `timeouts.*` and `traffic.*` facts.
 
-use super::extract::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
-use super::fact::{NamedDuration, Row, Value, Witnesses};
-use super::population::round_to_timer;
+use super::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
+use crate::diagnose::population::round_to_timer;
 use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
@@ -281,7 +281,7 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
 }
 
 /// `proxy_read_timeout, nginx.conf:31`.
-pub(super) fn name(t: &Timeout, path: Option<&String>, hop: HopKind) -> String {
+pub(in crate::diagnose) fn name(t: &Timeout, path: Option<&String>, hop: HopKind) -> String {
     match (t.line, path) {
         (Some(line), Some(path)) => format!("{}, {path}:{line}", t.directive),
         (Some(line), None) => format!("{}, line {line}", t.directive),
