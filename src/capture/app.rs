@@ -125,6 +125,14 @@ impl App {
         matches!(&self.protocol, Protocol::Http(h) if h.asked.as_ref().is_some_and(|a| !a.sure))
     }
 
+    /// Reads a little of what the next bytes need.
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        match &self.protocol {
+            Protocol::WebSocket(d) => d.get(side).map_or(0, FrameDecoder::touch),
+            _ => 0,
+        }
+    }
+
     /// Times that frames of `side` were lost track of.
     pub(super) const fn losses(&self, side: Side) -> u32 {
         match &self.protocol {

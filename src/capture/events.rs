@@ -54,6 +54,15 @@ impl Events {
         self.last.push_back(event);
     }
 
+    pub(super) fn touch(&self) -> u64 {
+        (self.first.len() + self.last.len()) as u64
+    }
+
+    /// The place that the next event goes to is the oldest one's.
+    pub(super) fn touch_deep(&self) -> u64 {
+        self.last.front().map_or(0, |e| e.mark.record.ordinal)
+    }
+
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
         let all = self.first.iter().chain(&self.kept).chain(&self.last);
         let mut list: Vec<LegEvent> = all
@@ -90,6 +99,10 @@ impl Fingerprints {
             self.last.pop_front();
         }
         self.last.push_back((side, print));
+    }
+
+    pub(super) fn touch(&self) -> u64 {
+        self.last.front().map_or(0, |(_, print)| print.hash)
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {

@@ -237,6 +237,13 @@ impl FrameDecoder {
         self.trust
     }
 
+    /// Reads a little of the cache lines that the next bytes need.
+    pub(super) fn touch(&self) -> u64 {
+        let raw = u64::from(self.raw[0]) + u64::from(self.raw[64]) + u64::from(self.raw[128]);
+        raw.wrapping_add(self.left)
+            .wrapping_add(u64::from(self.trust))
+    }
+
     /// The mask bit of the frames believed so far.
     pub(super) const fn mask_seen(&self) -> Option<bool> {
         self.masked

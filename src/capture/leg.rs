@@ -147,6 +147,27 @@ impl Leg {
         }
     }
 
+    /// Reads a little of every cache line that the next packet of `side` needs.
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        let side = side.min(1);
+        u64::from(self.recent[side][0].print)
+            .wrapping_add(self.last.record.ordinal)
+            .wrapping_add(self.duplicates)
+            .wrapping_add(self.halves[side].touch())
+            .wrapping_add(self.halves[1 - side].touch())
+            .wrapping_add(self.events.touch())
+            .wrapping_add(self.fingerprints.touch())
+    }
+
+    /// As `touch`, behind one more pointer.
+    pub(super) fn touch_deep(&self, side: Side) -> u64 {
+        let side = side.min(1);
+        self.app
+            .touch(side)
+            .wrapping_add(self.halves[side].touch_deep())
+            .wrapping_add(self.events.touch_deep())
+    }
+
     pub(super) const fn used(&self) -> bool {
         self.payload_seen
     }

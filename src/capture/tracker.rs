@@ -65,6 +65,23 @@ impl Tracker {
         }
     }
 
+    /// Reads what the segments will need, so that the processor fetches it for all of them at once.
+    pub(super) fn prepare<const N: usize>(&self, segments: &[Option<(Segment<'_>, Mark)>; N]) {
+        let mut legs = [const { None }; N];
+        for (slot, (segment, _)) in legs.iter_mut().zip(segments.iter().flatten()) {
+            let (key, side) = Key::of(segment);
+            let known = self.table.find(self.hasher.hash_one(key), |s| s.key == key);
+            *slot = known.and_then(|s| s.leg.as_deref()).map(|leg| (leg, side));
+        }
+        let sum = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+            sum.wrapping_add(leg.touch(*side))
+        });
+        let deep = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+            sum.wrapping_add(leg.touch_deep(*side))
+        });
+        std::hint::black_box((sum, deep));
+    }
+
     pub(super) fn segment(&mut self, segment: &Segment<'_>, mark: Mark) {
         let (key, side) = Key::of(segment);
         let hash = self.hasher.hash_one(key);
