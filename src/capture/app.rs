@@ -434,13 +434,11 @@ impl App {
         };
         let asked = http.asked.take();
         let client = http.client;
-        let upgraded = response.status == 101
-            && response
-                .upgrade
-                .as_deref()
-                .map_or(cut || response.accept.is_some(), |u| {
-                    http1::has_token(u, "websocket")
-                });
+        let names_it = match response.upgrade.as_deref() {
+            Some(upgrade) => http1::has_token(upgrade, "websocket"),
+            None => cut || response.accept.is_some(),
+        };
+        let upgraded = response.status == 101 && names_it;
         let doubtful = asked.as_ref().is_some_and(|a| !a.sure);
         if doubtful && response.status != 101 && response.status != 426 {
             said.push(Said::Doubtful(Box::new(response)));

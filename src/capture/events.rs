@@ -17,8 +17,43 @@ pub(super) type Side = usize;
 struct Event {
     mark: Mark,
     /// Who sent it.
-    side: Side,
-    what: LegEventKind,
+    side: u8,
+    what: What,
+}
+
+/// An event's kind, half as large as the model's: most of a busy leg's memory is its events.
+#[derive(Debug, Clone)]
+enum What {
+    Data(u8, u64),
+    Ping(u64),
+    Pong(u64),
+    Retransmission,
+    Else(Box<LegEventKind>),
+}
+
+impl What {
+    fn of(kind: LegEventKind) -> Self {
+        match kind {
+            LegEventKind::Data { opcode, len } => Self::Data(opcode, len),
+            LegEventKind::Ping { len } => Self::Ping(len),
+            LegEventKind::Pong { len } => Self::Pong(len),
+            LegEventKind::Retransmission => Self::Retransmission,
+            other => Self::Else(Box::new(other)),
+        }
+    }
+
+    fn kind(&self) -> LegEventKind {
+        match self {
+            Self::Data(opcode, len) => LegEventKind::Data {
+                opcode: *opcode,
+                len: *len,
+            },
+            Self::Ping(len) => LegEventKind::Ping { len: *len },
+            Self::Pong(len) => LegEventKind::Pong { len: *len },
+            Self::Retransmission => LegEventKind::Retransmission,
+            Self::Else(kind) => (**kind).clone(),
+        }
+    }
 }
 
 /// The first ones, the last ones, every opening and ending.
@@ -29,27 +64,33 @@ pub(super) struct Events {
     last: VecDeque<Event>,
 }
 
-const fn lasting(what: &LegEventKind) -> bool {
+fn lasting(what: &What) -> bool {
     use LegEventKind::{Close, Fin, Request, Response, Rst, Syn, SynAck, TlsAlert};
+    let What::Else(kind) = what else { return false };
     matches!(
-        what,
+        **kind,
         Syn | SynAck | Request | Response | Close { .. } | Fin | Rst | TlsAlert { .. }
     )
 }
 
 impl Events {
     pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
-        let event = Event { mark, side, what };
+        let side = u8::try_from(side).unwrap_or(1);
+        let event = Event {
+            mark,
+            side,
+            what: What::of(what),
+        };
         if self.first.len() < FIRST_EVENTS {
             self.first.push(event);
             return;
         }
-        if self.last.len() == LAST_EVENTS {
-            if let Some(old) = self.last.pop_front() {
-                if lasting(&old.what) && self.kept.len() < KEPT_EVENTS {
-                    self.kept.push(old);
-                }
-            }
+        if self.last.len() == LAST_EVENTS
+            && let Some(old) = self.last.pop_front()
+            && lasting(&old.what)
+            && self.kept.len() < KEPT_EVENTS
+        {
+            self.kept.push(old);
         }
         self.last.push_back(event);
     }
@@ -68,8 +109,8 @@ impl Events {
         let mut list: Vec<LegEvent> = all
             .map(|e| LegEvent {
                 mark: e.mark,
-                direction: direction(e.side),
-                what: e.what.clone(),
+                direction: direction(usize::from(e.side)),
+                what: e.what.kind(),
             })
             .collect();
         // Held segments come to light after later packets.
@@ -165,14 +206,12 @@ impl Pings {
     }
 
     fn add(&mut self, pending: Pending) {
-        if self.list.len() == PINGS {
-            if let Some(old) = self.list.pop_front() {
-                if old.ping.acked.is_none() {
-                    if let Some(n) = self.unacked.get_mut(old.side) {
-                        *n = n.saturating_sub(1);
-                    }
-                }
-            }
+        if self.list.len() == PINGS
+            && let Some(old) = self.list.pop_front()
+            && old.ping.acked.is_none()
+            && let Some(n) = self.unacked.get_mut(old.side)
+        {
+            *n = n.saturating_sub(1);
         }
         if let Some(n) = self.unacked.get_mut(pending.side) {
             *n += u32::from(pending.ping.acked.is_none());
@@ -213,10 +252,10 @@ impl Pings {
             .filter(open)
             .find(|p| p.hash == hash)
             .map(|p| p.ping.answered = Some(mark));
-        if same.is_none() {
-            if let Some(p) = self.list.iter_mut().find(open) {
-                p.ping.answered = Some(mark);
-            }
+        if same.is_none()
+            && let Some(p) = self.list.iter_mut().find(open)
+        {
+            p.ping.answered = Some(mark);
         }
     }
 

@@ -236,11 +236,12 @@ impl Half {
     pub(super) fn send(&mut self, seq: u32, end: u32, mark: Mark) {
         // A segment that starts before the oldest unanswered byte's end and covers it is that byte again.
         let high = self.sent.back().map(|s| s.end).or(self.high).unwrap_or(seq);
-        if let Some(front) = self.sent.front_mut() {
-            if distance(seq, front.seq) <= 0 && distance(end, front.seq) > 0 {
-                front.last = mark;
-                front.again = front.again.saturating_add(1);
-            }
+        if let Some(front) = self.sent.front_mut()
+            && distance(seq, front.seq) <= 0
+            && distance(end, front.seq) > 0
+        {
+            front.last = mark;
+            front.again = front.again.saturating_add(1);
         }
         let from = if distance(high, seq) > 0 { high } else { seq };
         if distance(end, from) <= 0 || self.acked.is_some_and(|a| distance(a, end) >= 0) {

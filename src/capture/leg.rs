@@ -2,8 +2,9 @@
 
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
+use super::beat::{Beat, application_beat};
 use super::events::{Events, Fingerprints, Pings, Side};
-use super::frame::{Decoded, FAULTS};
+use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use crate::model::{
@@ -711,42 +712,5 @@ impl Leg {
 }
 
 fn of_payload(frame: &Decoded) -> u64 {
-    frame.body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
-        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-enum Beat {
-    Ping,
-    Pong,
-}
-
-/// Heartbeats of the application: Engine.IO 4 (`2`, `3`), and JSON or bare words `ping` and `pong`.
-fn application_beat(frame: &Decoded) -> Option<Beat> {
-    if frame.opcode != 1 || !frame.fin || frame.rsv != 0 || !frame.whole {
-        return None;
-    }
-    let body = frame.body.trim_ascii();
-    match body {
-        b"2" => return Some(Beat::Ping),
-        b"3" => return Some(Beat::Pong),
-        _ if body.eq_ignore_ascii_case(b"ping") => return Some(Beat::Ping),
-        _ if body.eq_ignore_ascii_case(b"pong") => return Some(Beat::Pong),
-        [b'{', .., b'}'] => {}
-        _ => return None,
-    }
-    let text = std::str::from_utf8(body).ok()?;
-    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let says = |word: &str| {
-        ["type", "event", "op", "action", "cmd"]
-            .iter()
-            .any(|key| compact.contains(&format!("\"{key}\":\"{word}\"")))
-    };
-    if says("ping") {
-        Some(Beat::Ping)
-    } else if says("pong") {
-        Some(Beat::Pong)
-    } else {
-        None
-    }
+    fingerprint(&frame.body)
 }

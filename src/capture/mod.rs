@@ -2,6 +2,7 @@
 
 mod app;
 mod assembler;
+mod beat;
 mod dissect;
 mod events;
 mod file;

@@ -28,6 +28,9 @@ impl Key {
     }
 }
 
+/// A leg is large and changes its place: from the table to the list of those that are over.
+type OwnedLeg = Box<Leg>;
+
 #[derive(Debug)]
 struct Slot {
     key: Key,
@@ -41,7 +44,7 @@ pub(super) struct Tracker {
     hasher: RandomState,
     table: HashTable<Slot>,
     /// Legs whose 4-tuple another connection took over.
-    done: Vec<Box<Leg>>,
+    done: Vec<OwnedLeg>,
     /// Legs without payload when they were last looked at, oldest first, by their first packet.
     unused: VecDeque<(Key, RecordRef)>,
     tombs: VecDeque<Key>,
@@ -181,15 +184,15 @@ impl Tracker {
             }
         }
         self.tombs.push_back(key);
-        if self.tombs.len() > MAX_TOMBS {
-            if let Some(old) = self.tombs.pop_front() {
-                let hash = self.hasher.hash_one(old);
-                if let Ok(slot) = self
-                    .table
-                    .find_entry(hash, |s| s.key == old && s.leg.is_none())
-                {
-                    slot.remove();
-                }
+        if self.tombs.len() > MAX_TOMBS
+            && let Some(old) = self.tombs.pop_front()
+        {
+            let hash = self.hasher.hash_one(old);
+            if let Ok(slot) = self
+                .table
+                .find_entry(hash, |s| s.key == old && s.leg.is_none())
+            {
+                slot.remove();
             }
         }
     }
@@ -224,7 +227,7 @@ impl Tracker {
             ..
         } = self;
         up.frames_wanted = false;
-        let mut legs: Vec<Box<Leg>> = done
+        let mut legs: Vec<OwnedLeg> = done
             .into_iter()
             .chain(table.into_iter().filter_map(|s| s.leg))
             .collect();

@@ -185,10 +185,10 @@ impl PacketFile<'_> {
                 .get(4 + len.next_multiple_of(4)..)
                 .unwrap_or_default();
         }
-        if let Format::Blocks { interfaces, .. } = &mut self.format {
-            if interfaces.len() < MAX_INTERFACES {
-                interfaces.push(known);
-            }
+        if let Format::Blocks { interfaces, .. } = &mut self.format
+            && interfaces.len() < MAX_INTERFACES
+        {
+            interfaces.push(known);
         }
     }
 
@@ -312,8 +312,7 @@ impl PacketFile<'_> {
                 };
             }
             let total = u32_at(self.view(), 4, order) as usize;
-            if total >= 12
-                && total <= MAX_RECORD
+            if (12..=MAX_RECORD).contains(&total)
                 && self.fill(total)
                 && u32_at(self.view(), total - 4, order) as usize == total
             {
