@@ -172,7 +172,8 @@ pub struct Flow {
     pub zero_windows: u32,
     pub zero_window_since: Option<Mark>,
     pub zero_window_ns: i64,
-    /// Bytes of this flow that the capture does not hold although the peer acknowledged them.
+    /// Bytes of this flow that the capture does not hold although the peer acknowledged them. Bytes that the snap length cut
+    /// count where frames were lost with them, not where they lay inside a frame.
     pub lost_bytes: u64,
     pub out_of_order: u32,
     /// TTL or hop limit of this side's ordinary packets, as seen here.
