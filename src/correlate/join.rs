@@ -41,6 +41,13 @@ impl Draft {
         }
         let mut seen = BTreeSet::new();
         all.retain(|ip| seen.insert(*ip));
+        // What a captured leg of this chain leads to is a hop, although a hop behind it takes it for the client.
+        let is_hop = |ip: &IpAddr| {
+            self.chain
+                .iter()
+                .any(|l| l.server.ip().to_canonical() == *ip)
+        };
+        all.sort_by_key(is_hop);
         all
     }
 
