@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use ratatui::crossterm::{cursor, execute};
 
 use crate::model::{Analysis, RawReader};
 
+use super::export::Exporter;
 use super::keys::Key;
 use super::state::{State, TuiOptions};
 use super::update::{Action, Effect};
@@ -49,6 +51,7 @@ pub fn usable() -> bool {
 pub fn run(
     analysis: &Analysis,
     raw: &mut dyn RawReader,
+    exporter: &mut dyn Exporter,
     options: &TuiOptions,
 ) -> io::Result<Farewell> {
     let signals = Signals::watch()?;
@@ -60,7 +63,8 @@ pub fn run(
     terminal.clear()?;
     let size = terminal.size()?;
     let mut state = State::new(analysis, options.clone(), (size.width, size.height));
-    let ended = drive(&mut terminal, &mut state, analysis, raw, options, &signals);
+    let mut outside = Outside { raw, exporter };
+    let ended = drive(&mut terminal, &mut state, analysis, &mut outside, &signals);
     drop(screen);
     drop(hook);
     let signal = ended?;
@@ -72,12 +76,17 @@ pub fn run(
 
 type Screened = Terminal<CrosstermBackend<io::Stdout>>;
 
+/// What the UI asks of those who know files.
+struct Outside<'a> {
+    raw: &'a mut dyn RawReader,
+    exporter: &'a mut dyn Exporter,
+}
+
 fn drive(
     terminal: &mut Screened,
     state: &mut State,
     analysis: &Analysis,
-    raw: &mut dyn RawReader,
-    options: &TuiOptions,
+    outside: &mut Outside<'_>,
     signals: &Signals,
 ) -> io::Result<Option<i32>> {
     loop {
@@ -86,7 +95,7 @@ fn drive(
         if !event::poll(Duration::ZERO)?
             && let Some(record) = state.wants(analysis)
         {
-            let read = raw.read(record);
+            let read = outside.raw.read(record);
             state.update(Action::Loaded(record, read), analysis);
             continue;
         }
@@ -109,7 +118,12 @@ fn drive(
                 Effect::Leave => return Ok(None),
                 Effect::Redraw => terminal.clear()?,
                 Effect::Copy(text) => copy(&text)?,
-                Effect::Suspend => suspend(terminal, state, analysis, options)?,
+                Effect::Suspend => suspend(terminal, state, analysis)?,
+                Effect::Export { format, path } => {
+                    let shown = state.filtered(analysis);
+                    let told = outside.exporter.export(format, Path::new(&path), &shown);
+                    state.message = Some(told.unwrap_or_else(|why| why));
+                }
             }
             if !event::poll(Duration::ZERO)? {
                 break;
@@ -304,23 +318,18 @@ impl Drop for Signals {
 }
 
 #[cfg(unix)]
-fn suspend(
-    terminal: &mut Screened,
-    state: &mut State,
-    analysis: &Analysis,
-    options: &TuiOptions,
-) -> io::Result<()> {
+fn suspend(terminal: &mut Screened, state: &mut State, analysis: &Analysis) -> io::Result<()> {
     restore();
     signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
     // Here again after `fg`. The guard of `run` restores this second entry too.
-    std::mem::forget(Screen::enter(options.mouse)?);
+    std::mem::forget(Screen::enter(state.options.mouse)?);
     let size = terminal.size()?;
     state.update(Action::Resize(size.width, size.height), analysis);
     terminal.clear()
 }
 
 #[cfg(not(unix))]
-fn suspend(_: &mut Screened, state: &mut State, _: &Analysis, _: &TuiOptions) -> io::Result<()> {
+fn suspend(_: &mut Screened, state: &mut State, _: &Analysis) -> io::Result<()> {
     state.message = Some("this terminal cannot suspend".to_owned());
     Ok(())
 }
@@ -364,10 +373,15 @@ pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     let causes = s.by_cause.len();
     let plural =
         |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let mut command = format!("wsdrop report {}", shell(&analysis.root));
-    if !state.filter.is_empty() {
-        command = format!("{command} -w {}", shell(state.filter.text()));
-    }
+    let (plain, filtered) = state.options.again.clone().unwrap_or_else(|| {
+        let command = format!("wsdrop report {}", shell(&analysis.root));
+        (command.clone(), command)
+    });
+    let command = if state.filter.is_empty() {
+        plain
+    } else {
+        format!("{filtered} -w {}", shell(state.filter.text()))
+    };
     format!(
         "{}, {}. Same view: {command}",
         plural(drops, "drop", "drops"),
