@@ -142,7 +142,7 @@ pub(super) fn paths(input: &Input) -> (Vec<PathBuf>, String) {
 }
 
 /// As a shell reads it as one word.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./,:@%+=".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

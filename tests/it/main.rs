@@ -4,3 +4,5 @@ mod book;
 mod cli;
 mod house;
 mod samples;
+#[cfg(all(unix, feature = "tui"))]
+mod terminal;
