@@ -305,6 +305,24 @@ impl Analysis {
         self.sources.get(id.0 as usize)
     }
 
+    /// Keeps the connections that `keep` holds for, and of findings and incidents what speaks of one of them, or of none.
+    pub fn retain(&mut self, keep: impl Fn(&Judged, &Self) -> bool) {
+        let kept: std::collections::BTreeSet<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|j| keep(j, self))
+            .map(|j| j.connection.id.clone())
+            .collect();
+        self.connections.retain(|j| kept.contains(&j.connection.id));
+        let narrow = |ids: &mut Vec<ConnectionId>| {
+            let had = !ids.is_empty();
+            ids.retain(|id| kept.contains(id));
+            !(had && ids.is_empty())
+        };
+        self.findings.retain_mut(|f| narrow(&mut f.connections));
+        self.incidents.retain_mut(|i| narrow(&mut i.connections));
+    }
+
     pub fn find(&self, id: &str) -> Option<&Judged> {
         self.connections.iter().find(|j| j.connection.id == id)
     }

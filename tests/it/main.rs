@@ -3,4 +3,5 @@
 mod book;
 mod cli;
 mod house;
+mod outputs;
 mod samples;
