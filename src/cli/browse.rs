@@ -2,6 +2,7 @@
 
 use super::failure::{Exit, Stop};
 use super::meaning::Screen;
+use super::selection::Chosen;
 use crate::analysis::Options;
 use crate::case::Case;
 use crate::diagnose::Pack;
@@ -23,6 +24,7 @@ pub(super) fn browse(
     _case: Case,
     _options: Options,
     _pack: Pack,
+    _chosen: Option<Chosen>,
     _paths: String,
     _zone: Zone,
     _screen: &Screen,
@@ -35,6 +37,7 @@ pub(super) fn browse(
     case: Case,
     options: Options,
     pack: Pack,
+    chosen: Option<Chosen>,
     paths: String,
     _zone: Zone,
     screen: &Screen,
@@ -45,9 +48,14 @@ pub(super) fn browse(
     use crate::analysis::{self, CaseRaw};
     use crate::tui::{self, Theme, TuiOptions};
 
-    let analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
+    let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
     if let Some(failure) = meaning::nothing_used(&analysis, &paths) {
         return Err(failure.into());
+    }
+    let mut filter = String::new();
+    if let Some(chosen) = chosen {
+        filter = chosen.filter();
+        chosen.without_filters().apply(&mut analysis);
     }
     let mut raw = CaseRaw::new(case, &analysis.sources, &options);
     let look = TuiOptions {
@@ -57,6 +65,7 @@ pub(super) fn browse(
         },
         formats: FORMATS.to_vec(),
         again: Some(again(&typed())),
+        filter,
         ..TuiOptions::default()
     };
     let farewell = tui::run(&analysis, &mut raw, &mut Files, &look)
