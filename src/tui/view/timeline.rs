@@ -184,7 +184,7 @@ fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale) {
         } else {
             column
         };
-        if parts > 1 || i == 0 || scale.columns >= label * 2 + 1 {
+        if parts > 1 || i == 0 || scale.columns > label * 2 {
             put(buffer, area, scale.x + x, y, &text, DIM);
         }
     }
