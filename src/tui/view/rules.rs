@@ -43,7 +43,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
                 "possible",
                 "weaker",
                 "ruled out",
-                "can\u{2019}t tell",
+                "can't tell",
             ],
             DIM,
         );
