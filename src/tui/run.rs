@@ -347,7 +347,6 @@ fn base64(bytes: &[u8]) -> String {
 
 pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     let s = &state.summary;
-    let drops = s.drops + s.failed_handshakes;
     let causes = s.by_cause.len();
     let plural =
         |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
@@ -360,9 +359,13 @@ pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     } else {
         format!("{filtered} -w {}", shell(state.filter.text()))
     };
+    let failed = match s.failed_handshakes {
+        0 => String::new(),
+        n => format!(", {}", plural(n, "failed handshake", "failed handshakes")),
+    };
     format!(
-        "{}, {}. Same view: {command}",
-        plural(drops, "drop", "drops"),
+        "{}{failed}, {}. Same view: {command}",
+        plural(s.drops, "drop", "drops"),
         plural(causes, "cause", "causes")
     )
 }

@@ -627,14 +627,14 @@ fn the_farewell_reproduces_the_view() {
     };
     check(
         "",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314",
     );
     check(
         "=",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314 -w cause:idle-timeout",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314 -w cause:idle-timeout",
     );
     check(
         "/ alive>55s Enter",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314 -w 'alive>55s'",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314 -w 'alive>55s'",
     );
 }
