@@ -69,7 +69,7 @@ pub fn run(args: Vec<OsString>) -> Exit {
         Command::Demo(args) => commands::demo(&args, &screen),
         Command::Schema(args) => commands::schema(&args),
         Command::Rules(args) => commands::rules(&args),
-        Command::Completions(args) => commands::print(&help::completions(args.shell)),
+        Command::Completions(args) => commands::print(help::completions(args.shell)),
         Command::Man(args) => help::man(args.command.as_deref())
             .map_err(Stop::from)
             .and_then(|page| commands::print(&page)),

@@ -5,3 +5,5 @@ mod cli;
 mod house;
 mod outputs;
 mod samples;
+#[cfg(all(unix, feature = "tui"))]
+mod terminal;

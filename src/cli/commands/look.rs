@@ -235,6 +235,7 @@ fn redactor_without_case(redact: Redact) -> Redactor {
         connections: Vec::new(),
         findings: Vec::new(),
         incidents: Vec::new(),
+        marks: Vec::new(),
     };
     Redactor::new(redact, &nothing)
 }

@@ -33,7 +33,7 @@ pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
 pub(super) fn rules(args: &Rules) -> Result<Exit, Stop> {
     let RulesCommand::List(files) = &args.command;
     let pack = meaning::pack(files)?;
-    print(&pages::list(&pack))
+    print(pages::list(&pack))
 }
 
 pub(super) fn schema(args: &Schema) -> Result<Exit, Stop> {
