@@ -243,6 +243,7 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
         let ported = lines.iter().all(|t| t.client_port.is_some());
         (
             forwarded,
+            !hop.is_edge(),
             !matches!(hop, HopKind::Alb | HopKind::Haproxy | HopKind::Proxy),
             !ported,
             *source,

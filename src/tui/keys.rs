@@ -418,7 +418,8 @@ pub fn fuzzy(place: Places, typed: &str) -> Vec<&'static Binding> {
             Some((distance(b.name, &typed).or_else(by_help)?, i, b))
         })
         .collect();
-    found.sort_by_key(|(distance, i, _)| (*distance, *i));
+    let none = typed.is_empty();
+    found.sort_by_key(|(distance, i, _)| (if none { 0 } else { *distance }, *i));
     found.into_iter().map(|f| f.2).collect()
 }
 

@@ -18,6 +18,7 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::Rect;
 
 use crate::model::{Analysis, RawReader};
 
@@ -60,7 +61,7 @@ pub fn run(
     let hook = Hook::install();
     let screen = Screen::enter(options.mouse)?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    terminal.clear()?;
+    wipe(&mut terminal)?;
     let size = terminal.size()?;
     let mut state = State::new(analysis, options.clone(), (size.width, size.height));
     let mut outside = Outside { raw, exporter };
@@ -75,6 +76,13 @@ pub fn run(
 }
 
 type Screened = Terminal<CrosstermBackend<io::Stdout>>;
+
+/// Empties the screen, so that all of the next frame is written. `Terminal::clear` would ask the terminal where its cursor is,
+/// and fail on one that does not answer.
+fn wipe(terminal: &mut Screened) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::new(0, 0, size.width, size.height))
+}
 
 /// What the UI asks of those who know files.
 struct Outside<'a> {
@@ -116,7 +124,7 @@ fn drive(
             match effect {
                 Effect::None => {}
                 Effect::Leave => return Ok(None),
-                Effect::Redraw => terminal.clear()?,
+                Effect::Redraw => wipe(terminal)?,
                 Effect::Copy(text) => copy(&text)?,
                 Effect::Suspend => suspend(terminal, state, analysis)?,
                 Effect::Export { format, path } => {
@@ -239,13 +247,9 @@ impl Drop for Hook {
     }
 }
 
-/// How often, [`PATIENCE`] apart, a session may look away after a signal before it is ended from outside.
-const GRACE: u32 = 5;
-
 /// The signals that end a session; the first one is kept.
 struct Signals {
     came: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
     #[cfg(unix)]
     ids: Vec<signal_hook::SigId>,
 }
@@ -264,19 +268,13 @@ impl Signals {
                 number,
             )?);
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let (seen, left) = (Arc::clone(&came), Arc::clone(&over));
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || guard(&seen, &left))?;
-        Ok(Self { came, over, ids })
+        Ok(Self { came, ids })
     }
 
     #[cfg(not(unix))]
     fn watch() -> io::Result<Self> {
         Ok(Self {
             came: Arc::default(),
-            over: Arc::default(),
         })
     }
 
@@ -288,28 +286,8 @@ impl Signals {
     }
 }
 
-/// crossterm 0.29 reads a terminal that is gone for ever without returning (EOF and EIO are both tried again), so
-/// that a hang-up can't be answered by the thread that waits for keys: after a while this one ends the process.
-#[cfg(unix)]
-fn guard(came: &AtomicUsize, over: &AtomicBool) {
-    let mut looks = 0;
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(PATIENCE);
-        let signal = came.load(Ordering::Relaxed);
-        looks += u32::from(signal != 0);
-        if looks > GRACE && !over.load(Ordering::Relaxed) {
-            restore();
-            let signal = i32::try_from(signal).unwrap_or(signal_hook::consts::SIGTERM);
-            // It does not return; were it to, this way out is the same for whoever waits.
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
-            std::process::exit(128 + signal);
-        }
-    }
-}
-
 impl Drop for Signals {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
         #[cfg(unix)]
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
@@ -325,7 +303,7 @@ fn suspend(terminal: &mut Screened, state: &mut State, analysis: &Analysis) -> i
     std::mem::forget(Screen::enter(state.options.mouse)?);
     let size = terminal.size()?;
     state.update(Action::Resize(size.width, size.height), analysis);
-    terminal.clear()
+    wipe(terminal)
 }
 
 #[cfg(not(unix))]
@@ -369,7 +347,6 @@ fn base64(bytes: &[u8]) -> String {
 
 pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     let s = &state.summary;
-    let drops = s.drops + s.failed_handshakes;
     let causes = s.by_cause.len();
     let plural =
         |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
@@ -382,9 +359,13 @@ pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     } else {
         format!("{filtered} -w {}", shell(state.filter.text()))
     };
+    let failed = match s.failed_handshakes {
+        0 => String::new(),
+        n => format!(", {}", plural(n, "failed handshake", "failed handshakes")),
+    };
     format!(
-        "{}, {}. Same view: {command}",
-        plural(drops, "drop", "drops"),
+        "{}{failed}, {}. Same view: {command}",
+        plural(s.drops, "drop", "drops"),
         plural(causes, "cause", "causes")
     )
 }

@@ -123,7 +123,7 @@ fn an_export_names_its_path_before_it_is_written() {
 }
 
 #[test]
-fn the_same_view_has_a_command() {
+fn the_farewell_repeats_the_arguments() {
     let analysis = fixture();
     let check = |keys: &str, again: Option<(&str, &str)>, expected: &str| {
         let options = TuiOptions {
@@ -135,7 +135,6 @@ fn the_same_view_has_a_command() {
         let line = super::run::farewell(&state, &analysis);
         assert_eq!(line.split_once("Same view: ").map(|l| l.1), Some(expected));
     };
-    check("", None, "wsdrop report ./incident-0314");
     check(
         "/ -code:1006 Enter",
         None,
@@ -160,15 +159,19 @@ fn nothing_dropped_says_what_was_looked_at() {
         assert!(text.contains("none dropped"), "{text}");
         assert!(text.contains("None of 3 connections dropped"), "{text}");
         if columns >= 80 {
-            assert!(text.contains("Checked: 1 capture"), "{text}");
+            assert!(text.contains("Checked: 2 captures"), "{text}");
         }
         insta::assert_snapshot!(format!("calm_{columns}x{rows}"), text);
     }
 }
 
 fn shot(name: &str, keys: &str) {
+    shot_at(name, keys, &[(80, 24), (120, 40), (40, 10)]);
+}
+
+fn shot_at(name: &str, keys: &str, sizes: &[(u16, u16)]) {
     let analysis = fixture();
-    for (columns, rows) in [(80, 24), (120, 40), (40, 10)] {
+    for &(columns, rows) in sizes {
         let mut state = State::new(&analysis, TuiOptions::default(), (columns, rows));
         press(&mut state, &analysis, keys);
         let text = screen(&buffer(&analysis, &state, (columns, rows)));
@@ -194,6 +197,15 @@ fn screens_look_as_they_should() {
     shot("filter_error", "/ hopp:nginx");
     shot("grouped_by_net", "a");
     shot("undecided", "/ cause:undecided Enter Enter");
+    for (name, keys) in [
+        ("drops", ""),
+        ("ladder", "Enter"),
+        ("why", "w"),
+        ("timeline", "2"),
+        ("rules", "4"),
+    ] {
+        shot_at(name, keys, &[(60, 16), (200, 50)]);
+    }
 }
 
 #[test]
@@ -353,7 +365,7 @@ fn keys_lead_where_the_table_says() {
     check(":xyzzy Enter", &|s| {
         s.palette.is_none() && s.message.is_some()
     });
-    check("j m", &|s| s.marked.len() == 1);
+    check("h l l m", &|s| s.marked.len() == 1);
     check("g m", &|s| s.marked.len() == 4);
     check("g mm", &|s| s.marked.is_empty());
     check("G '", &|s| {
@@ -615,14 +627,14 @@ fn the_farewell_reproduces_the_view() {
     };
     check(
         "",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314",
     );
     check(
         "=",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314 -w cause:idle-timeout",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314 -w cause:idle-timeout",
     );
     check(
         "/ alive>55s Enter",
-        "10 drops, 4 causes. Same view: wsdrop report ./incident-0314 -w 'alive>55s'",
+        "8 drops, 2 failed handshakes, 4 causes. Same view: wsdrop report ./incident-0314 -w 'alive>55s'",
     );
 }

@@ -67,6 +67,7 @@ impl Lanes {
             130..180 => (14, 4, 50, place.min(32)),
             90..130 => (14, 4, 32, place.min(24)),
             70..90 => (14, 3, 30, 0),
+            50..70 => (11, 1, 24, 0),
             _ => (11, 1, 11, 0),
         };
         let gaps = u16::try_from(hops.saturating_sub(1)).unwrap_or(1).max(1);

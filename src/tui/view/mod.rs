@@ -216,14 +216,24 @@ fn files(analysis: &Analysis) -> (usize, usize, bool) {
 fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
     let s = &state.summary;
     let (used, all, odd) = files(analysis);
-    let answer = match s.drops + s.failed_handshakes {
-        0 if s.connections == 0 => "no WebSocket connection found".to_owned(),
-        0 => format!("{} connections, none dropped", s.connections),
-        n => format!("{n} of {} dropped", s.connections),
+    let n = s.connections;
+    let (whole, answer) = match (n, s.drops, s.failed_handshakes) {
+        (0, ..) => ("no WebSocket connection found".to_owned(), String::new()),
+        (_, 0, 0) => (format!("{n} connections, none dropped"), String::new()),
+        (_, 0, f) => (
+            format!("{f} of {n} failed in the handshake"),
+            format!("{f} of {n} failed"),
+        ),
+        (_, d, 0) => (format!("{d} of {n} dropped"), String::new()),
+        (_, d, f) => (
+            format!("{d} of {n} dropped, {f} failed in the handshake"),
+            format!("{d} of {n} dropped, {f} failed"),
+        ),
     };
-    let failed = match s.failed_handshakes {
-        0 => String::new(),
-        n => format!(" ({n} never upgraded)"),
+    let answer = if answer.is_empty() {
+        whole.clone()
+    } else {
+        answer
     };
     let read = format!("{used}/{all} files{}", if odd { ", see 3" } else { " ✓" });
     let span = analysis.window.map(|(first, last)| {
@@ -232,13 +242,13 @@ fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
         format!("{day} {first}–{last}")
     });
     let root = Some(fit(&analysis.root, usize::from(columns) / 3));
-    let whole = Some(format!("{answer}{failed}"));
     let wsdrop = Some("wsdrop".to_owned());
-    let (answer, read) = (Some(answer), Some(read));
-    let ways: [&[&Option<String>]; 5] = [
+    let (whole, answer, read) = (Some(whole), Some(answer), Some(read));
+    let ways: [&[&Option<String>]; 6] = [
         &[&wsdrop, &root, &span, &whole, &read],
         &[&root, &span, &whole, &read],
         &[&root, &whole, &read],
+        &[&root, &answer, &read],
         &[&whole, &read],
         &[&answer, &read],
     ];

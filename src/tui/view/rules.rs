@@ -43,7 +43,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
                 "possible",
                 "weaker",
                 "ruled out",
-                "can\u{2019}t tell",
+                "can't tell",
             ],
             DIM,
         );
@@ -105,8 +105,9 @@ impl Columns {
             _ => [9, 0, 0, 0, 0, 0, 0],
         };
         let [a, b, c, d, e, f, g] = counts;
+        let rest = (width as usize).saturating_sub(a + b + c + d + e + f + g + 1);
         Self {
-            name: (width as usize).saturating_sub(a + b + c + d + e + f + g + 1),
+            name: if rest > 48 { 48 } else { rest },
             counts,
         }
     }

@@ -82,11 +82,7 @@ impl Scale {
 
 fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     let (lo, hi) = state.span;
-    let label: u16 = match area.width {
-        100.. => 30,
-        60..100 => 12,
-        _ => 9,
-    };
+    let label: u16 = if area.width >= 100 { 34 } else { 12 };
     let columns = area
         .width
         .saturating_sub(label + if area.width >= 60 { 3 } else { 1 });
@@ -177,14 +173,11 @@ fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale) {
     for i in 0..=parts {
         let at = i128::from(scale.lo) + i128::from(span) * i128::from(i) / i128::from(parts);
         let text = clock(Moment(i64::try_from(at).unwrap_or(scale.hi)), tick);
-        let column = scale.columns.saturating_sub(1) * i / parts;
         // Labels stand to the right of their moment, the last one to the left of it.
-        let x = if i == parts {
-            column.saturating_sub(label - 1)
-        } else {
-            column
-        };
-        if parts > 1 || i == 0 || scale.columns > label * 2 {
+        let end = scale.columns.saturating_sub(label);
+        let column = scale.columns.saturating_sub(1) * i / parts;
+        let x = if i == parts { end } else { column };
+        if i == parts || i == 0 || x + label < end {
             put(buffer, area, scale.x + x, y, &text, DIM);
         }
     }
