@@ -1,5 +1,6 @@
 //! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
 
+mod marks;
 mod raw;
 mod rotation;
 mod sniff;
@@ -83,6 +84,7 @@ pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress)
             connections,
             findings,
             incidents,
+            marks: marks::of(&context),
         };
         analysis.connections.sort_by(|a, b| {
             (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
@@ -112,6 +114,7 @@ pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> 
             connections: Vec::new(),
             findings: Vec::new(),
             incidents: Vec::new(),
+            marks: Vec::new(),
         }
     })
 }

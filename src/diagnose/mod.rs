@@ -7,8 +7,6 @@ mod extract;
 pub mod fact;
 mod judge;
 pub mod lint;
-#[cfg(test)]
-mod lint_table;
 mod outcome;
 pub mod pack;
 mod population;

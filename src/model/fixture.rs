@@ -670,6 +670,22 @@ pub(crate) fn fixture() -> Analysis {
             fix: vec!["set proxy_read_timeout above the heartbeat's period".to_owned()],
         }],
         incidents: Vec::new(),
+        marks: vec![
+            ProcessMark {
+                at: coarse(150.0),
+                did: ProcessDid::Reload,
+                say: "nginx: reload".to_owned(),
+                record: record(ERROR, 2),
+                lines: 5,
+            },
+            ProcessMark {
+                at: fine(200.5),
+                did: ProcessDid::Crash,
+                say: "server: died: \x1b[2Jout of memory".to_owned(),
+                record: record(APP, 6),
+                lines: 1,
+            },
+        ],
     }
 }
 

@@ -250,6 +250,43 @@ pub struct Incident {
     pub fix: Vec<String>,
 }
 
+/// What a process on the path did, as far as a view of the whole case must tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessDid {
+    Start,
+    Reload,
+    /// A wanted stop: SIGTERM, draining, an upstream taken out.
+    Stop,
+    Crash,
+    /// Descriptors, worker connections, memory, threads.
+    Exhausted,
+}
+
+impl ProcessDid {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::Crash => "crash",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// A moment in the life of a process, from the first of `lines` log lines that tell of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessMark {
+    /// In reference time.
+    pub at: Stamp,
+    pub did: ProcessDid,
+    /// `nginx: reload`, `server: SIGTERM received`; text from input may be in it.
+    pub say: String,
+    pub record: RecordRef,
+    pub lines: u32,
+}
+
 /// All that the stages found: the immutable snapshot that reports and views read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Analysis {
@@ -263,6 +300,8 @@ pub struct Analysis {
     pub connections: Vec<Judged>,
     pub findings: Vec<Finding>,
     pub incidents: Vec<Incident>,
+    /// Starts, stops, reloads and crashes of the programs on the path, in order of time.
+    pub marks: Vec<ProcessMark>,
 }
 
 /// How many connections of which outcome and cause.
@@ -303,6 +342,24 @@ impl Analysis {
 
     pub fn source(&self, id: super::source::SourceId) -> Option<&Source> {
         self.sources.get(id.0 as usize)
+    }
+
+    /// Keeps the connections that `keep` holds for, and of findings and incidents what speaks of one of them, or of none.
+    pub fn retain(&mut self, keep: impl Fn(&Judged, &Self) -> bool) {
+        let kept: std::collections::BTreeSet<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|j| keep(j, self))
+            .map(|j| j.connection.id.clone())
+            .collect();
+        self.connections.retain(|j| kept.contains(&j.connection.id));
+        let narrow = |ids: &mut Vec<ConnectionId>| {
+            let had = !ids.is_empty();
+            ids.retain(|id| kept.contains(id));
+            !(had && ids.is_empty())
+        };
+        self.findings.retain_mut(|f| narrow(&mut f.connections));
+        self.incidents.retain_mut(|i| narrow(&mut i.connections));
     }
 
     pub fn find(&self, id: &str) -> Option<&Judged> {

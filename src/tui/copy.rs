@@ -10,7 +10,8 @@ use super::text::{place, seconds};
 pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Option<String> {
     let judged = match state.screen {
         Screen::Drops => state.example(analysis),
-        Screen::Sources => None,
+        Screen::Timeline => state.on_line(analysis),
+        Screen::Sources | Screen::Rules => None,
         _ => state.judged(analysis),
     };
     match command {
@@ -44,7 +45,16 @@ fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
             .evidence
             .iter()
             .find_map(|e| e.record),
-        Screen::Sources | Screen::Help => None,
+        Screen::Timeline => match state.second {
+            true => state.happenings.get(state.happening)?.record(analysis),
+            false => state
+                .on_line(analysis)?
+                .verdict
+                .evidence
+                .iter()
+                .find_map(|e| e.record),
+        },
+        Screen::Sources | Screen::Rules | Screen::Help => None,
     }
 }
 
@@ -57,6 +67,14 @@ fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<St
                 s.kind.name(),
                 s.records,
                 s.odd
+            ))
+        });
+    }
+    if state.screen == Screen::Rules {
+        return state.rules.get(state.rule).map(|r| {
+            inert(&format!(
+                "{} {}: decided {}, held but weaker {}, ruled out {}, untestable {}",
+                r.code, r.name, r.hits, r.weaker, r.ruled_out, r.untestable
             ))
         });
     }
@@ -82,14 +100,8 @@ fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<St
         || j.verdict.outcome.name().to_owned(),
         |c| format!("{} {}", c.code(), c.id()),
     );
-    let lived = j
-        .connection
-        .duration_ns()
-        .map_or_else(|| "?".to_owned(), seconds);
-    let silent = j
-        .connection
-        .silence_ns
-        .map_or_else(|| "?".to_owned(), seconds);
+    let lived = rows::lived(j).map_or_else(|| "?".to_owned(), seconds);
+    let silent = rows::silent(j).map_or_else(|| "?".to_owned(), seconds);
     Some(inert(&format!(
         "{} {} {cause} ({}), closed by {}, lived {lived}, silent {silent}",
         j.connection.id,

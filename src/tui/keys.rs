@@ -104,6 +104,18 @@ pub enum Command {
     CopyFilter,
     CopyRaw,
     CopyMarkdown,
+    Export,
+    ExportJson,
+    ExportNdjson,
+    ExportCsv,
+    ExportMarkdown,
+    ExportHtml,
+    Mark,
+    NextMarked,
+    ClearMarks,
+    Palette,
+    Closer,
+    Wider,
     Down,
     Up,
     First,
@@ -116,7 +128,9 @@ pub enum Command {
     PrevPane,
     Zoom,
     Drops,
+    Timeline,
     Sources,
+    Rules,
     Redraw,
     Suspend,
     Help,
@@ -154,6 +168,18 @@ impl Command {
         Self::CopyFilter,
         Self::CopyRaw,
         Self::CopyMarkdown,
+        Self::Export,
+        Self::ExportJson,
+        Self::ExportNdjson,
+        Self::ExportCsv,
+        Self::ExportMarkdown,
+        Self::ExportHtml,
+        Self::Mark,
+        Self::NextMarked,
+        Self::ClearMarks,
+        Self::Palette,
+        Self::Closer,
+        Self::Wider,
         Self::Down,
         Self::Up,
         Self::First,
@@ -166,7 +192,9 @@ impl Command {
         Self::PrevPane,
         Self::Zoom,
         Self::Drops,
+        Self::Timeline,
         Self::Sources,
+        Self::Rules,
         Self::Redraw,
         Self::Suspend,
         Self::Help,
@@ -174,10 +202,22 @@ impl Command {
         Self::Quit,
         Self::Leave,
     ];
+
+    /// What an export writes: the format's name, which is also what its files end in.
+    pub const fn format(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ExportJson => "json",
+            Self::ExportNdjson => "ndjson",
+            Self::ExportCsv => "csv",
+            Self::ExportMarkdown => "md",
+            Self::ExportHtml => "html",
+            _ => return None,
+        })
+    }
 }
 
 /// A place where keys have a meaning, as a bit.
-pub type Places = u8;
+pub type Places = u16;
 pub const DROPS: Places = 1;
 pub const LADDER: Places = 2;
 pub const WHY: Places = 4;
@@ -186,9 +226,22 @@ pub const SOURCES: Places = 16;
 pub const HELP: Places = 32;
 /// After `y`: what to copy.
 pub const COPY: Places = 64;
+pub const TIMELINE: Places = 128;
+pub const RULES: Places = 256;
+/// After `e`: in which format.
+pub const EXPORT: Places = 512;
+#[cfg(test)]
+const EVERY: [Places; 10] = [
+    DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY, TIMELINE, RULES, EXPORT,
+];
 const ONE_DROP: Places = LADDER | WHY | RAW;
-const SCREENS: Places = DROPS | ONE_DROP | SOURCES;
+const TABS: Places = DROPS | TIMELINE | SOURCES | RULES;
+const SCREENS: Places = TABS | ONE_DROP;
 const LISTS: Places = SCREENS | HELP;
+/// Where a connection is selected.
+const CONNECTION: Places = DROPS | ONE_DROP | TIMELINE;
+const PREFIXES: Places = COPY | EXPORT;
+const PANES: Places = DROPS | LADDER | RAW | SOURCES | TIMELINE;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -228,10 +281,10 @@ use Key::{Char, Ctrl};
 
 #[rustfmt::skip]
 pub const TABLE: &[Binding] = &[
-    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, a record as it stands in its file", DROPS | LADDER | WHY | SOURCES, DROPS | LADDER | WHY, "open"),
-    row(&[Char('/')], Command::Filter, "filter", "filter (words, key:value, -not, /regex/); Enter keeps it, Esc brings the last one back", DROPS, DROPS, "filter"),
+    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, a record as it stands in its file, a rule's drops", DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES, DROPS | LADDER | WHY | TIMELINE | RULES, "open"),
+    row(&[Char('/')], Command::Filter, "filter", "filter (words, key:value, -not, /regex/); Enter keeps it, Esc brings the last one back", DROPS | TIMELINE, DROPS | TIMELINE, "filter"),
     row(&[Char('?'), Key::F(1)], Command::Help, "help", "the keys that work here; type to search them", SCREENS, SCREENS, "keys"),
-    row(&[Char('w')], Command::Why, "why", "why this verdict: every test of the rule, the rivals, what could not be tested", DROPS | LADDER | RAW, DROPS | LADDER, "why"),
+    row(&[Char('w')], Command::Why, "why", "why this verdict: every test of the rule, the rivals, what could not be tested", DROPS | LADDER | RAW | TIMELINE, DROPS | LADDER | TIMELINE, "why"),
     row(&[Key::Right, Char('l')], Command::Expand, "expand", "show the connections of a group; one level deeper elsewhere", DROPS | LADDER | WHY, DROPS, "expand"),
     row(&[Key::Left, Char('h')], Command::Collapse, "collapse", "hide the connections of a group, or go to it; one level up elsewhere", DROPS | ONE_DROP, 0, ""),
     row(&[Char('J')], Command::NextDrop, "next-drop", "the next drop, without leaving this screen", DROPS | ONE_DROP, ONE_DROP, "next drop"),
@@ -243,19 +296,31 @@ pub const TABLE: &[Binding] = &[
     row(&[Char('x')], Command::Hex, "hex", "the payload as text, or the bytes of the packet", RAW, RAW, "text/hex"),
     row(&[Char('=')], Command::Only, "only", "only what is like the selected row", DROPS, DROPS, "only this"),
     row(&[Char('!')], Command::Not, "not", "leave out what is like the selected row", DROPS, 0, ""),
+    row(&[Char('+')], Command::Closer, "closer", "half as much time, around the selected connection", TIMELINE, TIMELINE, "closer"),
+    row(&[Char('-')], Command::Wider, "wider", "twice as much time", TIMELINE, TIMELINE, "wider"),
     row(&[Char('a')], Command::Group, "group", "group by: cause, client net, path, hop, code, none", DROPS, DROPS, "group"),
     row(&[Char('s')], Command::Sort, "sort", "sort by the next column", DROPS, DROPS, "sort"),
     row(&[Char('S')], Command::Reverse, "reverse", "reverse the order", DROPS, 0, ""),
     row(&[Char('c')], Command::Clean, "clean", "show connections that closed cleanly or are still open", DROPS, 0, ""),
     row(&[Char('n')], Command::NextMatch, "next-match", "the next match of the filter; the next piece of evidence where none is set", DROPS | LADDER | RAW, RAW, "next record"),
     row(&[Char('N')], Command::PrevMatch, "previous-match", "the previous one", DROPS | LADDER | RAW, 0, ""),
-    row(&[Char('y')], Command::Copy, "copy", "copy to the clipboard of your terminal (OSC 52): a second key says what", DROPS | ONE_DROP | SOURCES, DROPS | ONE_DROP, "copy"),
+    row(&[Char('y')], Command::Copy, "copy", "copy to the clipboard of your terminal (OSC 52): a second key says what", SCREENS, DROPS | ONE_DROP | TIMELINE, "copy"),
     row(&[Char('y')], Command::CopyRow, "copy-row", "copy the row", COPY, COPY, "row"),
     row(&[Char('i')], Command::CopyId, "copy-id", "copy the connection's id", COPY, COPY, "id"),
     row(&[Char('l')], Command::CopyLine, "copy-place", "copy the record's file:line or file#packet", COPY, COPY, "file:line"),
     row(&[Char('f')], Command::CopyFilter, "copy-wireshark", "copy a Wireshark display filter", COPY, COPY, "Wireshark filter"),
     row(&[Char('r')], Command::CopyRaw, "copy-raw", "copy the record itself (in the raw view)", COPY, COPY, "raw"),
     row(&[Char('m')], Command::CopyMarkdown, "copy-markdown", "copy the verdict as Markdown", COPY, COPY, "Markdown"),
+    row(&[Char('e')], Command::Export, "export", "write what passes the filter to a file: a second key says in which format, then the path is asked", SCREENS, TABS, "export"),
+    row(&[Char('j')], Command::ExportJson, "export-json", "write JSON", EXPORT, EXPORT, "json"),
+    row(&[Char('n')], Command::ExportNdjson, "export-ndjson", "write NDJSON: one connection a line", EXPORT, EXPORT, "ndjson"),
+    row(&[Char('c')], Command::ExportCsv, "export-csv", "write CSV", EXPORT, EXPORT, "csv"),
+    row(&[Char('m')], Command::ExportMarkdown, "export-markdown", "write Markdown", EXPORT, EXPORT, "Markdown"),
+    row(&[Char('h')], Command::ExportHtml, "export-html", "write an HTML page", EXPORT, EXPORT, "html"),
+    row(&[Char('m')], Command::Mark, "mark", "mark the connection, or take its mark off; on a group all of it", CONNECTION, 0, ""),
+    row(&[Char('\'')], Command::NextMarked, "next-marked", "the next marked connection", CONNECTION, 0, ""),
+    row(&[Char('M')], Command::ClearMarks, "clear-marks", "take all marks off", CONNECTION, 0, ""),
+    row(&[Char(':')], Command::Palette, "command", "any command by its name", SCREENS, SCREENS, "command"),
     row(&[Char('j'), Key::Down], Command::Down, "down", "one row down", LISTS, 0, ""),
     row(&[Char('k'), Key::Up], Command::Up, "up", "one row up", LISTS, 0, ""),
     row(&[Char('g'), Key::Home], Command::First, "first", "the first row", LISTS, 0, ""),
@@ -264,16 +329,18 @@ pub const TABLE: &[Binding] = &[
     row(&[Ctrl('u')], Command::HalfUp, "half-up", "half a page up", LISTS, 0, ""),
     row(&[Key::PageDown, Ctrl('f'), Char(' ')], Command::PageDown, "page-down", "a page down", LISTS, 0, ""),
     row(&[Key::PageUp, Ctrl('b'), Char('b')], Command::PageUp, "page-up", "a page up", LISTS, 0, ""),
-    row(&[Key::Tab], Command::NextPane, "next-pane", "the other pane: there the move keys scroll", DROPS | LADDER | RAW | SOURCES, RAW | SOURCES, "pane"),
-    row(&[Key::BackTab], Command::PrevPane, "previous-pane", "the pane before", DROPS | LADDER | RAW | SOURCES, 0, ""),
-    row(&[Char('z')], Command::Zoom, "zoom", "this pane alone, and back", DROPS | LADDER | RAW | SOURCES, 0, ""),
-    row(&[Char('1')], Command::Drops, "drops", "the drops", SCREENS, SOURCES, "drops"),
+    row(&[Key::Tab], Command::NextPane, "next-pane", "the other pane: the move keys work there", PANES, RAW | SOURCES | TIMELINE, "pane"),
+    row(&[Key::BackTab], Command::PrevPane, "previous-pane", "the pane before", PANES, 0, ""),
+    row(&[Char('z')], Command::Zoom, "zoom", "this pane alone, and back", PANES, 0, ""),
+    row(&[Char('1')], Command::Drops, "drops", "the drops", SCREENS, TIMELINE | SOURCES | RULES, "drops"),
+    row(&[Char('2')], Command::Timeline, "timeline", "all connections as bars over time, with reloads, restarts, crashes and incidents", SCREENS, DROPS, "timeline"),
     row(&[Char('3')], Command::Sources, "sources", "the files: what each was read as, its clock, what was wrong with it", SCREENS, DROPS, "sources"),
+    row(&[Char('4')], Command::Rules, "rules", "the rules: what each decided, what came close, what it would need", SCREENS, DROPS, "rules"),
     row(&[Ctrl('l'), Key::F(5)], Command::Redraw, "redraw", "draw the screen anew", LISTS, 0, ""),
     row(&[Ctrl('z')], Command::Suspend, "suspend", "back to the shell; fg returns", LISTS, 0, ""),
-    row(&[Key::Esc], Command::Back, "back", "one level back", LISTS | COPY, ONE_DROP | SOURCES | HELP | COPY, "back"),
+    row(&[Key::Esc], Command::Back, "back", "one level back", LISTS | PREFIXES, ONE_DROP | TIMELINE | SOURCES | RULES | HELP | PREFIXES, "back"),
     row(&[Char('q')], Command::Quit, "quit", "one level back; leave from the first screen", SCREENS, DROPS, "quit"),
-    row(&[Char('Q'), Ctrl('c')], Command::Leave, "leave", "leave from anywhere", LISTS | COPY, 0, ""),
+    row(&[Char('Q'), Ctrl('c')], Command::Leave, "leave", "leave from anywhere", LISTS | PREFIXES, 0, ""),
 ];
 
 /// What `key` asks for at `place`.
@@ -285,20 +352,38 @@ pub fn lookup(place: Places, key: Key) -> Option<Command> {
 }
 
 /// What the footer offers at `place`, most useful first: key, word.
-pub fn footer(place: Places) -> impl Iterator<Item = (String, &'static str)> {
+pub fn footer(
+    place: Places,
+    offered: impl Fn(&Binding) -> bool,
+) -> impl Iterator<Item = (String, &'static str)> {
     TABLE
         .iter()
-        .filter(move |b| b.footer & place != 0)
+        .filter(move |b| b.footer & place != 0 && offered(b))
         .filter_map(|b| Some((b.keys.first()?.label(), b.word)))
+}
+
+/// `place` with what its prefix keys lead to.
+fn with_prefixes(place: Places) -> Places {
+    let leads = |command, to| {
+        let works = |b: &Binding| b.command == command && b.places & place != 0;
+        if TABLE.iter().any(works) { to } else { 0 }
+    };
+    place | leads(Command::Copy, COPY) | leads(Command::Export, EXPORT)
+}
+
+/// The prefix key that comes before a row that is not of `place` itself.
+pub fn prefix(binding: &Binding, place: Places) -> &'static str {
+    match binding.places & (COPY | EXPORT) {
+        _ if binding.places & place != 0 => "",
+        COPY => "y ",
+        EXPORT => "e ",
+        _ => "",
+    }
 }
 
 /// The rows that work at `place` and hold every word of `query` in key, name or help.
 pub fn search(place: Places, query: &str) -> Vec<&'static Binding> {
-    let place = if place & ONE_DROP != 0 || place & DROPS != 0 {
-        place | COPY
-    } else {
-        place
-    };
+    let place = with_prefixes(place);
     let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
     TABLE
         .iter()
@@ -317,6 +402,44 @@ pub fn search(place: Places, query: &str) -> Vec<&'static Binding> {
             })
         })
         .collect()
+}
+
+/// The rows that work at `place`, those whose name `typed` abbreviates best first, then those whose help speaks of it.
+pub fn fuzzy(place: Places, typed: &str) -> Vec<&'static Binding> {
+    let place = with_prefixes(place);
+    let typed: String = typed.to_lowercase().split_whitespace().collect();
+    let mut found: Vec<(usize, usize, &Binding)> = TABLE
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| b.places & place != 0 && b.command != Command::Palette)
+        .filter_map(|(i, b)| {
+            let by_help =
+                || (typed.len() > 2 && b.help.to_lowercase().contains(&typed)).then_some(10_000);
+            Some((distance(b.name, &typed).or_else(by_help)?, i, b))
+        })
+        .collect();
+    let none = typed.is_empty();
+    found.sort_by_key(|(distance, i, _)| (if none { 0 } else { *distance }, *i));
+    found.into_iter().map(|f| f.2).collect()
+}
+
+/// How far the letters of `typed`, in their order, lie apart in `name`; `None` where they are not all in it. Letters that begin
+/// a word of it cost nothing.
+fn distance(name: &str, typed: &str) -> Option<usize> {
+    let mut cost = 0;
+    let mut rest = name.char_indices();
+    let mut before: Option<usize> = None;
+    for wanted in typed.chars() {
+        let (at, _) = rest.find(|(_, c)| *c == wanted)?;
+        let begins = at == 0 || name.as_bytes().get(at - 1) == Some(&b'-');
+        let follows = before.is_some_and(|b| b + 1 == at);
+        if !begins && !follows {
+            cost += 10;
+        }
+        cost += at.saturating_sub(before.map_or(0, |b| b + 1));
+        before = Some(at);
+    }
+    Some(cost * 10 + name.len())
 }
 
 #[cfg(test)]
@@ -347,7 +470,7 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_in_one_place() {
-        for place in [DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY] {
+        for place in EVERY {
             let mut seen = HashSet::new();
             for b in TABLE.iter().filter(|b| b.places & place != 0) {
                 for key in b.keys {
@@ -368,8 +491,29 @@ mod tests {
             );
             assert_eq!(b.footer == 0, b.word.is_empty(), "{}", b.name);
         }
-        for place in [DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY] {
-            assert!(footer(place).count() > 0, "no footer at {place}");
+        for place in EVERY {
+            assert!(footer(place, |_| true).count() > 0, "no footer at {place}");
         }
+    }
+
+    #[test]
+    fn a_few_letters_find_a_command() {
+        let check = |place, typed: &str, expected: &str| {
+            assert_eq!(
+                fuzzy(place, typed).first().map(|b| b.name),
+                Some(expected),
+                "{typed}"
+            );
+        };
+        check(DROPS, "", "open");
+        check(DROPS, "why", "why");
+        check(DROPS, "ej", "export-json");
+        check(DROPS, "exhtml", "export-html");
+        check(DROPS, "cm", "copy-markdown");
+        check(LADDER, "nd", "next-drop");
+        check(DROPS, "clipboard", "copy");
+        check(SOURCES, "tl", "timeline");
+        assert!(fuzzy(DROPS, "fold").iter().all(|b| b.name != "fold"));
+        assert!(fuzzy(DROPS, "xyzzy").is_empty());
     }
 }

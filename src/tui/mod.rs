@@ -2,9 +2,16 @@
 
 mod complete;
 mod copy;
+mod edit;
+pub mod export;
+pub mod happenings;
 pub mod keys;
+mod marked;
+mod overview;
+pub mod palette;
 pub mod reasons;
 pub mod rows;
+pub mod rulebook;
 mod run;
 pub mod rungs;
 pub mod state;
@@ -13,6 +20,7 @@ pub mod theme;
 pub mod update;
 pub mod view;
 
+pub use export::{Exporter, NoExport};
 pub use run::{Farewell, run, usable};
 pub use state::{State, TuiOptions};
 pub use theme::Theme;

@@ -44,7 +44,11 @@ pub enum Reason<'a> {
         standing: Standing,
         why: &'a str,
     },
-    Test(&'a Test),
+    Test {
+        test: &'a Test,
+        /// Another line of its group held instead: the rule is met although this one is not.
+        spared: bool,
+    },
     /// What would settle it.
     Needs(Cause, &'a str),
 }
@@ -53,11 +57,16 @@ pub fn rows(judged: &Judged) -> Vec<Reason<'_>> {
     let v = &judged.verdict;
     let mut rows = Vec::new();
     let mut done = BTreeSet::new();
-    let tests = |cause: Cause| {
+    let tests = |cause: Cause, met: bool| {
+        let mut seen = BTreeSet::new();
         v.tests
             .iter()
             .filter(move |t| t.cause == cause)
-            .map(Reason::Test)
+            .filter(move |t| seen.insert((&t.fact, &t.wanted)))
+            .map(move |test| Reason::Test {
+                test,
+                spared: met && test.required && test.truth != Truth::Shown,
+            })
     };
     if let Some(cause) = v.cause {
         done.insert(cause);
@@ -71,7 +80,7 @@ pub fn rows(judged: &Judged) -> Vec<Reason<'_>> {
             standing,
             why: "",
         });
-        rows.extend(tests(cause));
+        rows.extend(tests(cause, standing == Standing::Met));
     }
     for rival in &v.rivals {
         let standing = match rival.verdict {
@@ -85,7 +94,7 @@ pub fn rows(judged: &Judged) -> Vec<Reason<'_>> {
                 standing,
                 why: &rival.why,
             });
-            rows.extend(tests(rival.cause));
+            rows.extend(tests(rival.cause, false));
         }
     }
     for test in &v.tests {
@@ -104,7 +113,7 @@ pub fn rows(judged: &Judged) -> Vec<Reason<'_>> {
                 standing,
                 why: "",
             });
-            rows.extend(tests(test.cause));
+            rows.extend(tests(test.cause, false));
         }
     }
     for untestable in &v.untestable {

@@ -126,6 +126,8 @@ pub struct List {
     /// Of the drops shown, ascending, nanoseconds: silences before the close, moments of the close.
     pub silences: Vec<i64>,
     pub closes: Vec<i64>,
+    /// Drops shown that had been open.
+    pub stood: usize,
 }
 
 /// What the list is built from besides the analysis.
@@ -156,6 +158,7 @@ impl List {
                 continue;
             }
             list.shown += 1;
+            list.stood += usize::from(judged.verdict.outcome == Outcome::Drop);
             if dropped {
                 list.closes.push(
                     judged
@@ -335,6 +338,21 @@ pub fn is_drop(judged: &Judged) -> bool {
     )
 }
 
+/// How long it stood; a handshake that failed never did.
+pub fn lived(judged: &Judged) -> Option<i64> {
+    (judged.verdict.outcome != Outcome::FailedHandshake)
+        .then(|| judged.connection.duration_ns())
+        .flatten()
+}
+
+/// The silence before its close, where there was something to be silent on.
+pub fn silent(judged: &Judged) -> Option<i64> {
+    judged
+        .connection
+        .silence_ns
+        .filter(|_| judged.verdict.outcome != Outcome::FailedHandshake)
+}
+
 /// Who closed it: the hop's own name where it is known.
 pub fn closer(judged: &Judged) -> &str {
     let closer = &judged.connection.closer;
@@ -446,20 +464,8 @@ impl Group {
             .iter()
             .max_by_key(|(name, n)| (**n, std::cmp::Reverse(**name)));
         let closer_name = most.map_or_else(String::new, |(name, _)| (*name).to_owned());
-        let lived = median(
-            members
-                .iter()
-                .filter_map(of)
-                .filter_map(|j| j.connection.duration_ns())
-                .collect(),
-        );
-        let silent = median(
-            members
-                .iter()
-                .filter_map(of)
-                .filter_map(|j| j.connection.silence_ns)
-                .collect(),
-        );
+        let lived = median(members.iter().filter_map(of).filter_map(lived).collect());
+        let silent = median(members.iter().filter_map(of).filter_map(silent).collect());
         let tier = tiers
             .last_key_value()
             .map_or((Tier::Undecided, 0), |(t, n)| (*t, *n));
@@ -515,18 +521,8 @@ fn sort_members(members: &mut [u32], analysis: &Analysis, wish: &Wish<'_>) {
         Sort::Count | Sort::Time => members.sort_unstable(),
         Sort::Name => members.sort_by_cached_key(|i| (of(*i).map(client), *i)),
         Sort::Closer => members.sort_by_cached_key(|i| (of(*i).map(closer), *i)),
-        Sort::Lived => members.sort_by_key(|i| {
-            (
-                std::cmp::Reverse(of(*i).and_then(|j| j.connection.duration_ns())),
-                *i,
-            )
-        }),
-        Sort::Silent => members.sort_by_key(|i| {
-            (
-                std::cmp::Reverse(of(*i).and_then(|j| j.connection.silence_ns)),
-                *i,
-            )
-        }),
+        Sort::Lived => members.sort_by_key(|i| (std::cmp::Reverse(of(*i).and_then(lived)), *i)),
+        Sort::Silent => members.sort_by_key(|i| (std::cmp::Reverse(of(*i).and_then(silent)), *i)),
     }
     if wish.reverse {
         members.reverse();

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,9 +18,11 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::Rect;
 
 use crate::model::{Analysis, RawReader};
 
+use super::export::Exporter;
 use super::keys::Key;
 use super::state::{State, TuiOptions};
 use super::update::{Action, Effect};
@@ -49,6 +52,7 @@ pub fn usable() -> bool {
 pub fn run(
     analysis: &Analysis,
     raw: &mut dyn RawReader,
+    exporter: &mut dyn Exporter,
     options: &TuiOptions,
 ) -> io::Result<Farewell> {
     let signals = Signals::watch()?;
@@ -57,10 +61,11 @@ pub fn run(
     let hook = Hook::install();
     let screen = Screen::enter(options.mouse)?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    terminal.clear()?;
+    wipe(&mut terminal)?;
     let size = terminal.size()?;
     let mut state = State::new(analysis, options.clone(), (size.width, size.height));
-    let ended = drive(&mut terminal, &mut state, analysis, raw, options, &signals);
+    let mut outside = Outside { raw, exporter };
+    let ended = drive(&mut terminal, &mut state, analysis, &mut outside, &signals);
     drop(screen);
     drop(hook);
     let signal = ended?;
@@ -72,12 +77,24 @@ pub fn run(
 
 type Screened = Terminal<CrosstermBackend<io::Stdout>>;
 
+/// Empties the screen, so that all of the next frame is written. `Terminal::clear` would ask the terminal where its cursor is,
+/// and fail on one that does not answer.
+fn wipe(terminal: &mut Screened) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::new(0, 0, size.width, size.height))
+}
+
+/// What the UI asks of those who know files.
+struct Outside<'a> {
+    raw: &'a mut dyn RawReader,
+    exporter: &'a mut dyn Exporter,
+}
+
 fn drive(
     terminal: &mut Screened,
     state: &mut State,
     analysis: &Analysis,
-    raw: &mut dyn RawReader,
-    options: &TuiOptions,
+    outside: &mut Outside<'_>,
     signals: &Signals,
 ) -> io::Result<Option<i32>> {
     loop {
@@ -86,7 +103,7 @@ fn drive(
         if !event::poll(Duration::ZERO)?
             && let Some(record) = state.wants(analysis)
         {
-            let read = raw.read(record);
+            let read = outside.raw.read(record);
             state.update(Action::Loaded(record, read), analysis);
             continue;
         }
@@ -107,9 +124,14 @@ fn drive(
             match effect {
                 Effect::None => {}
                 Effect::Leave => return Ok(None),
-                Effect::Redraw => terminal.clear()?,
+                Effect::Redraw => wipe(terminal)?,
                 Effect::Copy(text) => copy(&text)?,
-                Effect::Suspend => suspend(terminal, state, analysis, options)?,
+                Effect::Suspend => suspend(terminal, state, analysis)?,
+                Effect::Export { format, path } => {
+                    let shown = state.filtered(analysis);
+                    let told = outside.exporter.export(format, Path::new(&path), &shown);
+                    state.message = Some(told.unwrap_or_else(|why| why));
+                }
             }
             if !event::poll(Duration::ZERO)? {
                 break;
@@ -225,13 +247,9 @@ impl Drop for Hook {
     }
 }
 
-/// How often, [`PATIENCE`] apart, a session may look away after a signal before it is ended from outside.
-const GRACE: u32 = 5;
-
 /// The signals that end a session; the first one is kept.
 struct Signals {
     came: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
     #[cfg(unix)]
     ids: Vec<signal_hook::SigId>,
 }
@@ -250,19 +268,13 @@ impl Signals {
                 number,
             )?);
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let (seen, left) = (Arc::clone(&came), Arc::clone(&over));
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || guard(&seen, &left))?;
-        Ok(Self { came, over, ids })
+        Ok(Self { came, ids })
     }
 
     #[cfg(not(unix))]
     fn watch() -> io::Result<Self> {
         Ok(Self {
             came: Arc::default(),
-            over: Arc::default(),
         })
     }
 
@@ -274,28 +286,8 @@ impl Signals {
     }
 }
 
-/// crossterm 0.29 reads a terminal that is gone for ever without returning (EOF and EIO are both tried again), so
-/// that a hang-up can't be answered by the thread that waits for keys: after a while this one ends the process.
-#[cfg(unix)]
-fn guard(came: &AtomicUsize, over: &AtomicBool) {
-    let mut looks = 0;
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(PATIENCE);
-        let signal = came.load(Ordering::Relaxed);
-        looks += u32::from(signal != 0);
-        if looks > GRACE && !over.load(Ordering::Relaxed) {
-            restore();
-            let signal = i32::try_from(signal).unwrap_or(signal_hook::consts::SIGTERM);
-            // It does not return; were it to, this way out is the same for whoever waits.
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
-            std::process::exit(128 + signal);
-        }
-    }
-}
-
 impl Drop for Signals {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
         #[cfg(unix)]
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
@@ -304,23 +296,18 @@ impl Drop for Signals {
 }
 
 #[cfg(unix)]
-fn suspend(
-    terminal: &mut Screened,
-    state: &mut State,
-    analysis: &Analysis,
-    options: &TuiOptions,
-) -> io::Result<()> {
+fn suspend(terminal: &mut Screened, state: &mut State, analysis: &Analysis) -> io::Result<()> {
     restore();
     signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
     // Here again after `fg`. The guard of `run` restores this second entry too.
-    std::mem::forget(Screen::enter(options.mouse)?);
+    std::mem::forget(Screen::enter(state.options.mouse)?);
     let size = terminal.size()?;
     state.update(Action::Resize(size.width, size.height), analysis);
-    terminal.clear()
+    wipe(terminal)
 }
 
 #[cfg(not(unix))]
-fn suspend(_: &mut Screened, state: &mut State, _: &Analysis, _: &TuiOptions) -> io::Result<()> {
+fn suspend(_: &mut Screened, state: &mut State, _: &Analysis) -> io::Result<()> {
     state.message = Some("this terminal cannot suspend".to_owned());
     Ok(())
 }
@@ -364,10 +351,15 @@ pub(super) fn farewell(state: &State, analysis: &Analysis) -> String {
     let causes = s.by_cause.len();
     let plural =
         |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let mut command = format!("wsdrop report {}", shell(&analysis.root));
-    if !state.filter.is_empty() {
-        command = format!("{command} -w {}", shell(state.filter.text()));
-    }
+    let (plain, filtered) = state.options.again.clone().unwrap_or_else(|| {
+        let command = format!("wsdrop report {}", shell(&analysis.root));
+        (command.clone(), command)
+    });
+    let command = if state.filter.is_empty() {
+        plain
+    } else {
+        format!("{filtered} -w {}", shell(state.filter.text()))
+    };
     format!(
         "{}, {}. Same view: {command}",
         plural(drops, "drop", "drops"),

@@ -2,8 +2,14 @@
 
 use crate::model::{Analysis, Filter, FilterError, Judged, Raw, RecordRef, Summary};
 
+use std::collections::BTreeSet;
+
+use super::export::Prompt;
+use super::happenings::{self, Happening};
 use super::keys::{self, Places};
+use super::palette::Palette;
 use super::rows::{Grouping, List, Row, Sort, Wish};
+use super::rulebook::{self, RuleRow};
 use super::rungs::{self, Rung};
 use super::theme::Theme;
 
@@ -13,6 +19,10 @@ pub struct TuiOptions {
     pub theme: Theme,
     /// A filter to start with, already checked by the caller; one that does not parse is shown with its error.
     pub filter: String,
+    /// Formats that an export can be written in, by their names.
+    pub formats: Vec<&'static str>,
+    /// The command that prints the same view: without a filter, and what stands before ` -w FILTER` with one.
+    pub again: Option<(String, String)>,
     /// Take the mouse (wheel scrolls); off, so that the terminal's own selection works.
     pub mouse: bool,
 }
@@ -23,7 +33,9 @@ pub enum Screen {
     Ladder,
     Why,
     Raw,
+    Timeline,
     Sources,
+    Rules,
     Help,
 }
 
@@ -34,7 +46,9 @@ impl Screen {
             Self::Ladder => keys::LADDER,
             Self::Why => keys::WHY,
             Self::Raw => keys::RAW,
+            Self::Timeline => keys::TIMELINE,
             Self::Sources => keys::SOURCES,
+            Self::Rules => keys::RULES,
             Self::Help => keys::HELP,
         }
     }
@@ -90,6 +104,18 @@ pub struct State {
     pub clean: bool,
     pub list: List,
     pub row: usize,
+    /// Connections that pass the filter, in order of time: indices into `Analysis::connections`, and the Timeline's cursor.
+    pub lines: Vec<u32>,
+    pub line: usize,
+    pub happenings: Vec<Happening>,
+    pub happening: usize,
+    /// The times that the Timeline shows, nanoseconds since the epoch: all of them, and now.
+    pub whole: (i64, i64),
+    pub span: (i64, i64),
+    pub rules: Vec<RuleRow>,
+    pub rule: usize,
+    /// Indices into `Analysis::connections`.
+    pub marked: BTreeSet<u32>,
     pub drop: Option<Drop>,
     pub fold: bool,
     pub times: Times,
@@ -102,8 +128,10 @@ pub struct State {
     pub source: usize,
     pub query: String,
     pub binding: usize,
-    /// `y` was pressed.
-    pub copying: bool,
+    /// The place that a prefix key (`y`, `e`) opened; 0 = none.
+    pub prefix: Places,
+    pub palette: Option<Palette>,
+    pub prompt: Option<Prompt>,
     pub message: Option<String>,
 }
 
@@ -126,6 +154,15 @@ impl State {
             clean: false,
             list: List::default(),
             row: 0,
+            lines: Vec::new(),
+            line: 0,
+            happenings: happenings::build(analysis),
+            happening: 0,
+            whole: happenings::whole(analysis),
+            span: happenings::whole(analysis),
+            rules: Vec::new(),
+            rule: 0,
+            marked: BTreeSet::new(),
             drop: None,
             fold: true,
             times: Times::ToClose,
@@ -136,7 +173,9 @@ impl State {
             source: 0,
             query: String::new(),
             binding: 0,
-            copying: false,
+            prefix: 0,
+            palette: None,
+            prompt: None,
             message: None,
             options,
         };
@@ -144,9 +183,7 @@ impl State {
             Ok(filter) => state.filter = filter,
             Err(e) => state.message = Some(e.to_string()),
         }
-        if state.summary.drops + state.summary.failed_handshakes == 0 {
-            state.clean = true;
-        }
+        state.clean = state.nothing_dropped();
         state.rebuild(analysis);
         // The biggest cause lies open where the other causes stay in sight.
         let first = state.list.groups.first().map_or(0, |g| g.members.len());
@@ -154,6 +191,12 @@ impl State {
             state.list.place(0, Some(0));
         }
         state
+    }
+
+    /// There are connections, and none of them dropped or failed.
+    pub const fn nothing_dropped(&self) -> bool {
+        let s = &self.summary;
+        s.connections > 0 && s.drops + s.failed_handshakes == 0
     }
 
     /// Makes the list anew and keeps the selected row where it still exists.
@@ -173,6 +216,24 @@ impl State {
             .unwrap_or_default()
             .min(self.list.len().saturating_sub(1));
         self.scroll = 0;
+        let here = self.lines.get(self.line).copied();
+        let passes = |i: &u32| {
+            let judged = analysis.connections.get(*i as usize);
+            judged.is_some_and(|j| self.filter.is_empty() || self.filter.matches(j, analysis))
+        };
+        let all = u32::try_from(analysis.connections.len()).unwrap_or(u32::MAX);
+        self.lines = (0..all).filter(passes).collect();
+        // The analysis is in order of time, and so are the lines.
+        self.line = here
+            .map_or(0, |h| self.lines.partition_point(|i| *i < h))
+            .min(self.lines.len().saturating_sub(1));
+    }
+
+    /// Counts what the rules did; once, when it is first looked at.
+    pub fn count_rules(&mut self, analysis: &Analysis) {
+        if self.rules.is_empty() {
+            self.rules = rulebook::build(analysis);
+        }
     }
 
     /// Makes the list anew if a typed filter asks for it; called before a frame is drawn.
@@ -184,10 +245,10 @@ impl State {
 
     /// Where keys are looked up.
     pub const fn place(&self) -> Places {
-        if self.copying {
-            keys::COPY
-        } else {
+        if self.prefix == 0 {
             self.screen.place()
+        } else {
+            self.prefix
         }
     }
 
@@ -263,5 +324,30 @@ impl State {
         self.row = self.list.place(group, Some(member));
         self.scroll = 0;
         true
+    }
+
+    /// [`Self::visit`] by the connection's index; one that the list leaves out is let in.
+    pub fn visit_index(&mut self, analysis: &Analysis, index: u32) -> bool {
+        for clean in [self.clean, true] {
+            if clean != self.clean {
+                self.clean = clean;
+                self.rebuild(analysis);
+            }
+            let found = self.list.groups.iter().enumerate().find_map(|(g, group)| {
+                let member = group.members.iter().position(|m| *m == index)?;
+                (!group.is_finding()).then_some((g, member))
+            });
+            if let Some((group, member)) = found {
+                return self.visit(analysis, group, member);
+            }
+        }
+        false
+    }
+
+    /// The connection under the Timeline's cursor.
+    pub fn on_line<'a>(&self, analysis: &'a Analysis) -> Option<&'a Judged> {
+        analysis
+            .connections
+            .get(*self.lines.get(self.line)? as usize)
     }
 }

@@ -89,9 +89,89 @@ fn screen(buffer: &Buffer) -> String {
     out
 }
 
-fn shot(name: &str, keys: &str) {
+#[test]
+fn an_export_names_its_path_before_it_is_written() {
     let analysis = fixture();
+    let options = TuiOptions {
+        formats: vec!["json", "md"],
+        ..TuiOptions::default()
+    };
+    let check = |keys: &str, expected: Effect, prompt: Option<&str>| {
+        let mut state = State::new(&analysis, options.clone(), (80, 24));
+        let effect = press(&mut state, &analysis, keys);
+        assert_eq!(effect, expected, "{keys}");
+        let text = state.prompt.map(|p| p.text.into_iter().collect::<String>());
+        assert_eq!(text.as_deref(), prompt, "{keys}");
+    };
+    let export = |format, path: &str| Effect::Export {
+        format,
+        path: path.to_owned(),
+    };
+    check("e j", Effect::None, Some("wsdrop-report.json"));
+    check("e j Enter", export("json", "wsdrop-report.json"), None);
+    check("e m ^u a.md Enter", export("md", "a.md"), None);
+    check("e j Esc", Effect::None, None);
+    check("e j ^u Enter", Effect::None, Some(""));
+    check("e c", Effect::None, None);
+    check(":exmd Enter", Effect::None, Some("wsdrop-report.md"));
+    check("2 e j Enter", export("json", "wsdrop-report.json"), None);
+    let mut state = State::new(&analysis, options, (80, 24));
+    press(&mut state, &analysis, "/ cause:idle-timeout Enter");
+    let shown = state.filtered(&analysis);
+    assert_eq!(shown.connections.len(), 4);
+    assert_eq!(shown.findings.len(), 1);
+}
+
+#[test]
+fn the_farewell_repeats_the_arguments() {
+    let analysis = fixture();
+    let check = |keys: &str, again: Option<(&str, &str)>, expected: &str| {
+        let options = TuiOptions {
+            again: again.map(|(a, b)| (a.to_owned(), b.to_owned())),
+            ..TuiOptions::default()
+        };
+        let mut state = State::new(&analysis, options, (80, 24));
+        press(&mut state, &analysis, keys);
+        let line = super::run::farewell(&state, &analysis);
+        assert_eq!(line.split_once("Same view: ").map(|l| l.1), Some(expected));
+    };
+    check(
+        "/ -code:1006 Enter",
+        None,
+        "wsdrop report ./incident-0314 -w -code:1006",
+    );
+    check("", Some(("wsdrop demo", "x")), "wsdrop demo");
+    check(
+        "/ alive>1s Enter",
+        Some(("wsdrop demo", "wsdrop report DIR")),
+        "wsdrop report DIR -w 'alive>1s'",
+    );
+}
+
+#[test]
+fn nothing_dropped_says_what_was_looked_at() {
+    let mut analysis = fixture();
+    analysis.connections.retain(|j| j.verdict.cause.is_none());
+    analysis.findings.clear();
     for (columns, rows) in [(80, 24), (120, 40), (40, 10)] {
+        let state = State::new(&analysis, TuiOptions::default(), (columns, rows));
+        let text = screen(&buffer(&analysis, &state, (columns, rows)));
+        assert!(text.contains("none dropped"), "{text}");
+        assert!(text.contains("None of 3 connections dropped"), "{text}");
+        if columns >= 80 {
+            assert!(text.contains("Checked: 2 captures"), "{text}");
+        }
+        insta::assert_snapshot!(format!("calm_{columns}x{rows}"), text);
+    }
+}
+
+fn shot(name: &str, keys: &str) {
+    shot_at(name, keys, &[(80, 24), (120, 40), (40, 10)]);
+}
+
+fn shot_at(name: &str, keys: &str, sizes: &[(u16, u16)]) {
+    let analysis = fixture();
+    for &(columns, rows) in sizes {
         let mut state = State::new(&analysis, TuiOptions::default(), (columns, rows));
         press(&mut state, &analysis, keys);
         let text = screen(&buffer(&analysis, &state, (columns, rows)));
@@ -108,10 +188,24 @@ fn screens_look_as_they_should() {
     shot("raw_line", "Enter n Enter k");
     shot("why", "w");
     shot("sources", "3 j j j");
+    shot("timeline", "2 j j");
+    shot("timeline_lines", "2 Tab j");
+    shot("rules", "4 j");
+    shot("palette", ":ex");
+    shot("marked", "j m j m");
     shot("help", "?");
     shot("filter_error", "/ hopp:nginx");
     shot("grouped_by_net", "a");
     shot("undecided", "/ cause:undecided Enter Enter");
+    for (name, keys) in [
+        ("drops", ""),
+        ("ladder", "Enter"),
+        ("why", "w"),
+        ("timeline", "2"),
+        ("rules", "4"),
+    ] {
+        shot_at(name, keys, &[(60, 16), (200, 50)]);
+    }
 }
 
 #[test]
@@ -241,7 +335,61 @@ fn keys_lead_where_the_table_says() {
     check("! !", &|s| {
         s.filter.text() == "-cause:idle-timeout -cause:missed-heartbeat"
     });
-    check("y Esc", &|s| !s.copying && s.screen == Screen::Drops);
+    check("y Esc", &|s| s.prefix == 0 && s.screen == Screen::Drops);
+    check("2", &|s| {
+        s.screen == Screen::Timeline && s.lines.len() == 13
+    });
+    check("2 G Enter Esc", &|s| {
+        s.screen == Screen::Timeline && s.line == s.lines.len() - 1
+    });
+    check("2 Enter", &|s| s.screen == Screen::Ladder);
+    check("2 Tab G Enter", &|s| s.screen == Screen::Raw);
+    check("2 /code:1006 Enter", &|s| {
+        s.screen == Screen::Timeline && s.lines.len() == 8
+    });
+    check("2 +++", &|s| s.span.1 - s.span.0 < s.whole.1 - s.whole.0);
+    check("2 +++ ---", &|s| s.span == s.whole);
+    check("2 w", &|s| s.screen == Screen::Why);
+    check("4", &|s| s.screen == Screen::Rules && !s.rules.is_empty());
+    check("4 Enter", &|s| {
+        s.screen == Screen::Drops && s.filter.text() == "cause:idle-timeout"
+    });
+    check("4 G Enter", &|s| {
+        s.screen == Screen::Rules && s.message.is_some()
+    });
+    check(":timel Enter", &|s| s.screen == Screen::Timeline);
+    check(":srcs Enter", &|s| s.screen == Screen::Sources);
+    check(":why Esc", &|s| {
+        s.palette.is_none() && s.screen == Screen::Drops
+    });
+    check(":xyzzy Enter", &|s| {
+        s.palette.is_none() && s.message.is_some()
+    });
+    check("h l l m", &|s| s.marked.len() == 1);
+    check("g m", &|s| s.marked.len() == 4);
+    check("g mm", &|s| s.marked.is_empty());
+    check("G '", &|s| {
+        s.message.as_deref() == Some("nothing is marked: m marks")
+    });
+    check("h l l m G '", &|s| {
+        matches!(
+            selected(s),
+            Some(Row::Connection {
+                group: 0,
+                member: 0,
+                ..
+            })
+        )
+    });
+    check("Enter m J '", &|s| {
+        s.drop
+            .as_ref()
+            .is_some_and(|d| (d.group, d.member) == (0, 0))
+    });
+    check("g m M", &|s| s.marked.is_empty());
+    check("e j", &|s| {
+        s.prompt.is_none() && s.message.as_deref() == Some("this build writes no json")
+    });
     check("Enter Enter J", &|s| {
         s.screen == Screen::Raw && s.record.is_some_and(|r| r.ordinal == 66)
     });
@@ -305,6 +453,14 @@ fn every_key_works_everywhere_without_harm() {
         "G",
         "y",
         "/ nothing-has-this Enter",
+        "2",
+        "2 Tab",
+        "2 ++++++++",
+        "4",
+        "4 G",
+        ":",
+        "e",
+        "m",
     ] {
         for size in [(120, 40), (40, 10), (20, 5), (3, 1), (0, 0)] {
             for first in &all {
@@ -329,7 +485,18 @@ fn without_colours_the_selected_row_is_reversed() {
         },
         ..TuiOptions::default()
     };
-    for keys in ["", "j j", "Enter", "w", "3", "?", "Enter Enter"] {
+    for keys in [
+        "",
+        "j j",
+        "Enter",
+        "w",
+        "2",
+        "3",
+        "4",
+        ":",
+        "?",
+        "Enter Enter",
+    ] {
         for size in [(80, 24), (40, 10)] {
             let mut state = State::new(&analysis, options.clone(), size);
             press(&mut state, &analysis, keys);
@@ -361,8 +528,12 @@ fn ascii_is_ascii() {
         "",
         "Enter",
         "w",
+        "2",
+        "j m 2",
         "3",
+        "4",
         "?",
+        ":",
         "Enter Enter",
         "/ cause:undecided Enter Enter",
     ] {
@@ -388,6 +559,8 @@ fn input_text_never_reaches_the_terminal_as_it_is() {
         "/ cause:undecided Enter",
         "/ cause:undecided Enter Enter",
         "/ cause:undecided Enter Enter Enter",
+        "2 G",
+        "2 Tab G",
     ] {
         for size in [(120, 40), (40, 10)] {
             let mut state = State::new(&analysis, TuiOptions::default(), size);

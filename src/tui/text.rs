@@ -84,10 +84,12 @@ pub fn wrap(text: &str, width: usize, most: usize) -> Vec<String> {
     lines
 }
 
-/// `60.0s`, `2.5m`, `3.0h`: five columns or so.
+/// `4ms`, `60.0s`, `2.5m`, `3.0h`: five columns or so.
 pub fn seconds(ns: i64) -> String {
     let s = ns as f64 / SECOND_NS as f64;
     match s.abs() {
+        a if a < 0.000_5 => "0ms".to_owned(),
+        a if a < 0.1 => format!("{:.0}ms", s * 1000.0),
         a if a < 1000.0 => format!("{s:.1}s"),
         a if a < 36_000.0 => format!("{:.1}m", s / 60.0),
         a if a < 864_000.0 => format!("{:.1}h", s / 3600.0),
@@ -136,6 +138,18 @@ mod tests {
         check("a\x1b[31mb", 4, "a␛[…");
         check("abc", 0, "");
         check(&"x".repeat(10_000_000), 4, "xxx…");
+    }
+
+    #[test]
+    fn durations_are_short_and_zero_has_no_sign() {
+        let check = |ns: i64, expected: &str| assert_eq!(seconds(ns), expected, "{ns}");
+        check(0, "0ms");
+        check(-40_000, "0ms");
+        check(-4_000_000, "-4ms");
+        check(99_000_000, "99ms");
+        check(100_000_000, "0.1s");
+        check(60_000_000_000, "60.0s");
+        check(1_500_000_000_000, "25.0m");
     }
 
     #[test]

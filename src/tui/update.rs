@@ -3,7 +3,9 @@
 use crate::model::{Analysis, Filter, Raw, RecordRef};
 
 use super::copy;
+use super::edit;
 use super::keys::{self, Command, Key};
+use super::palette::Palette;
 use super::reasons::{self, Reason};
 use super::rows::{GroupKey, Row};
 use super::rungs::{self, Rung};
@@ -28,6 +30,11 @@ pub enum Effect {
     Redraw,
     /// Put this on the clipboard.
     Copy(String),
+    /// Write what the filter leaves to this path.
+    Export {
+        format: &'static str,
+        path: String,
+    },
 }
 
 impl State {
@@ -43,7 +50,9 @@ impl State {
             Action::Wheel(by) => self.go(by, analysis),
             Action::Paste(text) => {
                 for c in text.chars().filter(|c| !c.is_control()).take(1000) {
-                    if self.input.is_some() || self.screen == Screen::Help {
+                    let typing =
+                        self.input.is_some() || self.prompt.is_some() || self.palette.is_some();
+                    if typing || self.screen == Screen::Help {
                         self.press(Key::Char(c), analysis);
                     }
                 }
@@ -63,22 +72,27 @@ impl State {
             return Effect::None;
         }
         self.settle(analysis);
+        if self.prompt.is_some() {
+            return self.type_path(key);
+        }
+        if self.palette.is_some() {
+            return self.type_command(key, analysis);
+        }
         if self.screen == Screen::Help && self.type_query(key) {
             return Effect::None;
         }
-        let copying = self.copying;
-        let Some(command) = keys::lookup(self.place(), key) else {
-            self.copying = false;
+        let command = keys::lookup(self.place(), key);
+        let prefixed = std::mem::take(&mut self.prefix) != 0;
+        let Some(command) = command else {
             return Effect::None;
         };
-        self.copying = false;
-        if copying && command == Command::Back {
+        if prefixed && command == Command::Back {
             return Effect::None;
         }
         self.run(command, analysis)
     }
 
-    fn run(&mut self, command: Command, analysis: &Analysis) -> Effect {
+    pub(super) fn run(&mut self, command: Command, analysis: &Analysis) -> Effect {
         let page = isize::try_from(self.page()).unwrap_or(1);
         match command {
             Command::Down => self.go(1, analysis),
@@ -104,7 +118,30 @@ impl State {
                 self.back.clear();
                 self.show(Screen::Drops);
             }
+            Command::Timeline => {
+                self.point(analysis);
+                self.enter(Screen::Timeline);
+            }
             Command::Sources => self.enter(Screen::Sources),
+            Command::Rules => {
+                self.count_rules(analysis);
+                self.enter(Screen::Rules);
+            }
+            Command::Palette => self.palette = Some(Palette::default()),
+            Command::Mark => self.mark(),
+            Command::NextMarked => self.next_marked(analysis),
+            Command::ClearMarks => self.clear_marks(),
+            Command::Closer => self.zoom_time(analysis, 2),
+            Command::Wider => self.zoom_time(analysis, -2),
+            Command::ExportJson
+            | Command::ExportNdjson
+            | Command::ExportCsv
+            | Command::ExportMarkdown
+            | Command::ExportHtml => {
+                if let Some(format) = command.format() {
+                    self.ask_path(format);
+                }
+            }
             Command::Help => {
                 self.query.clear();
                 self.binding = 0;
@@ -161,7 +198,8 @@ impl State {
                 self.payload = !self.payload;
                 self.scroll = 0;
             }
-            Command::Copy => self.copying = true,
+            Command::Copy => self.prefix = keys::COPY,
+            Command::Export => self.prefix = keys::EXPORT,
             Command::CopyRow
             | Command::CopyId
             | Command::CopyLine
@@ -207,11 +245,20 @@ impl State {
             self.judged(analysis).map_or(0, |j| reasons::rows(j).len()),
         );
         let raw_len = self.raw.as_ref().map_or(0, |r| raw_len(&r.1));
-        let found = keys::search(self.help_place(), &self.query).len();
+        let found = keys::search(self.help_place(), &self.query)
+            .iter()
+            .filter(|b| self.offers(b))
+            .count();
         let (cursor, len) = match self.screen {
             // The end of a pane's text is known to its view alone, which holds the scroll there.
             Screen::Drops | Screen::Ladder | Screen::Raw | Screen::Sources if second => {
                 (&mut self.scroll, 10_000)
+            }
+            Screen::Timeline if second => (&mut self.happening, self.happenings.len()),
+            Screen::Timeline => (&mut self.line, self.lines.len()),
+            Screen::Rules => {
+                self.scroll = 0;
+                (&mut self.rule, self.rules.len())
             }
             Screen::Drops => {
                 self.scroll = 0;
@@ -251,7 +298,7 @@ impl State {
         }
     }
 
-    const fn show(&mut self, screen: Screen) {
+    pub(super) const fn show(&mut self, screen: Screen) {
         self.screen = screen;
         self.second = false;
         self.zoom = false;
@@ -298,7 +345,7 @@ impl State {
                 let record =
                     self.judged(analysis)
                         .and_then(|j| match reasons::rows(j).get(reason)? {
-                            Reason::Test(t) => t.records.first().copied(),
+                            Reason::Test { test, .. } => test.records.first().copied(),
                             Reason::Rule { .. } | Reason::Needs(..) => None,
                         });
                 match record {
@@ -307,6 +354,21 @@ impl State {
                 }
             }
             Screen::Sources => self.zoom = !self.zoom,
+            Screen::Timeline if self.second => {
+                let happening = self.happenings.get(self.happening).copied();
+                match happening.and_then(|h| h.record(analysis)) {
+                    Some(record) => self.read(record),
+                    None => self.message = Some("no single record stands behind this".to_owned()),
+                }
+            }
+            Screen::Timeline => {
+                if let Some(index) = self.lines.get(self.line).copied()
+                    && self.visit_index(analysis, index)
+                {
+                    self.enter(Screen::Ladder);
+                }
+            }
+            Screen::Rules => self.open_rule(analysis),
             Screen::Raw | Screen::Help => {}
         }
     }
@@ -367,6 +429,12 @@ impl State {
     }
 
     fn why(&mut self, analysis: &Analysis) {
+        if self.screen == Screen::Timeline {
+            match self.lines.get(self.line).copied() {
+                Some(index) if self.visit_index(analysis, index) => {}
+                _ => return,
+            }
+        }
         if self.screen == Screen::Drops {
             let (group, member) = match self.selected() {
                 Some(Row::Connection { group, member, .. }) => (group, member),
@@ -406,7 +474,14 @@ impl State {
         if self.screen == Screen::Drops {
             self.row = self.list.place(group, Some(member));
             self.scroll = 0;
-        } else if self.visit(analysis, group, member)
+        } else {
+            self.go_to(analysis, group, member);
+        }
+    }
+
+    /// Shows another connection on the screen that is open.
+    pub(super) fn go_to(&mut self, analysis: &Analysis, group: usize, member: usize) {
+        if self.visit(analysis, group, member)
             && self.screen == Screen::Raw
             && let Some(record) = self.ladder_record(analysis)
         {
@@ -538,7 +613,6 @@ impl State {
 
     fn type_filter(&mut self, key: Key, analysis: &Analysis) {
         let Some(input) = &mut self.input else { return };
-        let (cursor, len) = (input.cursor.min(input.text.len()), input.text.len());
         match key {
             Key::Enter if input.error.is_some() => return,
             Key::Enter => {
@@ -552,37 +626,12 @@ impl State {
                 self.rebuild(analysis);
                 return;
             }
-            Key::Left => input.cursor = cursor.saturating_sub(1),
-            Key::Right => input.cursor = (cursor + 1).min(len),
-            Key::Home | Key::Ctrl('a') => input.cursor = 0,
-            Key::End | Key::Ctrl('e') => input.cursor = len,
-            Key::Backspace if cursor > 0 => {
-                input.text.remove(cursor - 1);
-                input.cursor = cursor - 1;
-            }
-            Key::Delete if cursor < len => {
-                input.text.remove(cursor);
-            }
-            Key::Ctrl('u') => {
-                input.text.drain(..cursor);
-                input.cursor = 0;
-            }
-            Key::Ctrl('w') => {
-                let head = input.text.get(..cursor).unwrap_or_default();
-                let kept = head.iter().rposition(|c| *c != ' ').unwrap_or(0);
-                let start = head
-                    .get(..kept)
-                    .and_then(|h| h.iter().rposition(|c| *c == ' '))
-                    .map_or(0, |i| i + 1);
-                input.text.drain(start..cursor);
-                input.cursor = start;
-            }
             Key::Tab => super::complete::complete(input, analysis),
-            Key::Char(c) => {
-                input.text.insert(cursor, c);
-                input.cursor = cursor + 1;
+            key => {
+                if !edit::press(&mut input.text, &mut input.cursor, key) {
+                    return;
+                }
             }
-            _ => return,
         }
         let text: String = input.text.iter().collect();
         match Filter::parse(&text) {

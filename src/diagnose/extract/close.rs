@@ -3,8 +3,8 @@
 use super::{APP_LOG, CAPTURE, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
 use crate::model::{
-    AppEvent, AppLine, ConnectionLeg, Direction, LegObservation, LegProtocol, MILLI_NS, Mark,
-    Moment, Role, SECOND_NS,
+    AppEvent, AppLine, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol, MILLI_NS,
+    Mark, Moment, Role, SECOND_NS,
 };
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
@@ -279,6 +279,54 @@ fn side(s: &Subject<'_>, row: &mut Row) {
         row.set(
             "close.reset_after_silence",
             shown(Value::Bool(answered.is_some()), CAPTURE, records),
+        );
+    }
+    reset_out_of_sight(s, row);
+}
+
+/// A reset that only a proxy's error log tells of: no capture stands where it came in. Where the server's own capture shows
+/// the leg untouched, the server did not send it.
+fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
+    let on_the_wire = s
+        .observations()
+        .any(|(_, o)| o.to_client.rst.is_some() || o.to_server.rst.is_some());
+    let line =
+        s.c.hop_lines
+            .iter()
+            .find(|h| h.what == HopEvent::ResetWhileUpgraded);
+    let (Some(line), Some(closed), false) = (line, s.c.closed, on_the_wire) else {
+        return;
+    };
+    let record = (line.record, Some(line.at));
+    let server_leg = s.c.legs.last().filter(|l| l.from + 2 == s.c.hops.len());
+    if let Some(leg) = server_leg {
+        let untouched = leg.observations.iter().all(|o| first_teardown(o).is_none());
+        row.set(
+            "close.reset_foreign",
+            shown(Value::Bool(untouched), CAPTURE.and(PROXY_LOG), vec![record]),
+        );
+    }
+    let Some(leg) = s.client_leg() else { return };
+    let woke = leg.observations.iter().find_map(|o| {
+        let sent = o.to_server.last_payload.filter(|m| m.at <= closed.at)?;
+        let before = o
+            .events
+            .iter()
+            .filter(|e| e.mark.at < sent.at.plus(-50 * MILLI_NS))
+            .map(|e| e.mark.at)
+            .max()?;
+        let fits =
+            closed.at.since(sent.at) < 500 * MILLI_NS && sent.at.since(before) > 2 * SECOND_NS;
+        fits.then_some(sent)
+    });
+    if let Some(sent) = woke {
+        row.set(
+            "close.reset_after_silence",
+            shown(
+                Value::Bool(true),
+                CAPTURE.and(PROXY_LOG),
+                vec![record, at(sent)],
+            ),
         );
     }
 }

@@ -202,6 +202,20 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             hop: String::new(),
         });
     }
+    for r in s.population.one_way(s.place.proxy) {
+        if !candidates
+            .iter()
+            .any(|c| (c.ns - r.ns).abs() <= 500 * MILLI_NS)
+        {
+            witness = witness.and(POPULATION);
+            candidates.push(NamedDuration {
+                ns: r.ns,
+                name: format!("one direction silent, seen {} times in this case", r.count),
+                hop: String::new(),
+            });
+        }
+    }
+    one_way(s, row);
     let unconfigured: Vec<HopKind> =
         s.c.hops
             .iter()
@@ -228,7 +242,13 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             }
         }
     }
-    room(s, row, &candidates, !configured_hops.is_empty());
+    let all_configured = !configured_hops.is_empty()
+        && s.c
+            .hops
+            .iter()
+            .filter(|h| h.kind.is_proxy())
+            .all(|h| configured_hops.contains(&h.kind));
+    room(s, row, &candidates, all_configured);
     // A single silence of whole seconds may be a timer that nobody told of.
     if let Some(gap) = s.c.silence_ns.filter(|g| *g >= 2 * SECOND_NS) {
         let rounded = round_to_timer(gap);
@@ -276,6 +296,29 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
                 CONFIG.and(PROXY_LOG),
                 vec![],
             ),
+        );
+    }
+}
+
+/// A hop that counts one direction only (CloudFront does): the same silence of one side ended several connections while the
+/// other side went on.
+fn one_way(s: &Subject<'_>, row: &mut Row) {
+    let all = s.population.one_way(s.place.proxy);
+    let near = |fact: &str| {
+        let reading = row.get(fact)?;
+        let Some(Value::Duration(ns)) = reading.value else {
+            return None;
+        };
+        let hit = all
+            .iter()
+            .any(|r| (r.ns - ns).abs() <= 60 * MILLI_NS + r.ns / 200);
+        hit.then(|| reading.records.clone())
+    };
+    let found = near("idle.gap_to_server").or_else(|| near("idle.gap_to_client"));
+    if let Some(records) = found {
+        row.set(
+            "idle.one_way",
+            shown(Value::Bool(true), CAPTURE.and(POPULATION), records),
         );
     }
 }

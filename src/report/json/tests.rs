@@ -272,6 +272,7 @@ pub(crate) fn fabricated() -> Analysis {
             say: "30 clients came back within 5 s".to_owned(),
             fix: vec!["back off with jitter".to_owned()],
         }],
+        marks: Vec::new(),
     }
 }
 

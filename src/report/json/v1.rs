@@ -243,6 +243,7 @@ impl Report {
             connections,
             findings,
             incidents,
+            marks: _,
         } = analysis;
         let summary = analysis.summary();
         let mut by_cause = serde_json::Map::new();

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::model::{Analysis, Judged, Moment, RivalVerdict, SECOND_NS, Tier};
+use crate::model::{Analysis, Judged, Moment, RivalVerdict, SECOND_NS, SourceKind, Tier};
 use crate::tui::rows::{self, Group, GroupKey, Row};
 use crate::tui::state::State;
 use crate::tui::text::{cell, clock, place, seconds, width};
@@ -14,6 +14,8 @@ use super::{Piece, panel, paragraph, put, put_line, select, tier_word, top, wrap
 struct Plan {
     list: Rect,
     detail: Option<Rect>,
+    /// Where there is no room for the detail: the selected row's answer alone.
+    answer: Option<Rect>,
     /// Drops over time, silences before the close.
     charts: Option<(Rect, Rect)>,
 }
@@ -26,9 +28,19 @@ fn plan(body: Rect) -> Plan {
         height,
     } = body;
     if width < 60 || height < 14 {
+        let rows = if height >= 7 { 3 } else { 0 };
+        let list = Rect {
+            height: height - rows,
+            ..body
+        };
         return Plan {
-            list: body,
+            list,
             detail: None,
+            answer: (rows > 0).then(|| Rect {
+                y: y + height - rows,
+                height: rows,
+                ..body
+            }),
             charts: None,
         };
     }
@@ -62,6 +74,7 @@ fn plan(body: Rect) -> Plan {
                 width: width - left,
                 height: main,
             }),
+            answer: None,
             charts,
         };
     }
@@ -80,6 +93,7 @@ fn plan(body: Rect) -> Plan {
             width,
             height: below,
         }),
+        answer: None,
         charts,
     }
 }
@@ -104,6 +118,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
     let Plan {
         mut list,
         mut detail,
+        mut answer,
         mut charts,
     } = plan(body);
     if state.zoom || (state.second && detail.is_none()) {
@@ -112,12 +127,16 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
         } else {
             (body, None, None)
         };
+        answer = None;
     }
     if list.height > 0 {
         draw_list(buffer, list, analysis, state);
     }
     if let Some(area) = detail {
         draw_detail(buffer, area, analysis, state);
+    }
+    if let Some(area) = answer {
+        draw_answer(buffer, area, analysis, state);
     }
     if let Some((when, silent)) = charts {
         draw_when(buffer, when, analysis, state);
@@ -179,6 +198,11 @@ fn draw_list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State
         0 => String::new(),
         n => format!("{n} clean or open not shown · c shows them"),
     };
+    let bottom = match (state.marked.len(), bottom.as_str()) {
+        (0, _) => bottom,
+        (n, "") => format!("{n} marked"),
+        (n, _) => format!("{n} marked · {bottom}"),
+    };
     let mut inner = panel(buffer, area, &title, &bottom, !state.second);
     let columns = Columns::new(inner.width);
     if inner.width < area.width {
@@ -214,6 +238,9 @@ fn draw_list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State
             Row::Connection { index, .. } => {
                 if let Some(judged) = analysis.connections.get(index) {
                     connection_row(buffer, inner, y, &columns, judged);
+                    if u32::try_from(index).is_ok_and(|i| state.marked.contains(&i)) {
+                        put(buffer, inner, 0, y, "◆", ACCENT);
+                    }
                 }
             }
         }
@@ -292,7 +319,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
         judged.verdict.tier,
     );
     let dash = |v: Option<i64>| v.map_or_else(|| "–".to_owned(), seconds);
-    let silent = dash(judged.connection.silence_ns);
+    let silent = dash(rows::silent(judged));
     let lead = if columns.lived > 0 { "    " } else { "   " };
     let name = format!("{lead}{} {}", judged.connection.id, rows::client(judged));
     let closer = if columns.silent > 0 {
@@ -300,10 +327,7 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     } else {
         &silent
     };
-    let pieces = columns.pieces(
-        &name,
-        ["", closer, &dash(judged.connection.duration_ns()), &silent],
-    );
+    let pieces = columns.pieces(&name, ["", closer, &dash(rows::lived(judged)), &silent]);
     put_line(buffer, area, y, &pieces);
     put(
         buffer,
@@ -315,13 +339,103 @@ fn connection_row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, ju
     );
 }
 
+/// The selected row in one sentence.
+fn draw_answer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
+    let mut lines = Vec::new();
+    let group = match state.selected() {
+        Some(Row::Group(g)) => state.list.groups.get(g),
+        _ => None,
+    };
+    match (group, state.example(analysis)) {
+        (Some(g), _) if g.is_finding() => lines = finding_lines(analysis, g, area.width),
+        (_, Some(_)) if state.nothing_dropped() => {
+            wrapped(&mut lines, "", &calm(state), area.width, GOOD);
+        }
+        (_, Some(j)) => wrapped(&mut lines, "", &j.verdict.sentence, area.width, BOLD),
+        (_, None) => {}
+    }
+    paragraph(buffer, area, &lines, 0);
+}
+
+/// What became of the connections of a case without a drop.
+fn calm(state: &State) -> String {
+    let s = &state.summary;
+    let mut said = format!("None of {} connections dropped", s.connections);
+    if s.clean > 0 {
+        said.push_str(&format!(": {} closed as wanted", s.clean));
+    }
+    if s.open > 0 {
+        let lead = if s.clean > 0 { "," } else { ":" };
+        said.push_str(&format!(
+            "{lead} {} still open when the evidence ends",
+            s.open
+        ));
+    }
+    said
+}
+
+/// No drop is an answer too, and worth as much as what was looked at.
+fn calm_lines(lines: &mut Vec<Vec<Piece>>, analysis: &Analysis, state: &State, columns: u16) {
+    wrapped(lines, "", &calm(state), columns, GOOD);
+    let count = |kind: fn(&SourceKind) -> bool, one: &str, many: &str| {
+        let n = analysis.sources.iter().filter(|s| kind(&s.kind)).count();
+        (n > 0).then(|| format!("{n} {}", if n == 1 { one } else { many }))
+    };
+    let files: Vec<String> = [
+        count(|k| k.is_capture(), "capture", "captures"),
+        count(|k| matches!(k, SourceKind::Log(_)), "log", "logs"),
+        count(
+            |k| matches!(k, SourceKind::Config(_)),
+            "configuration file",
+            "configuration files",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let span = analysis.window.map_or_else(String::new, |(a, b)| {
+        format!(
+            ", {} to {} UTC ({})",
+            clock(a.at, i64::MAX),
+            clock(b.at, i64::MAX),
+            crate::model::say_duration(b.at.since(a.at))
+        )
+    });
+    let checked = format!(
+        "Checked: {}{span}, with the {} rules",
+        files.join(", "),
+        analysis.rules
+    );
+    wrapped(lines, "", &checked, columns, PLAIN);
+    if !analysis.sources.iter().any(|s| s.kind.is_capture()) {
+        wrapped(
+            lines,
+            "",
+            "Without a capture: a connection that no log speaks of is not counted",
+            columns,
+            WARN,
+        );
+    }
+    for s in &analysis.sources {
+        let why = match (&s.reason, s.odd) {
+            (Some(reason), _) => reason.clone(),
+            (None, 0) => continue,
+            (None, odd) => format!("{odd} of {} records not understood", s.records),
+        };
+        wrapped(lines, "! ", &format!("{}: {why}", s.path), columns, WARN);
+    }
+    lines.push(Vec::new());
+}
+
 fn draw_detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     let selected = state.selected();
     let group = match selected {
         Some(Row::Group(g)) => state.list.groups.get(g),
         _ => None,
     };
+    let calm = state.nothing_dropped() && group.is_some_and(|g| !g.is_finding());
     let title = match (group, state.example(analysis)) {
+        (Some(_), _) if calm => "No drop".to_owned(),
         (Some(g), _) => g.label.clone(),
         (None, Some(j)) => {
             let cause = j
@@ -343,6 +457,10 @@ fn draw_detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &Sta
         _ => state.example(analysis).map_or_else(Vec::new, |j| {
             let mut lines = Vec::new();
             match group {
+                Some(g) if calm => {
+                    calm_lines(&mut lines, analysis, state, inner.width);
+                    lines.push(vec![(format!("{}: {}", g.label, g.members.len()), DIM)]);
+                }
                 Some(g) if matches!(g.key, GroupKey::Cause(_) | GroupKey::Outcome(_)) => {
                     lines.push(agreement(g))
                 }
@@ -499,7 +617,7 @@ fn verdict_lines(
 const BARS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// Counts per column of ascending `values` between `lo` and `hi`, both in.
-fn bins(values: &[i64], lo: i64, hi: i64, columns: u16) -> Vec<usize> {
+pub(super) fn bins(values: &[i64], lo: i64, hi: i64, columns: u16) -> Vec<usize> {
     let span = i128::from(hi) - i128::from(lo) + 1;
     let edge = |i: u16| {
         lo.saturating_add(
@@ -512,7 +630,7 @@ fn bins(values: &[i64], lo: i64, hi: i64, columns: u16) -> Vec<usize> {
         .collect()
 }
 
-fn bars(buffer: &mut Buffer, area: Rect, bins: &[usize]) {
+pub(super) fn bars(buffer: &mut Buffer, area: Rect, bins: &[usize]) {
     let most = bins.iter().copied().max().unwrap_or_default().max(1);
     let rows = usize::from(area.height);
     for (x, n) in (0..area.width).zip(bins) {
@@ -581,7 +699,12 @@ fn draw_silent(buffer: &mut Buffer, area: Rect, state: &State) {
     let inner = chart_area(area);
     let values = &state.list.silences;
     let Some(hi) = values.last().copied().map(|v| v.max(1)) else {
-        put(buffer, inner, 0, 0, "no source shows payload", DIM);
+        let why = match (state.list.closes.len(), state.list.stood) {
+            (0, _) => "no drop in the list",
+            (_, 0) => "none of these was ever open",
+            _ => "no source shows payload",
+        };
+        put(buffer, inner, 0, 0, why, DIM);
         return;
     };
     let chart = Rect {

@@ -11,7 +11,8 @@ use crate::tui::theme::{BOLD, DIM, PLAIN};
 use super::{panel, put, select, top};
 
 pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
-    let found = keys::search(state.help_place(), &state.query);
+    let mut found = keys::search(state.help_place(), &state.query);
+    found.retain(|b| state.offers(b));
     let inner = panel(buffer, body, "Keys here ─ type to search", "", true);
     if found.is_empty() {
         put(buffer, inner, 1, 0, "no key has that", DIM);
@@ -24,9 +25,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
             .map(|k| k.label())
             .collect::<Vec<_>>()
             .join(" ");
-        if b.places & keys::COPY != 0 && b.places & state.help_place() == 0 {
-            keys = format!("y {keys}");
-        }
+        keys.insert_str(0, keys::prefix(b, state.help_place()));
         let x = put(buffer, inner, 1, y, &cell(&keys, 12, false), BOLD);
         let x = if inner.width >= 110 {
             put(buffer, inner, x + 1, y, &cell(b.name, 16, false), DIM)

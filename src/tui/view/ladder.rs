@@ -5,7 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::model::{
-    Analysis, Connection, Direction, Event, EventKind, Judged, Moment, Raw, SECOND_NS, Stamp,
+    Analysis, Connection, Direction, Event, EventKind, Judged, MILLI_NS, Moment, Raw, SECOND_NS,
+    Stamp,
 };
 use crate::tui::rungs::Rung;
 use crate::tui::state::{Drop, State, Times};
@@ -59,16 +60,17 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(columns: u16, hops: usize) -> Self {
-        let (time, place, what) = match columns {
-            110.. => (15, 24, 26),
-            90..110 => (15, 18, 22),
-            70..90 => (15, 0, 22),
-            _ => (11, 0, 11),
+    /// `place` is what the longest place name needs. The words about what happened come before wide lanes.
+    fn new(columns: u16, hops: usize, place: u16) -> Self {
+        let (time, margin, words, place) = match columns {
+            180.. => (14, 4, 76, place.min(40)),
+            130..180 => (14, 4, 50, place.min(32)),
+            90..130 => (14, 4, 32, place.min(24)),
+            70..90 => (14, 3, 30, 0),
+            _ => (11, 1, 11, 0),
         };
         let gaps = u16::try_from(hops.saturating_sub(1)).unwrap_or(1).max(1);
-        let margin = if columns >= 70 { 5 } else { 1 };
-        let room = columns.saturating_sub(time + place + what + 2 * margin);
+        let room = columns.saturating_sub(time + place + words + 2 * margin);
         let step = (room / gaps).clamp(5, 26);
         let first = time + margin;
         let hops: Vec<u16> = (0..=gaps)
@@ -127,7 +129,15 @@ fn draw_ladder(
         unlisted,
         !state.second,
     );
-    let lanes = Lanes::new(inner.width, c.hops.len());
+    let places = open.rungs.iter().map(|r| match *r {
+        Rung::Events { first, count } => width(&rung_place(
+            analysis,
+            c.events.get(first..first + count).unwrap_or_default(),
+        )),
+        Rung::Gap { .. } => 0,
+    });
+    let place = u16::try_from(places.max().unwrap_or_default().max(5)).unwrap_or(u16::MAX);
+    let lanes = Lanes::new(inner.width, c.hops.len(), place);
     let head = match state.times {
         Times::ToClose if c.closed.is_some() => "to close",
         Times::ToClose => "from start",
@@ -317,6 +327,8 @@ fn rung_row(buffer: &mut Buffer, area: Rect, y: u16, lanes: &Lanes, row: &Row<'_
     }
     let say = if row.events.len() > 1 {
         run_text(row.events)
+    } else if event.leg.is_none() && event.say.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("logged {}", event.say)
     } else {
         event.say.clone()
     };
@@ -336,10 +348,7 @@ fn rung_row(buffer: &mut Buffer, area: Rect, y: u16, lanes: &Lanes, row: &Row<'_
     };
     put(buffer, area, lanes.what, y, &fit(&note, room), style);
     if lanes.place > 0 {
-        let mut text = place(row.analysis, event.record);
-        if let (Some(last), true) = (row.events.last(), row.events.len() > 1) {
-            text = format!("{text}–{}", last.record.ordinal);
-        }
+        let text = rung_place(row.analysis, row.events);
         let columns = usize::from(lanes.place);
         put(
             buffer,
@@ -349,6 +358,19 @@ fn rung_row(buffer: &mut Buffer, area: Rect, y: u16, lanes: &Lanes, row: &Row<'_
             &cell(&tail(&text, columns), columns, true),
             DIM,
         );
+    }
+}
+
+/// Where the records of a rung stand; a run has its first and last packet.
+fn rung_place(analysis: &Analysis, events: &[Event]) -> String {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        return String::new();
+    };
+    let text = place(analysis, first.record);
+    if events.len() > 1 {
+        format!("{text}–{}", last.record.ordinal)
+    } else {
+        text
     }
 }
 
@@ -428,15 +450,18 @@ fn arrow(
     if to_client {
         put(buffer, area, left + 1, y, "◀", style);
     }
-    let room = inside.saturating_sub(4);
-    let label = fit(say, room);
-    let whole = width(say) <= room;
-    // Half a word in an arrow says less than the arrow.
-    if whole || room >= 8 {
-        let start = left + 1 + u16::try_from((inside - width(&label)) / 2).unwrap_or(0);
-        put(buffer, area, start, y, &label, style);
-    }
-    whole
+    let room = inside.saturating_sub(2);
+    // `GET` or `Close 1000` in the arrow, the rest beside it; half a word says less than the arrow alone.
+    let say = &fit(say, 400);
+    let words: Vec<&str> = say.split(' ').collect();
+    let label = [words.len(), 2, 1]
+        .into_iter()
+        .filter_map(|n| words.get(..n).map(|w| w.join(" ")))
+        .find(|label| width(label) <= room)
+        .unwrap_or_default();
+    let start = left + 1 + u16::try_from((inside - width(&label)) / 2).unwrap_or(0);
+    put(buffer, area, start, y, &label, style);
+    width(&label) == width(say)
 }
 
 /// The moment that times are told against.
@@ -453,18 +478,30 @@ fn say_time(c: &Connection, times: Times, at: Stamp, before: Option<Stamp>) -> S
             None => return "first".to_owned(),
         },
     };
-    let sign = if ns < 0 {
-        "−"
-    } else if ns > 0 {
-        "+"
-    } else {
-        ""
-    };
+    offset(ns, at.tick_ns)
+}
+
+/// `−63.855s`, `−0.412ms` within a hundredth of a second, `−1 ±1s` where the source rounds to seconds.
+fn offset(ns: i64, tick_ns: i64) -> String {
     let seconds = ns.unsigned_abs() as f64 / SECOND_NS as f64;
-    if at.tick_ns >= SECOND_NS {
-        format!("{sign}{seconds:.0} ±{}s", at.tick_ns / SECOND_NS)
+    let text = if tick_ns >= SECOND_NS {
+        format!("{seconds:.0}")
+    } else if ns != 0 && seconds < 0.01 {
+        let decimals = if tick_ns >= MILLI_NS { 0 } else { 3 };
+        format!("{:.decimals$}ms", seconds * 1000.0)
     } else {
-        format!("{sign}{seconds:.3}s")
+        format!("{seconds:.3}s")
+    };
+    let zero = text.chars().all(|c| !c.is_ascii_digit() || c == '0');
+    let sign = match ns {
+        _ if zero => "",
+        ..0 => "−",
+        _ => "+",
+    };
+    if tick_ns >= SECOND_NS {
+        format!("{sign}{text} ±{}s", tick_ns / SECOND_NS)
+    } else {
+        format!("{sign}{text}")
     }
 }
 
@@ -551,4 +588,22 @@ fn draw_record(
         None => {}
     }
     paragraph(buffer, inner, &lines, state.scroll);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_say_no_more_than_the_source_knows() {
+        let check = |ns: i64, tick: i64, expected: &str| assert_eq!(offset(ns, tick), expected);
+        check(-63_855_000_000, 1_000, "−63.855s");
+        check(-412_000, 1_000, "−0.412ms");
+        check(-10_000_000, 1_000, "−0.010s");
+        check(3_000_000, MILLI_NS, "+3ms");
+        check(0, 1_000, "0.000s");
+        check(-100, 1, "0.000ms");
+        check(-400_000_000, SECOND_NS, "0 ±1s");
+        check(-1_200_000_000, SECOND_NS, "−1 ±1s");
+    }
 }

@@ -4,7 +4,9 @@ pub mod drops;
 pub mod help;
 pub mod ladder;
 pub mod raw;
+pub mod rules;
 pub mod sources;
+pub mod timeline;
 pub mod why;
 
 use ratatui::Frame;
@@ -17,7 +19,7 @@ use crate::model::{Analysis, SourceKind, Tier};
 
 use super::keys;
 use super::state::{Screen, State};
-use super::text::{clock, fit, width};
+use super::text::{cell, clock, fit, width};
 use super::theme::{ACCENT, BAD, BOLD, DIM, PLAIN, SELECTED, WARN};
 
 /// Smaller than this and only a word about it is drawn.
@@ -43,8 +45,13 @@ pub fn draw(frame: &mut Frame<'_>, analysis: &Analysis, state: &State) {
             Screen::Ladder => ladder::draw(buffer, body, analysis, state),
             Screen::Why => why::draw(buffer, body, analysis, state),
             Screen::Raw => raw::draw(buffer, body, analysis, state),
+            Screen::Timeline => timeline::draw(buffer, body, analysis, state),
             Screen::Sources => sources::draw(buffer, body, analysis, state),
+            Screen::Rules => rules::draw(buffer, body, state),
             Screen::Help => help::draw(buffer, body, state),
+        }
+        if state.palette.is_some() {
+            commands(buffer, body, state);
         }
         let cursor = footer(buffer, area, analysis, state);
         if let Some(x) = cursor {
@@ -205,44 +212,80 @@ fn files(analysis: &Analysis) -> (usize, usize, bool) {
     )
 }
 
-fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
+/// What dropped, and of what: as much of it as the row holds, the answer always.
+fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
     let s = &state.summary;
     let (used, all, odd) = files(analysis);
-    let mark = if odd { "files, see 3" } else { "files ✓" };
-    let mut parts = Vec::new();
-    if area.width >= 60 {
-        parts.push(fit(&analysis.root, usize::from(area.width) / 3));
-    }
-    if area.width >= 110 {
-        parts.insert(0, "wsdrop".to_owned());
-        if let Some((first, last)) = analysis.window {
-            let day = first.at.utc().format("%Y-%m-%d");
-            let (first, last) = (clock(first.at, i64::MAX), clock(last.at, i64::MAX));
-            parts.push(format!("{day} {first}–{last}"));
-        }
-    }
-    parts.push(format!(
-        "{} of {} dropped",
-        s.drops + s.failed_handshakes,
-        s.connections
-    ));
-    if s.failed_handshakes > 0 && area.width >= 70 {
-        parts.push(format!("{} never upgraded", s.failed_handshakes));
-    }
-    parts.push(format!("{used}/{all} {mark}"));
-    put(buffer, area, 1, 0, &parts.join(" · "), BOLD);
+    let answer = match s.drops + s.failed_handshakes {
+        0 if s.connections == 0 => "no WebSocket connection found".to_owned(),
+        0 => format!("{} connections, none dropped", s.connections),
+        n => format!("{n} of {} dropped", s.connections),
+    };
+    let failed = match s.failed_handshakes {
+        0 => String::new(),
+        n => format!(" ({n} never upgraded)"),
+    };
+    let read = format!("{used}/{all} files{}", if odd { ", see 3" } else { " ✓" });
+    let span = analysis.window.map(|(first, last)| {
+        let day = first.at.utc().format("%Y-%m-%d");
+        let (first, last) = (clock(first.at, i64::MAX), clock(last.at, i64::MAX));
+        format!("{day} {first}–{last}")
+    });
+    let root = Some(fit(&analysis.root, usize::from(columns) / 3));
+    let whole = Some(format!("{answer}{failed}"));
+    let wsdrop = Some("wsdrop".to_owned());
+    let (answer, read) = (Some(answer), Some(read));
+    let ways: [&[&Option<String>]; 5] = [
+        &[&wsdrop, &root, &span, &whole, &read],
+        &[&root, &span, &whole, &read],
+        &[&root, &whole, &read],
+        &[&whole, &read],
+        &[&answer, &read],
+    ];
+    let say = |parts: &[&Option<String>]| {
+        let parts: Vec<&str> = parts.iter().filter_map(|p| p.as_deref()).collect();
+        parts.join(" · ")
+    };
+    ways.into_iter()
+        .map(say)
+        .find(|line| width(line) + 2 <= usize::from(columns))
+        .unwrap_or_else(|| say(&[&answer]))
+}
+
+fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
+    put(
+        buffer,
+        area,
+        1,
+        0,
+        &headline(analysis, state, area.width),
+        BOLD,
+    );
     if header_rows(area.height) < 2 {
         return;
     }
     let mut x = 1;
-    for (screen, name) in [(Screen::Drops, "1 Drops"), (Screen::Sources, "3 Sources")] {
-        let here =
-            state.screen == screen || (screen == Screen::Drops && state.screen != Screen::Sources);
+    let tabs = [
+        (Screen::Drops, "1 Drops"),
+        (Screen::Timeline, "2 Timeline"),
+        (Screen::Sources, "3 Sources"),
+        (Screen::Rules, "4 Rules"),
+    ];
+    let open = if tabs.iter().any(|t| t.0 == state.screen) {
+        state.screen
+    } else {
+        Screen::Drops
+    };
+    let deep = matches!(state.screen, Screen::Ladder | Screen::Why | Screen::Raw);
+    for (screen, name) in tabs {
+        // The way to a connection needs the room that the other screens' names take.
+        if deep && screen != open && area.width < 110 {
+            continue;
+        }
+        let here = screen == open;
         x = put(buffer, area, x, 1, name, if here { BOLD } else { DIM }) + 1;
     }
-    if matches!(state.screen, Screen::Ladder | Screen::Why | Screen::Raw)
-        && let (Some(j), Some(d)) = (state.judged(analysis), &state.drop)
-    {
+    if deep && let (Some(j), Some(d)) = (state.judged(analysis), &state.drop) {
         let group = state.list.groups.get(d.group);
         let of = group.map_or(0, |g| g.members.len());
         let label = group.map_or("", |g| g.label.as_str());
@@ -287,6 +330,27 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
     if let Some(input) = &state.input {
         return Some(filter_line(buffer, row, analysis, state, input));
     }
+    if let Some(prompt) = &state.prompt {
+        let lead = format!("write {} to: ", prompt.format);
+        let note = "↵ writes it, Esc does not; a file that exists is left alone";
+        return Some(typed(
+            buffer,
+            row,
+            &lead,
+            (&prompt.text, prompt.cursor),
+            note,
+        ));
+    }
+    if let Some(palette) = &state.palette {
+        let note = "↵ does it  ↑ ↓ choose  Esc back";
+        return Some(typed(
+            buffer,
+            row,
+            ":",
+            (&palette.text, palette.cursor),
+            note,
+        ));
+    }
     if let Some(message) = &state.message {
         put(buffer, row, 1, 0, message, WARN);
         return None;
@@ -297,7 +361,7 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         put(buffer, row, x + 2, 0, "Esc back", DIM);
         return Some(x);
     }
-    let hints: Vec<(String, &str)> = keys::footer(state.place()).collect();
+    let hints: Vec<(String, &str)> = keys::footer(state.place(), |b| state.offers(b)).collect();
     // The way out always has its place at the right.
     let (out, rest): (Vec<_>, Vec<_>) = hints
         .into_iter()
@@ -309,8 +373,10 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         .width
         .saturating_sub(u16::try_from(width(&out)).unwrap_or(0));
     let mut x = 1;
-    if state.copying {
-        x = put(buffer, row, x, 0, "copy  ", BOLD);
+    match state.prefix {
+        keys::COPY => x = put(buffer, row, x, 0, "copy  ", BOLD),
+        keys::EXPORT => x = put(buffer, row, x, 0, "export as  ", BOLD),
+        _ => {}
     }
     for (key, word) in rest {
         if usize::from(x) + width(&key) + 1 + width(word) + 2 > usize::from(out_x) {
@@ -321,6 +387,69 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
     }
     put(buffer, row, out_x, 0, &out, PLAIN);
     None
+}
+
+/// A line that is being typed, and what may be done with it; where the text cursor stands.
+fn typed(
+    buffer: &mut Buffer,
+    row: Rect,
+    lead: &str,
+    (text, cursor): (&[char], usize),
+    note: &str,
+) -> u16 {
+    let x = put(buffer, row, 1, 0, lead, BOLD);
+    let room = usize::from(row.width.saturating_sub(x + 1)).max(8);
+    let skip = cursor.saturating_sub(room.saturating_sub(2));
+    let part = |n: usize| -> String { text.iter().skip(skip).take(n).collect() };
+    let before = fit(&part(cursor.saturating_sub(skip)), room);
+    let end = put(buffer, row, x, 0, &part(room), PLAIN);
+    put(buffer, row, end + 3, 0, note, DIM);
+    let column = x + u16::try_from(width(&before)).unwrap_or(0);
+    column.min(row.width.saturating_sub(1))
+}
+
+/// The commands that what was typed after `:` may mean, at the bottom of the body.
+fn commands(buffer: &mut Buffer, body: Rect, state: &State) {
+    let found = state.commands();
+    let pick = state.palette.as_ref().map_or(0, |p| p.pick);
+    let most = (body.height / 2).clamp(3, 12);
+    let rows = u16::try_from(found.len().max(1)).unwrap_or(most).min(most);
+    let rule = u16::from(body.height > rows + 2);
+    let area = Rect {
+        y: body.bottom().saturating_sub(rows + rule),
+        height: (rows + rule).min(body.height),
+        ..body
+    };
+    ratatui::widgets::Clear.render(area, buffer);
+    if rule > 0 {
+        put(
+            buffer,
+            area,
+            0,
+            0,
+            &"─".repeat(usize::from(area.width)),
+            DIM,
+        );
+    }
+    let list = Rect {
+        y: area.y + rule,
+        height: area.height.saturating_sub(rule),
+        ..area
+    };
+    if found.is_empty() {
+        put(buffer, list, 1, 0, "no command of that name here", DIM);
+    }
+    let first = top(pick, found.len(), list.height);
+    for (y, (i, b)) in (0..list.height).zip(found.iter().enumerate().skip(first)) {
+        let key = b.keys.first().map_or_else(String::new, |k| k.label());
+        let key = format!("{}{key}", keys::prefix(b, state.screen.place()));
+        let x = put(buffer, list, 1, y, &cell(b.name, 17, false), BOLD);
+        let x = put(buffer, list, x, y, &cell(&key, 6, false), ACCENT);
+        put(buffer, list, x, y, b.help, DIM);
+        if i == pick {
+            select(buffer, list, y);
+        }
+    }
 }
 
 fn filter_line(

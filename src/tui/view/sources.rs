@@ -49,8 +49,8 @@ struct Columns {
 impl Columns {
     fn new(width: u16) -> Self {
         let (kind, zone, records, odd, clock) = match width {
-            90.. => (15, 13, 9, 7, 12),
-            60..90 => (13, 0, 8, 6, 10),
+            90.. => (15, 15, 9, 7, 18),
+            60..90 => (13, 0, 8, 6, 11),
             _ => (0, 0, 7, 5, 0),
         };
         let rest = usize::from(width).saturating_sub(kind + zone + records + odd + clock + 2);
@@ -130,7 +130,7 @@ fn row(buffer: &mut Buffer, area: Rect, y: u16, c: &Columns, analysis: &Analysis
             cell(&s.odd.to_string(), c.odd, true),
             if s.odd > 0 { WARN } else { PLAIN },
         ),
-        (cell(&offset(s), c.clock, true), PLAIN),
+        (cell(&offset(s, c.clock >= 18), c.clock, true), PLAIN),
     ];
     put_line(buffer, area, y, &line);
 }
@@ -156,18 +156,26 @@ fn zone(s: &Source) -> String {
     }
 }
 
-fn offset(s: &Source) -> String {
+fn offset(s: &Source, spread: bool) -> String {
     if s.first.is_none() {
         return "–".to_owned();
     }
     match s.clock.basis {
         ClockBasis::Reference => "reference".to_owned(),
         ClockBasis::Assumed => "as it is".to_owned(),
+        ClockBasis::Measured if spread => format!(
+            "{} ±{}",
+            signed(s.clock.offset_ns),
+            say_duration(s.clock.spread_ns)
+        ),
         ClockBasis::Measured | ClockBasis::Given => signed(s.clock.offset_ns),
     }
 }
 
 fn signed(ns: i64) -> String {
+    if ns == 0 {
+        return "same".to_owned();
+    }
     format!("{}{}", if ns > 0 { "+" } else { "" }, say_duration(ns))
 }
 
@@ -223,8 +231,11 @@ fn detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         let clock = match s.clock.basis {
             ClockBasis::Reference => "its clock is the reference".to_owned(),
             ClockBasis::Measured => format!(
-                "its clock is {} off, measured from {} connections, ±{}",
-                signed(s.clock.offset_ns),
+                "its clock {}, measured from {} connections, ±{}",
+                match s.clock.offset_ns {
+                    0 => "agrees with the reference".to_owned(),
+                    ns => format!("is {} off", signed(ns)),
+                },
                 s.clock.pairs,
                 say_duration(s.clock.spread_ns)
             ),

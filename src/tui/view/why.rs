@@ -3,10 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::model::{Analysis, Truth};
+use crate::model::{Analysis, Test, Truth};
 use crate::tui::reasons::{self, Reason, Standing};
 use crate::tui::state::State;
-use crate::tui::text::{cell, fit, place};
+use crate::tui::text::{cell, fit, place, width};
 use crate::tui::theme::{BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 
 use super::{Piece, panel, paragraph, put, put_line, select, top, wrapped};
@@ -28,7 +28,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
     let inner = panel(buffer, upper, &title, "", true);
     let rows = reasons::rows(judged);
     let (mut list, mut y) = (inner, 0);
-    let columns = Columns::new(inner.width);
+    let columns = Columns::new(inner.width, &rows);
     if inner.width >= 60 {
         put_line(
             buffer,
@@ -50,7 +50,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
             2,
             0,
             "nothing was tested: it did not drop",
-            PLAIN,
+            DIM,
         );
     }
     let first = top(open.reason, rows.len(), list.height);
@@ -78,15 +78,28 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(width: u16) -> Self {
-        let width = usize::from(width);
-        let verdict = 11.min(width / 4);
-        let rule = if width >= 100 { 30 } else { width / 3 };
-        let rest = width.saturating_sub(rule + verdict + 2);
+    /// The rule's column and what was seen are as wide as they must be; what was needed gets the rest.
+    fn new(columns: u16, rows: &[Reason<'_>]) -> Self {
+        let columns = usize::from(columns);
+        let verdict = 11.min(columns / 4);
+        let tests = || {
+            rows.iter().filter_map(|r| match r {
+                Reason::Test { test, .. } => Some(*test),
+                Reason::Rule { .. } | Reason::Needs(..) => None,
+            })
+        };
+        let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+        let rule = widest(&mut tests().map(|t| width(&fact(t)) + 5))
+            .clamp(16, 32)
+            .min(columns / 3);
+        let rest = columns.saturating_sub(rule + verdict + 2);
+        let seen = widest(&mut tests().map(|t| width(&fit(&t.seen, 60))))
+            .max(4)
+            .min(rest / 2);
         Self {
             rule,
-            needs: rest * 3 / 5,
-            seen: rest - rest * 3 / 5,
+            needs: rest - seen,
+            seen,
             verdict,
         }
     }
@@ -99,6 +112,11 @@ impl Columns {
             (cell(verdict, self.verdict, false), DIM),
         ]
     }
+}
+
+/// A fact's name as words.
+fn fact(test: &Test) -> String {
+    test.fact.replace(['_', '.'], " ")
 }
 
 fn row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, reason: &Reason<'_>) {
@@ -125,19 +143,16 @@ fn row(buffer: &mut Buffer, area: Rect, y: u16, columns: &Columns, reason: &Reas
             put(buffer, area, x + 2, y, &fit(why, room), PLAIN);
             put(buffer, area, word_x, y, standing.name(), style);
         }
-        Reason::Test(t) => {
-            let (word, style) = match t.truth {
-                Truth::Shown => ("met", GOOD),
-                Truth::Refuted => ("not met", BAD),
-                Truth::Unobserved => ("not seen", WARN),
+        Reason::Test { test: t, spared } => {
+            let (word, style) = match (t.truth, t.required) {
+                (Truth::Shown, true) => ("met", GOOD),
+                (Truth::Shown, false) => ("helps", GOOD),
+                _ if *spared => ("not needed", DIM),
+                (Truth::Refuted, true) => ("not met", BAD),
+                (Truth::Refuted, false) => ("no help", DIM),
+                (Truth::Unobserved, _) => ("not seen", WARN),
             };
-            let need = if t.required { "" } else { "(helps) " };
-            let mut pieces = columns.pieces(
-                &format!("    {}", t.fact.replace('_', " ")),
-                &format!("{need}{}", t.wanted),
-                &t.seen,
-                word,
-            );
+            let mut pieces = columns.pieces(&format!("    {}", fact(t)), &t.wanted, &t.seen, word);
             for (i, piece) in pieces.iter_mut().enumerate() {
                 piece.1 = if i == 3 { style } else { PLAIN };
             }
@@ -174,16 +189,21 @@ fn detail(
             );
             wrapped(&mut lines, "", why, inner.width, PLAIN);
         }
-        Some(Reason::Test(t)) => {
+        Some(Reason::Test { test: t, .. }) => {
             let distance = t
                 .distance
                 .as_ref()
                 .map_or_else(String::new, |d| format!(", off by {d}"));
             let text = format!(
-                "{}: wanted {}; seen: {}{distance}",
-                t.fact.replace('_', " "),
+                "{}: wanted {}; seen: {}{distance}{}",
+                t.fact,
                 t.wanted,
-                t.seen
+                t.seen,
+                if t.required {
+                    ""
+                } else {
+                    "; not required, it makes the cause surer"
+                }
             );
             wrapped(&mut lines, "", &text, inner.width, PLAIN);
             let places: Vec<String> = t
@@ -197,7 +217,7 @@ fn detail(
             }
         }
         Some(Reason::Needs(_, needs)) => wrapped(&mut lines, "", needs, inner.width, PLAIN),
-        None => {}
+        None => wrapped(&mut lines, "", &judged.verdict.sentence, inner.width, PLAIN),
     }
     let needs: Vec<&str> = judged
         .verdict

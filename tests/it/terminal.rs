@@ -1,0 +1,369 @@
+//! The built program on a pseudo-terminal -> what stands on its screen, and whether the terminal comes back as it was.
+
+use crate::samples::samples;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Nothing here takes this long on a machine that does anything at all.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+struct Session {
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    // held open, so that the terminal outlives the program and its settings can be read
+    _slave: Box<dyn SlavePty + Send>,
+    keyboard: Box<dyn Write + Send>,
+    seen: Arc<Mutex<Seen>>,
+    /// The settings before the program began.
+    before: String,
+}
+
+struct Seen {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+}
+
+impl Session {
+    fn start(args: &[&str], env: &[(&str, &str)], (rows, cols): (u16, u16), cwd: &Path) -> Self {
+        let size = PtySize {
+            rows,
+            cols,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        let pair = native_pty_system().openpty(size).expect("a terminal");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_wsdrop"));
+        command.args(args);
+        command.env_clear();
+        command.cwd(cwd);
+        command.env("TERM", "xterm-256color");
+        command.env("LANG", "C.UTF-8");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let before = settings(&*pair.master);
+        let mut output = pair.master.try_clone_reader().expect("its output");
+        let keyboard = pair.master.take_writer().expect("its input");
+        let seen = Arc::new(Mutex::new(Seen {
+            parser: vt100::Parser::new(rows, cols, 0),
+            bytes: Vec::new(),
+        }));
+        let into = Arc::clone(&seen);
+        // ends with the terminal
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = output.read(&mut buffer) {
+                let mut seen = into.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.parser.process(&buffer[..n]);
+                seen.bytes.extend_from_slice(&buffer[..n]);
+            }
+        });
+        let child = pair.slave.spawn_command(command).expect("the program");
+        Self {
+            child,
+            master: pair.master,
+            _slave: pair.slave,
+            keyboard,
+            seen,
+            before,
+        }
+    }
+
+    fn demo(env: &[(&str, &str)], size: (u16, u16), cwd: &Path) -> Self {
+        let session = Self::start(&["demo"], env, size, cwd);
+        session.until("the list", |s| {
+            s.alternate_screen() && text(s).contains("dropped") && text(s).contains("q quit")
+        });
+        session
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("a key");
+        self.keyboard.flush().expect("a key");
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&vt100::Screen) -> T) -> T {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        at(seen.parser.screen())
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, holds: impl Fn(&vt100::Screen) -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !self.look(&holds) {
+            assert!(
+                Instant::now() < end,
+                "no sign of {what}; the screen:\n{}",
+                self.look(text)
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    #[track_caller]
+    fn until_text(&self, wanted: &str) {
+        self.until(wanted, |s| text(s).contains(wanted));
+    }
+
+    fn resize(&self, (rows, cols): (u16, u16)) {
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.parser.screen_mut().set_size(rows, cols);
+        }
+        self.master
+            .resize(PtySize {
+                rows,
+                cols,
+                pixel_width: 0,
+                pixel_height: 0,
+            })
+            .expect("another size");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.process_id().expect("a process").to_string();
+        let done = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .expect("kill");
+        assert!(done.success());
+    }
+
+    /// Waits for the end: the exit code.
+    #[track_caller]
+    fn ends(&mut self) -> u32 {
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status.exit_code();
+            }
+            assert!(
+                Instant::now() < end,
+                "it does not end; the screen:\n{}",
+                self.look(text)
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The program is gone, and the terminal is as it was, with the last line on its own screen.
+    #[track_caller]
+    fn is_as_before(&self) {
+        self.until("the line that is left", |s| {
+            !s.alternate_screen() && text(s).contains("Same view: wsdrop demo")
+        });
+        assert_eq!(settings(&*self.master), self.before);
+        self.look(|s| {
+            assert!(!s.hide_cursor(), "the cursor stays hidden");
+            assert!(!s.bracketed_paste(), "pastes stay bracketed");
+            assert_eq!(s.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // a test that failed must not leave it behind
+        let _ = self.child.kill();
+    }
+}
+
+fn text(screen: &vt100::Screen) -> String {
+    screen.contents()
+}
+
+/// The modes of the terminal's line discipline.
+fn settings(master: &dyn MasterPty) -> String {
+    format!("{:?}", master.get_termios())
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn two_keys_lead_from_a_drop_to_its_record() {
+    let cwd = folder();
+    let mut session = Session::demo(&[], (40, 120), cwd.path());
+    assert_ne!(settings(&*session.master), session.before, "raw mode");
+    session.look(|s| assert!(s.hide_cursor() && s.bracketed_paste()));
+    session.press("\r");
+    session.until_text("to close");
+    session.press("\r");
+    session.until("the packet's bytes", |s| {
+        text(s).contains("0000  ") && !text(s).contains("to close")
+    });
+    session.press("\x1b");
+    session.until_text("to close");
+    session.press("w");
+    session.until_text("and what was ruled out");
+    session.press("?");
+    session.until_text("type to search");
+    session.press("\x1b");
+    session.until_text("and what was ruled out");
+    session.press("1");
+    session.until_text("cause / connection");
+    for (key, title) in [
+        ("2", "Timeline ─ "),
+        ("3", "Sources ─ "),
+        ("4", "Rules ─ "),
+        ("1", "cause / connection"),
+    ] {
+        session.press(key);
+        session.until_text(title);
+    }
+    session.press("q");
+    assert_eq!(session.ends(), 0);
+    session.is_as_before();
+}
+
+#[test]
+fn the_terminal_comes_back_however_it_ends() {
+    let cwd = folder();
+    let check = |end: &dyn Fn(&mut Session), code: u32| {
+        let mut session = Session::demo(&[], (24, 80), cwd.path());
+        end(&mut session);
+        assert_eq!(session.ends(), code);
+        session.is_as_before();
+    };
+    check(&|s| s.press("q"), 0);
+    check(&|s| s.press("\x03"), 0);
+    check(&|s| s.press("/code:1006\x03"), 0);
+    check(&|s| s.signal("TERM"), 143);
+    check(&|s| s.signal("HUP"), 129);
+    check(
+        &|s| {
+            s.press("\r");
+            s.until_text("Esc back");
+            s.signal("INT");
+        },
+        130,
+    );
+}
+
+#[test]
+fn a_new_size_is_drawn_anew() {
+    let cwd = folder();
+    let mut session = Session::demo(&[], (40, 120), cwd.path());
+    session.until_text("cause / connection");
+    session.resize((10, 40));
+    session.until("the small screen", |s| {
+        let text = text(s);
+        text.lines().count() <= 10
+            && !text.contains("cause / connection")
+            && text.contains("q quit")
+    });
+    session.resize((40, 120));
+    session.until_text("cause / connection");
+    session.until_text("Silent before the close");
+    session.press("q");
+    assert_eq!(session.ends(), 0);
+    session.is_as_before();
+}
+
+#[test]
+fn it_comes_back_from_the_background() {
+    let cwd = folder();
+    let mut session = Session::demo(&[], (24, 80), cwd.path());
+    session.press("\x1a");
+    session.until("the shell's screen", |s| !s.alternate_screen());
+    session.signal("CONT");
+    session.until("the list", |s| {
+        s.alternate_screen() && text(s).contains("q quit")
+    });
+    session.press("q");
+    assert_eq!(session.ends(), 0);
+    session.is_as_before();
+}
+
+#[test]
+fn no_color_means_none_and_the_selection_still_shows() {
+    let cwd = folder();
+    let colours = |env: &[(&str, &str)]| {
+        let mut session = Session::demo(env, (24, 80), cwd.path());
+        let count = session.look(|s| {
+            let cells = (0..24).flat_map(|y| (0..80).filter_map(move |x| s.cell(y, x)));
+            let (mut coloured, mut inverse) = (0, 0);
+            for cell in cells {
+                let plain = cell.fgcolor() == vt100::Color::Default
+                    && cell.bgcolor() == vt100::Color::Default;
+                coloured += usize::from(!plain);
+                inverse += usize::from(cell.inverse());
+            }
+            assert!(inverse >= 40, "no row is selected");
+            coloured
+        });
+        session.press("q");
+        assert_eq!(session.ends(), 0);
+        count
+    };
+    assert_eq!(colours(&[("NO_COLOR", "1")]), 0);
+    assert!(colours(&[]) > 0);
+}
+
+#[test]
+fn a_dumb_terminal_gets_the_report() {
+    let cwd = folder();
+    let mut session = Session::start(&["demo"], &[("TERM", "dumb")], (24, 80), cwd.path());
+    assert_eq!(session.ends(), 0);
+    session.until_text("wsdrop demo --write DIR");
+    let seen = session.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(String::from_utf8_lossy(&seen.bytes).contains("connections dropped"));
+    assert!(!seen.bytes.contains(&0x1b), "an escape sequence");
+}
+
+#[test]
+fn what_is_shown_can_be_written_and_said_again() {
+    let cwd = folder();
+    let case = samples().join("mixed-incident");
+    let case = case.to_str().expect("a path");
+    let mut session = Session::start(&[case], &[], (40, 120), cwd.path());
+    session.until_text("cause / connection");
+    session.press("/cause:idle-timeout\r");
+    session.until_text("filter cause:idle-timeout");
+    session.press("e");
+    session.until_text("export as");
+    session.press("j");
+    session.until_text("write json to: wsdrop-report.json");
+    session.press("\r");
+    session.until_text("wrote wsdrop-report.json");
+    session.press(":expjs\r");
+    session.until_text("write json to:");
+    session.press("\r");
+    session.until_text("can't write wsdrop-report.json");
+    session.press("q");
+    assert_eq!(session.ends(), 0);
+    session.until_text("-w cause:idle-timeout");
+    let report = std::fs::read(cwd.path().join("wsdrop-report.json")).expect("the report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    let causes: Vec<&str> = report["connections"]
+        .as_array()
+        .expect("connections")
+        .iter()
+        .filter_map(|c| c["cause"].as_str())
+        .collect();
+    assert!(
+        !causes.is_empty() && causes.iter().all(|c| *c == "idle-timeout"),
+        "{causes:?}"
+    );
+}
+
+#[test]
+fn a_copy_goes_to_the_terminals_clipboard() {
+    let cwd = folder();
+    let mut session = Session::demo(&[], (24, 80), cwd.path());
+    session.press("ym");
+    session.until_text("copied **W");
+    {
+        let seen = session.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = b"\x1b]52;c;";
+        assert!(seen.bytes.windows(head.len()).any(|w| w == head));
+    }
+    session.press("q");
+    assert_eq!(session.ends(), 0);
+    session.is_as_before();
+}
