@@ -584,6 +584,7 @@ mod tests {
     };
     use proptest::prelude::*;
 
+    type Blocks = Vec<(u32, Vec<u8>)>;
     type Packets = Vec<(Vec<u8>, u32, u64, u32)>;
 
     /// Data, length on the wire, offset and length of every record; and the anomalies.
@@ -799,7 +800,7 @@ mod tests {
             secrets.extend(b"KEYS");
             let mut names = Vec::new();
             word(&mut names, 0x7fff_7fff, big);
-            let cases: [(Vec<(u32, Vec<u8>)>, Vec<(&str, u64)>); 5] = [
+            let cases: [(Blocks, Vec<(&str, u64)>); 5] = [
                 (vec![statistics(0)], vec![]),
                 // The count of an interface goes on from block to block.
                 (
