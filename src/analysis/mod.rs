@@ -12,6 +12,7 @@ pub use span::{TimeSpec, parse_time};
 
 use crate::case::{Case, SourceReader};
 use crate::correlate::{self, Observations};
+use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
@@ -67,6 +68,28 @@ impl Progress for Silent {}
 
 /// All stages: what every connection of the case came to.
 pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress) -> Analysis {
+    all_stages(case, options, pack, progress).0
+}
+
+/// The same, and what would have become of its drops under other circumstances.
+pub fn what_if(
+    case: &Case,
+    options: &Options,
+    pack: &Pack,
+    changes: &Changes,
+    progress: &dyn Progress,
+) -> (Analysis, WhatIf) {
+    let (analysis, context) = all_stages(case, options, pack, progress);
+    let found = diagnose::whatif::what_if(&analysis.connections, &context, changes);
+    (analysis, found)
+}
+
+fn all_stages(
+    case: &Case,
+    options: &Options,
+    pack: &Pack,
+    progress: &dyn Progress,
+) -> (Analysis, CaseContext) {
     with_threads(options.jobs, || {
         let read = read(case, options, progress, None);
         let mut sources = read.sources;
@@ -94,7 +117,7 @@ pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress)
             options.since.as_ref(),
             options.until.as_ref(),
         );
-        analysis
+        (analysis, context)
     })
 }
 

@@ -1,5 +1,6 @@
 //! A rule -> the page that explains it; a rule and a row -> why it held or why not, line by line with the distance.
 
+use super::beside;
 use super::eval;
 use super::fact::{FACTS, FactType, Row, Value};
 use super::pack::Pack;
@@ -348,7 +349,11 @@ pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
     if let Some(rule) = pack.find(name) {
         return Ok(page(rule));
     }
+    if let Some(b) = beside::find(name) {
+        return Ok(beside::page(b));
+    }
     let known = pack.rules.iter().flat_map(|r| [r.code(), r.cause.id()]);
+    let known = known.chain(beside::ALL.iter().flat_map(|b| [b.code, b.entry().0]));
     let help = super::lint::did_you_mean(name, known).map_or_else(
         || "`wsdrop explain` lists them all".to_owned(),
         |k| format!("did you mean `{k}`?"),

@@ -1,11 +1,15 @@
 //! Connections + rules -> verdicts, findings and incidents.
 
+pub mod accuracy;
+pub mod beside;
+pub mod compare;
 pub mod compose;
 pub mod eval;
 pub mod explain;
 mod extract;
 pub mod fact;
 mod findings;
+pub mod handbook;
 mod incident;
 mod judge;
 pub mod lint;
@@ -15,6 +19,8 @@ mod outcome;
 pub mod pack;
 mod population;
 pub mod rule;
+pub mod runbook;
+pub mod whatif;
 
 pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};

@@ -1,0 +1,306 @@
+//! The pack, the runbook and the findings beside it -> one Markdown chapter for the book, and the same for a user's own rules.
+
+use super::beside;
+use super::explain::wanted;
+use super::fact::FACTS;
+use super::pack::Pack;
+use super::rule::{Rule, Template};
+use super::runbook;
+use crate::model::{Severity, catalogue, inert};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+<!-- generated: this page is written by `wsdrop rules doc` from the rules in rules/*.toml; change them, not this page -->
+# Rules
+
+The runbook that wsdrop follows is data: one file per cause in `rules/`, compiled into the program. Each says which facts it needs,
+how strongly each speaks, which other causes it is taken for, where it is blind, and what to do.
+
+`wsdrop explain` lists the rules, `wsdrop explain W101` shows one. Every rule carries samples of its own: `wsdrop rules test` weighs them
+against the whole pack, `wsdrop rules lint FILE` reads a rule of yours, `wsdrop rules export DIR` writes the built-in ones to start from.
+Codes in brackets, such as [X1], are rows of the [runbook](#the-runbook).
+";
+
+/// The whole chapter.
+pub fn markdown(pack: &Pack) -> String {
+    let mut out = HEAD.to_owned();
+    out.push_str("\n| code | cause | severity | a connection ... |\n|---|---|---|---|\n");
+    let severities: BTreeMap<&str, Severity> =
+        catalogue().map(|(code, _, _, s)| (code, s)).collect();
+    for rule in &pack.rules {
+        let severity = severities.get(rule.code()).map_or("", |s| s.name());
+        let (code, id) = (rule.code(), rule.cause.id());
+        let _ = writeln!(
+            out,
+            "| [{code}](#{}) | `{id}` | {severity} | {} |",
+            anchor(code, id),
+            cell(rule.cause.title())
+        );
+    }
+    out.push_str("\nOver many connections, or worth knowing without a drop:\n\n| code | name | severity | |\n|---|---|---|---|\n");
+    for b in beside::ALL {
+        let (id, title, severity) = b.entry();
+        let _ = writeln!(
+            out,
+            "| [{}](#{}) | `{id}` | {} | {title} |",
+            b.code,
+            anchor(b.code, id),
+            severity.name()
+        );
+    }
+    for rule in &pack.rules {
+        section(&mut out, rule);
+    }
+    for b in beside::ALL {
+        let (id, title, _) = b.entry();
+        let _ = writeln!(out, "\n## {} {id}\n\n*{title}.* {}", b.code, b.meaning);
+        list(
+            &mut out,
+            "Shown by",
+            b.shown_by.iter().map(|s| (*s).to_owned()),
+        );
+        list(
+            &mut out,
+            "Easily taken for",
+            b.taken_for.iter().map(|s| (*s).to_owned()),
+        );
+        list(&mut out, "Fixes", b.fixes.iter().map(|s| (*s).to_owned()));
+        let _ = writeln!(out, "\nRunbook: {}.", b.runbook.join(", "));
+    }
+    rows(&mut out, pack);
+    out
+}
+
+/// The id that mdBook gives a heading.
+fn anchor(code: &str, id: &str) -> String {
+    format!("{}-{id}", code.to_ascii_lowercase())
+}
+
+/// Text of a rule as Markdown shows it and never obeys it.
+fn prose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in inert(&text.replace('\n', " ")).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '[' | ']' | '*' | '_' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The same inside a table.
+fn cell(text: &str) -> String {
+    prose(text).replace('|', "\\|")
+}
+
+fn list(out: &mut String, title: &str, lines: impl IntoIterator<Item = String>) {
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(out, "\n**{title}**\n");
+    for line in lines {
+        let _ = writeln!(out, "- {line}");
+    }
+}
+
+fn cited(rows: &[String]) -> String {
+    format!("[{}]", rows.join(" "))
+}
+
+fn section(out: &mut String, rule: &Rule) {
+    let _ = writeln!(
+        out,
+        "\n## {} {}\n\n*{}.* A connection with this cause {}. {}",
+        rule.code(),
+        rule.cause.id(),
+        prose(&rule.title),
+        prose(rule.cause.title()),
+        prose(&rule.meaning)
+    );
+    list(
+        out,
+        "Asked unless",
+        rule.scope.iter().map(|c| {
+            let name = FACTS.get(c.fact).map_or("", |f| f.name);
+            format!("`{name}` is other than {}", prose(&wanted(c)))
+        }),
+    );
+    if !rule.evidence.is_empty() {
+        out.push_str("\n| fact | wanted | for | against | |\n|---|---|---|---|---|\n");
+        for line in &rule.evidence {
+            let name = FACTS.get(line.condition.fact).map_or("", |f| f.name);
+            let weight = |s: Option<crate::model::Strength>| s.map_or("", |s| s.name());
+            let group = line.group.as_deref().unwrap_or_default();
+            let note = match (line.required, group) {
+                (true, "") => "needed".to_owned(),
+                (true, group) => format!("one of *{}* is needed", cell(group)),
+                (false, "") => String::new(),
+                (false, group) => format!("*{}* counts once", cell(group)),
+            };
+            let _ = writeln!(
+                out,
+                "| `{name}` | {} | {} | {} | {note} |",
+                cell(&wanted(&line.condition)),
+                weight(line.if_true),
+                weight(line.if_false)
+            );
+        }
+    }
+    list(
+        out,
+        "Helped along by",
+        rule.contributing.iter().map(|c| {
+            let when: Vec<String> = c
+                .when
+                .iter()
+                .map(|w| {
+                    let name = FACTS.get(w.fact).map_or("", |f| f.name);
+                    format!("`{name}` {}", prose(&wanted(w)))
+                })
+                .collect();
+            format!("`{}`: {}", c.tag, when.join(", "))
+        }),
+    );
+    list(
+        out,
+        "Easily taken for",
+        rule.confused_with
+            .iter()
+            .map(|c| format!("[{} {}](#{})", c.code(), c.id(), anchor(c.code(), c.id()))),
+    );
+    list(
+        out,
+        "Blind spots",
+        rule.blind_spots.iter().map(|s| prose(s)),
+    );
+    list(
+        out,
+        "First checks",
+        rule.checks
+            .iter()
+            .map(|c| format!("{} {}", prose(&c.say), cited(&c.runbook))),
+    );
+    list(
+        out,
+        "Fixes",
+        rule.fixes.iter().map(|f| {
+            let hop = f.when_hop.map_or_else(String::new, |h| format!("{h}: "));
+            let say = f.say.first().map(Template::source).unwrap_or_default();
+            format!("{hop}{} {}", prose(&say), cited(&f.runbook))
+        }),
+    );
+    list(
+        out,
+        "What would settle it",
+        rule.drills
+            .iter()
+            .map(|d| format!("{} {}", prose(&d.needs.source()), cited(&d.runbook))),
+    );
+    let _ = writeln!(
+        out,
+        "\nRunbook: {}. Since {}, {}.",
+        rule.runbook.join(", "),
+        prose(&rule.since),
+        rule.status.name()
+    );
+}
+
+/// The runbook's tables, each row with the rules that cite it.
+fn rows(out: &mut String, pack: &Pack) {
+    let mut by_row: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for rule in &pack.rules {
+        let all = rule
+            .runbook
+            .iter()
+            .chain(rule.fixes.iter().flat_map(|f| &f.runbook))
+            .chain(rule.checks.iter().flat_map(|c| &c.runbook))
+            .chain(rule.drills.iter().flat_map(|d| &d.runbook));
+        for row in all {
+            by_row.entry(row).or_default().insert(rule.code());
+        }
+    }
+    for b in beside::ALL {
+        for row in b.runbook {
+            by_row.entry(row).or_default().insert(b.code);
+        }
+    }
+    out.push_str("\n## The runbook\n\nEvery row, and the rules that rest on it.\n");
+    for table in runbook::TABLES {
+        let _ = writeln!(
+            out,
+            "\n### {}. {}\n\n| row | | rules |\n|---|---|---|",
+            table.letter, table.title
+        );
+        for (n, text) in table.rows.iter().enumerate() {
+            let name = format!("{}{}", table.letter, n + 1);
+            let rules = by_row.get(name.as_str()).map_or_else(String::new, |r| {
+                r.iter().copied().collect::<Vec<_>>().join(", ")
+            });
+            let _ = writeln!(out, "| {name} | {} | {rules} |", text.replace('|', "\\|"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::rule::runbook_rows;
+
+    #[test]
+    fn the_chapter_has_every_rule_and_every_row() {
+        let pack = Pack::builtin();
+        let text = markdown(&pack);
+        for rule in &pack.rules {
+            assert!(text.contains(&format!("\n## {} {}\n", rule.code(), rule.cause.id())));
+        }
+        for row in runbook_rows() {
+            assert!(text.contains(&format!("\n| {row} | ")), "{row}");
+        }
+        // Rows of readers and of people are cited by no rule; every other one is.
+        let bare: Vec<&str> = text
+            .lines()
+            .filter(|l| l.ends_with(" |  |") && l.starts_with("| "))
+            .filter_map(|l| l.split(' ').nth(1))
+            .collect();
+        let elsewhere: Vec<&str> = bare
+            .into_iter()
+            .filter(|r| !r.starts_with('L') && !["V1", "V2", "V3"].contains(r))
+            .filter(|r| runbook_rows().any(|row| row == *r))
+            .collect();
+        assert_eq!(elsewhere, Vec::<&str>::new());
+    }
+
+    /// Every link of the chapter to itself has a heading to land on.
+    #[test]
+    fn links_lead_to_headings() {
+        let text = markdown(&Pack::builtin());
+        let headings: BTreeSet<String> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("## "))
+            .map(|h| h.to_lowercase().replace(' ', "-"))
+            .collect();
+        for link in text
+            .split("](#")
+            .skip(1)
+            .filter_map(|l| l.split(')').next())
+        {
+            assert!(headings.contains(link), "{link}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_says_stays_text() {
+        assert_eq!(
+            cell("<b>*x*</b> a|b [y](z)\n\u{1b}[0m"),
+            "&lt;b&gt;\\*x\\*&lt;/b&gt; a\\|b \\[y\\](z) \u{241b}\\[0m"
+        );
+    }
+}
