@@ -40,7 +40,7 @@ fn options() -> Result<Options, String> {
             words
                 .next()
                 .and_then(|n| n.parse::<u64>().ok())
-                .ok_or(format!("{word} wants a number"))
+                .ok_or_else(|| format!("{word} wants a number"))
         };
         match word.as_str() {
             "--size" => options.size = number()?,

@@ -1,8 +1,7 @@
 //! `--since` and `--until` as typed -> moments, and the connections that lie between them.
 
-use crate::model::{Analysis, ConnectionId, MILLI_NS, Moment, SECOND_NS};
+use crate::model::{Analysis, MILLI_NS, Moment, SECOND_NS};
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime};
-use std::collections::BTreeSet;
 
 /// A point in time as the user said it; what it means depends on where the evidence ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,27 +145,13 @@ pub(super) fn keep(analysis: &mut Analysis, since: Option<&TimeSpec>, until: Opt
     };
     let since = since.map(|s| s.resolve(last.at));
     let until = until.map(|s| s.resolve(last.at));
-    analysis.connections.retain(|judged| {
+    analysis.retain(|judged, _| {
         let c = &judged.connection;
         let opened = c.opened.map_or(c.sort_at, |s| s.at);
         let early = since.is_some_and(|since| c.closed.is_some_and(|closed| closed.at < since));
         let late = until.is_some_and(|until| opened > until);
         !early && !late
     });
-    let kept: BTreeSet<ConnectionId> = analysis
-        .connections
-        .iter()
-        .map(|j| j.connection.id.clone())
-        .collect();
-    let narrow = |ids: &mut Vec<ConnectionId>| {
-        let had = !ids.is_empty();
-        ids.retain(|id| kept.contains(id));
-        !(had && ids.is_empty())
-    };
-    analysis.findings.retain_mut(|f| narrow(&mut f.connections));
-    analysis
-        .incidents
-        .retain_mut(|i| narrow(&mut i.connections));
 }
 
 #[cfg(test)]

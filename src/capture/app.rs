@@ -125,6 +125,14 @@ impl App {
         matches!(&self.protocol, Protocol::Http(h) if h.asked.as_ref().is_some_and(|a| !a.sure))
     }
 
+    /// Reads a little of what the next bytes need.
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        match &self.protocol {
+            Protocol::WebSocket(d) => d.get(side).map_or(0, FrameDecoder::touch),
+            _ => 0,
+        }
+    }
+
     /// Times that frames of `side` were lost track of.
     pub(super) const fn losses(&self, side: Side) -> u32 {
         match &self.protocol {
@@ -426,13 +434,11 @@ impl App {
         };
         let asked = http.asked.take();
         let client = http.client;
-        let upgraded = response.status == 101
-            && response
-                .upgrade
-                .as_deref()
-                .map_or(cut || response.accept.is_some(), |u| {
-                    http1::has_token(u, "websocket")
-                });
+        let names_it = match response.upgrade.as_deref() {
+            Some(upgrade) => http1::has_token(upgrade, "websocket"),
+            None => cut || response.accept.is_some(),
+        };
+        let upgraded = response.status == 101 && names_it;
         let doubtful = asked.as_ref().is_some_and(|a| !a.sure);
         if doubtful && response.status != 101 && response.status != 426 {
             said.push(Said::Doubtful(Box::new(response)));

@@ -17,8 +17,43 @@ pub(super) type Side = usize;
 struct Event {
     mark: Mark,
     /// Who sent it.
-    side: Side,
-    what: LegEventKind,
+    side: u8,
+    what: What,
+}
+
+/// An event's kind, half as large as the model's: most of a busy leg's memory is its events.
+#[derive(Debug, Clone)]
+enum What {
+    Data(u8, u64),
+    Ping(u64),
+    Pong(u64),
+    Retransmission,
+    Else(Box<LegEventKind>),
+}
+
+impl What {
+    fn of(kind: LegEventKind) -> Self {
+        match kind {
+            LegEventKind::Data { opcode, len } => Self::Data(opcode, len),
+            LegEventKind::Ping { len } => Self::Ping(len),
+            LegEventKind::Pong { len } => Self::Pong(len),
+            LegEventKind::Retransmission => Self::Retransmission,
+            other => Self::Else(Box::new(other)),
+        }
+    }
+
+    fn kind(&self) -> LegEventKind {
+        match self {
+            Self::Data(opcode, len) => LegEventKind::Data {
+                opcode: *opcode,
+                len: *len,
+            },
+            Self::Ping(len) => LegEventKind::Ping { len: *len },
+            Self::Pong(len) => LegEventKind::Pong { len: *len },
+            Self::Retransmission => LegEventKind::Retransmission,
+            Self::Else(kind) => (**kind).clone(),
+        }
+    }
 }
 
 /// The first ones, the last ones, every opening and ending.
@@ -29,17 +64,23 @@ pub(super) struct Events {
     last: VecDeque<Event>,
 }
 
-const fn lasting(what: &LegEventKind) -> bool {
+fn lasting(what: &What) -> bool {
     use LegEventKind::{Close, Fin, Request, Response, Rst, Syn, SynAck, TlsAlert};
+    let What::Else(kind) = what else { return false };
     matches!(
-        what,
+        **kind,
         Syn | SynAck | Request | Response | Close { .. } | Fin | Rst | TlsAlert { .. }
     )
 }
 
 impl Events {
     pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
-        let event = Event { mark, side, what };
+        let side = u8::try_from(side).unwrap_or(1);
+        let event = Event {
+            mark,
+            side,
+            what: What::of(what),
+        };
         if self.first.len() < FIRST_EVENTS {
             self.first.push(event);
             return;
@@ -54,13 +95,22 @@ impl Events {
         self.last.push_back(event);
     }
 
+    pub(super) fn touch(&self) -> u64 {
+        (self.first.len() + self.last.len()) as u64
+    }
+
+    /// The place that the next event goes to is the oldest one's.
+    pub(super) fn touch_deep(&self) -> u64 {
+        self.last.front().map_or(0, |e| e.mark.record.ordinal)
+    }
+
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
         let all = self.first.iter().chain(&self.kept).chain(&self.last);
         let mut list: Vec<LegEvent> = all
             .map(|e| LegEvent {
                 mark: e.mark,
-                direction: direction(e.side),
-                what: e.what.clone(),
+                direction: direction(usize::from(e.side)),
+                what: e.what.kind(),
             })
             .collect();
         // Held segments come to light after later packets.
@@ -90,6 +140,10 @@ impl Fingerprints {
             self.last.pop_front();
         }
         self.last.push_back((side, print));
+    }
+
+    pub(super) fn touch(&self) -> u64 {
+        self.last.front().map_or(0, |(_, print)| print.hash)
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {

@@ -32,6 +32,20 @@ pub(super) struct Record<'b> {
     pub(super) wire_len: u32,
 }
 
+/// A [`Record`] whose data is named by its place in the buffer.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    ordinal: u64,
+    start: u64,
+    len: u32,
+    at: Moment,
+    tick_ns: i64,
+    link: u16,
+    interface: u32,
+    data: std::ops::Range<usize>,
+    wire_len: u32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Little,
@@ -206,6 +220,11 @@ impl<'r> PacketFile<'r> {
 
     /// The next packet; `None` at the end of the file, or where nothing more can be made of it.
     pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        let place = self.place()?;
+        Some(self.record(&place))
+    }
+
+    fn place(&mut self) -> Option<Place> {
         if self.finished {
             return None;
         }
@@ -226,7 +245,7 @@ impl<'r> PacketFile<'r> {
         }
     }
 
-    fn hand_out(&mut self, found: &Found) -> Record<'_> {
+    fn hand_out(&mut self, found: &Found) -> Place {
         self.packets += 1;
         self.last = found.at;
         self.stamped = true;
@@ -236,12 +255,8 @@ impl<'r> PacketFile<'r> {
         let start = self.base + self.from as u64;
         let data_from = self.from + found.data_from;
         self.from += found.total;
-        let data = self
-            .buffer
-            .get(data_from..data_from + found.data_len)
-            .unwrap_or_default();
         debug_assert!(found.header_len <= found.total);
-        Record {
+        Place {
             ordinal: self.packets,
             start,
             len: u32::try_from(found.total).unwrap_or(u32::MAX),
@@ -249,10 +264,52 @@ impl<'r> PacketFile<'r> {
             tick_ns: found.tick_ns,
             link: found.link,
             interface: found.interface,
-            data,
+            data: data_from..data_from + found.data_len,
             wire_len: found
                 .wire_len
                 .max(u32::try_from(found.data_len).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// The record at a place of the last batch.
+    pub(super) fn record(&self, place: &Place) -> Record<'_> {
+        Record {
+            ordinal: place.ordinal,
+            start: place.start,
+            len: place.len,
+            at: place.at,
+            tick_ns: place.tick_ns,
+            link: place.link,
+            interface: place.interface,
+            data: self.buffer.get(place.data.clone()).unwrap_or_default(),
+            wire_len: place.wire_len,
+        }
+    }
+
+    /// The next packets, as many as lie in the buffer, at most `most`; none at the end of the file.
+    pub(super) fn batch(&mut self, most: usize, places: &mut Vec<Place>) {
+        places.clear();
+        while places.len() < most && (places.is_empty() || self.buffered()) {
+            let Some(place) = self.place() else { return };
+            places.push(place);
+        }
+    }
+
+    /// A sound packet lies whole in the buffer: reading it moves nothing.
+    fn buffered(&self) -> bool {
+        let head = self.view();
+        match &self.format {
+            Format::Unknown => false,
+            Format::Legacy(legacy) => {
+                let fraction = i64::from(u32_at(head, 4, legacy.order));
+                let captured = u32_at(head, 8, legacy.order) as usize;
+                captured <= MAX_RECORD
+                    && legacy.header + captured <= head.len()
+                    && fraction * legacy.unit_ns < SECOND_NS
+            }
+            Format::Blocks { order, interfaces } => {
+                blocks::sound_packet(head, *order, interfaces.len())
+            }
         }
     }
 

@@ -66,6 +66,31 @@ impl Half {
         });
     }
 
+    /// Reads a little of the cache lines that a packet needs.
+    pub(super) fn touch(&self) -> u64 {
+        let flow = &self.flow;
+        let marks = [
+            &flow.last_packet,
+            &flow.last_payload,
+            &flow.last_data_frame,
+            &self.acked_at,
+            &self.zero,
+        ];
+        marks
+            .into_iter()
+            .flatten()
+            .fold(flow.packets, |sum, m| sum.wrapping_add(m.record.ordinal))
+            .wrapping_add(u64::from(flow.retransmissions))
+            .wrapping_add(u64::from(self.high.unwrap_or(0)))
+            .wrapping_add(u64::from(self.assembler.next().unwrap_or(0)))
+            .wrapping_add(self.sent.len() as u64)
+    }
+
+    /// As `touch`, behind one more pointer.
+    pub(super) fn touch_deep(&self) -> u64 {
+        self.sent.back().map_or(0, |s| u64::from(s.end))
+    }
+
     pub(super) const fn fin_seq(&self) -> Option<u32> {
         self.fin_seq
     }

@@ -2,8 +2,9 @@
 
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
+use super::beat::{Beat, application_beat};
 use super::events::{Events, Fingerprints, Pings, Side};
-use super::frame::{Decoded, FAULTS};
+use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use crate::model::{
@@ -40,17 +41,31 @@ pub(super) struct Yield {
     said: Vec<Said>,
 }
 
-/// What tells a copy of a packet from a retransmission.
-#[derive(Debug, Clone, Copy)]
+/// What tells a copy of a packet from a retransmission; small, because it is looked at for every packet.
+#[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    seq: u32,
-    ack: u32,
-    len: u32,
-    tap: u32,
-    ip_id: u16,
-    window: u16,
-    flags: u8,
     at: Moment,
+    /// Of everything that a copy shares; 0 = no packet.
+    print: u32,
+    tap: u32,
+}
+
+impl Seen {
+    fn of(segment: &Segment<'_>, at: Moment) -> Self {
+        let header = u64::from(segment.seq) << 32 | u64::from(segment.ack);
+        let rest = u64::from(segment.payload_len) << 32
+            | u64::from(segment.window) << 16
+            | u64::from(segment.flags) << 8;
+        // Multiplication by odd constants spreads every field over the upper half.
+        let mixed = header.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ (rest ^ u64::from(segment.ip_id)).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        let print = (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+        Self {
+            at,
+            print: print.max(1),
+            tap: segment.tap,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -79,7 +94,7 @@ pub(super) struct Leg {
     duplicates: u64,
     faults: u16,
     sni: Option<String>,
-    recent: [[Option<Seen>; 4]; 2],
+    recent: [[Seen; 4]; 2],
     recent_at: [u8; 2],
     payload_seen: bool,
 }
@@ -127,10 +142,31 @@ impl Leg {
             duplicates: 0,
             faults: 0,
             sni: None,
-            recent: [[None; 4]; 2],
+            recent: [[Seen::default(); 4]; 2],
             recent_at: [0; 2],
             payload_seen: false,
         }
+    }
+
+    /// Reads a little of every cache line that the next packet of `side` needs.
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        let side = side.min(1);
+        u64::from(self.recent[side][0].print)
+            .wrapping_add(self.last.record.ordinal)
+            .wrapping_add(self.duplicates)
+            .wrapping_add(self.halves[side].touch())
+            .wrapping_add(self.halves[1 - side].touch())
+            .wrapping_add(self.events.touch())
+            .wrapping_add(self.fingerprints.touch())
+    }
+
+    /// As `touch`, behind one more pointer.
+    pub(super) fn touch_deep(&self, side: Side) -> u64 {
+        let side = side.min(1);
+        self.app
+            .touch(side)
+            .wrapping_add(self.halves[side].touch_deep())
+            .wrapping_add(self.events.touch_deep())
     }
 
     pub(super) const fn used(&self) -> bool {
@@ -181,26 +217,11 @@ impl Leg {
     /// True for a packet that was recorded before, on another interface.
     pub(super) fn is_copy(&mut self, side: Side, segment: &Segment<'_>, at: Moment) -> bool {
         let side = side.min(1);
-        let now = Seen {
-            seq: segment.seq,
-            ack: segment.ack,
-            len: segment.payload_len,
-            tap: segment.tap,
-            ip_id: segment.ip_id,
-            window: segment.window,
-            flags: segment.flags,
-            at,
-        };
-        let copy = self.recent[side].iter().flatten().any(|s| {
-            let same = s.seq == now.seq
-                && s.ip_id == now.ip_id
-                && s.ack == now.ack
-                && s.len == now.len
-                && s.flags == now.flags
-                && s.window == now.window;
-            same && {
-                let apart = (now.at.since(s.at)).abs();
-                match (s.tap != now.tap, now.ip_id != 0) {
+        let now = Seen::of(segment, at);
+        let copy = self.recent[side].iter().any(|s| {
+            s.print == now.print && {
+                let apart = now.at.since(s.at).abs();
+                match (s.tap != now.tap, segment.ip_id != 0) {
                     (true, true) => apart <= COPY_NS,
                     (true, false) => apart <= UNNUMBERED_COPY_NS,
                     (false, true) => apart <= MIRROR_NS,
@@ -214,7 +235,7 @@ impl Leg {
         }
         let slot = &mut self.recent_at[side];
         if let Some(place) = self.recent[side].get_mut(usize::from(*slot & 3)) {
-            *place = Some(now);
+            *place = now;
         }
         *slot = slot.wrapping_add(1);
         false
@@ -636,10 +657,6 @@ impl Leg {
         (self.app.kind() == Kind::WebSocket).then(|| self.ends[1 - self.client])
     }
 
-    pub(super) const fn ends(&self) -> [Endpoint; 2] {
-        self.ends
-    }
-
     pub(super) const fn first(&self) -> Mark {
         self.first
     }
@@ -695,42 +712,5 @@ impl Leg {
 }
 
 fn of_payload(frame: &Decoded) -> u64 {
-    frame.body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
-        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-enum Beat {
-    Ping,
-    Pong,
-}
-
-/// Heartbeats of the application: Engine.IO 4 (`2`, `3`), and JSON or bare words `ping` and `pong`.
-fn application_beat(frame: &Decoded) -> Option<Beat> {
-    if frame.opcode != 1 || !frame.fin || frame.rsv != 0 || !frame.whole {
-        return None;
-    }
-    let body = frame.body.trim_ascii();
-    match body {
-        b"2" => return Some(Beat::Ping),
-        b"3" => return Some(Beat::Pong),
-        _ if body.eq_ignore_ascii_case(b"ping") => return Some(Beat::Ping),
-        _ if body.eq_ignore_ascii_case(b"pong") => return Some(Beat::Pong),
-        [b'{', .., b'}'] => {}
-        _ => return None,
-    }
-    let text = std::str::from_utf8(body).ok()?;
-    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let says = |word: &str| {
-        ["type", "event", "op", "action", "cmd"]
-            .iter()
-            .any(|key| compact.contains(&format!("\"{key}\":\"{word}\"")))
-    };
-    if says("ping") {
-        Some(Beat::Ping)
-    } else if says("pong") {
-        Some(Beat::Pong)
-    } else {
-        None
-    }
+    fingerprint(&frame.body)
 }

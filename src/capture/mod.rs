@@ -2,6 +2,7 @@
 
 mod app;
 mod assembler;
+mod beat;
 mod dissect;
 mod events;
 mod file;
@@ -18,12 +19,14 @@ use crate::model::{
     add_anomaly,
 };
 use file::{PacketFile, Record};
-use packet::Packet;
+use packet::{Packet, Segment};
 use std::io::Read;
 use tracker::Tracker;
 
 pub use dissect::dissect;
 
+/// Packets looked at together.
+const BATCH: usize = 32;
 /// Bytes between two reports of progress.
 const PROGRESS: u64 = 4 * 1024 * 1024;
 
@@ -84,14 +87,27 @@ impl Vantage {
         let mut file = PacketFile::new(input);
         let mut reported = 0;
         self.tracker.up.frames_wanted = on_frame.is_some();
-        while let Some(record) = file.next() {
-            self.packet(source, &record, &mut summary);
-            if let Some(on_frame) = on_frame.as_mut() {
-                for frame in self.tracker.up.frames.drain(..) {
-                    on_frame(frame);
+        let mut places = Vec::with_capacity(BATCH);
+        loop {
+            file.batch(BATCH, &mut places);
+            if places.is_empty() {
+                break;
+            }
+            // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
+            let mut segments = [const { None }; BATCH];
+            for (slot, place) in segments.iter_mut().zip(&places) {
+                *slot = self.parse(source, &file.record(place), &mut summary);
+            }
+            self.tracker.prepare(&segments);
+            for (segment, mark) in segments.iter().flatten() {
+                self.tracker.segment(segment, *mark);
+                if let Some(on_frame) = on_frame.as_mut() {
+                    for frame in self.tracker.up.frames.drain(..) {
+                        on_frame(frame);
+                    }
                 }
             }
-            let position = record.start;
+            let position = file.position();
             if position - reported >= PROGRESS {
                 reported = position;
                 progress(position);
@@ -115,7 +131,12 @@ impl Vantage {
         summary
     }
 
-    fn packet(&mut self, source: SourceId, record: &Record<'_>, summary: &mut FileSummary) {
+    fn parse<'b>(
+        &mut self,
+        source: SourceId,
+        record: &Record<'b>,
+        summary: &mut FileSummary,
+    ) -> Option<(Segment<'b>, Mark)> {
         let stamp = Stamp::new(record.at, record.tick_ns);
         if summary.first.is_none_or(|f| stamp.at < f.at) {
             summary.first = Some(stamp);
@@ -136,15 +157,15 @@ impl Vantage {
                     start: record.start,
                     len: record.len,
                 };
-                self.tracker.segment(
-                    &segment,
+                Some((
+                    segment,
                     Mark {
                         at: record.at,
                         record: place,
                     },
-                );
+                ))
             }
-            Packet::Other => {}
+            Packet::Other => None,
             Packet::Odd(kind) => {
                 summary.odd += 1;
                 add_anomaly(
@@ -154,6 +175,7 @@ impl Vantage {
                     record.ordinal,
                     explain(kind),
                 );
+                None
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Segments of all connections -> the leg each belongs to, by 4-tuple and SYN epoch; idle legs are never split, plain ones are let go.
 
 use super::leg::{Leg, Yield};
-use super::packet::{Endpoint, Segment};
-use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, add_anomaly};
+use super::packet::{Endpoint, SYN, Segment};
+use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, RecordRef, add_anomaly};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -28,27 +28,25 @@ impl Key {
     }
 }
 
+/// A leg is large and changes its place: from the table to the list of those that are over.
+type OwnedLeg = Box<Leg>;
+
 #[derive(Debug)]
 struct Slot {
     key: Key,
-    /// Where it lies in `legs`; `GONE` for a plain leg that ended.
-    leg: usize,
+    /// `None` for a plain leg that ended.
+    leg: Option<Box<Leg>>,
 }
-
-const GONE: usize = usize::MAX;
 
 #[derive(Debug)]
 pub(super) struct Tracker {
     vantage: u32,
     hasher: RandomState,
     table: HashTable<Slot>,
-    legs: Vec<Option<Box<Leg>>>,
-    free: Vec<usize>,
-    /// Legs whose 4-tuple another connection took over; they move here as they are, boxes and all.
-    #[allow(clippy::vec_box)]
-    done: Vec<Box<Leg>>,
-    /// Legs without payload when they were last looked at, oldest first.
-    unused: VecDeque<usize>,
+    /// Legs whose 4-tuple another connection took over.
+    done: Vec<OwnedLeg>,
+    /// Legs without payload when they were last looked at, oldest first, by their first packet.
+    unused: VecDeque<(Key, RecordRef)>,
     tombs: VecDeque<Key>,
     dropped: u64,
     conflicts: u64,
@@ -61,8 +59,6 @@ impl Tracker {
             vantage,
             hasher: RandomState::default(),
             table: HashTable::new(),
-            legs: Vec::new(),
-            free: Vec::new(),
             done: Vec::new(),
             unused: VecDeque::new(),
             tombs: VecDeque::new(),
@@ -72,136 +68,120 @@ impl Tracker {
         }
     }
 
+    /// Reads what the segments will need, so that the processor fetches it for all of them at once.
+    pub(super) fn prepare<const N: usize>(&self, segments: &[Option<(Segment<'_>, Mark)>; N]) {
+        let mut legs = [const { None }; N];
+        for (slot, (segment, _)) in legs.iter_mut().zip(segments.iter().flatten()) {
+            let (key, side) = Key::of(segment);
+            let known = self.table.find(self.hasher.hash_one(key), |s| s.key == key);
+            *slot = known.and_then(|s| s.leg.as_deref()).map(|leg| (leg, side));
+        }
+        let sum = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+            sum.wrapping_add(leg.touch(*side))
+        });
+        let deep = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+            sum.wrapping_add(leg.touch_deep(*side))
+        });
+        std::hint::black_box((sum, deep));
+    }
+
     pub(super) fn segment(&mut self, segment: &Segment<'_>, mark: Mark) {
         let (key, side) = Key::of(segment);
         let hash = self.hasher.hash_one(key);
-        let known = self.table.find(hash, |s| s.key == key).map(|s| s.leg);
-        let mut at = known.filter(|&l| l != GONE);
-        if let Some(leg) = at
-            .and_then(|l| self.legs.get_mut(l))
-            .and_then(Option::as_mut)
-        {
-            if leg.is_copy(side, segment, mark.at) {
-                return;
-            }
-            if leg.ended_before(side, segment)
-                && let Some(l) = at.take()
-            {
-                self.retire(l);
-            }
-        } else if known.is_some() && segment.payload_len == 0 && !segment.has(super::packet::SYN) {
-            // The tail of a plain leg that is gone.
-            return;
-        } else {
-            at = None;
-        }
-        let at = at.unwrap_or_else(|| self.open(hash, key, side, segment, mark));
-        let Some(leg) = self.legs.get_mut(at).and_then(Option::as_mut) else {
-            return;
-        };
-        if known.is_none() || leg.first() == mark {
-            // Its own first packet, so that the copy of it is known.
-            let _ = leg.is_copy(side, segment, mark.at);
-        }
-        leg.packet(side, segment, mark, &mut self.up);
-        if leg.closed() && leg.plain() {
-            self.bury(hash, key, at);
-        }
-    }
-
-    fn open(
-        &mut self,
-        hash: u64,
-        key: Key,
-        side: usize,
-        segment: &Segment<'_>,
-        mark: Mark,
-    ) -> usize {
-        let leg = Some(Box::new(Leg::new(self.vantage, key.0, side, segment, mark)));
-        let at = match self.free.pop() {
-            Some(at) => {
-                if let Some(slot) = self.legs.get_mut(at) {
-                    *slot = leg;
-                }
-                at
-            }
-            None => {
-                self.legs.push(leg);
-                self.legs.len() - 1
-            }
-        };
         let hasher = &self.hasher;
-        match self
+        let mut slot = match self
             .table
             .entry(hash, |s| s.key == key, |s| hasher.hash_one(s.key))
         {
-            Entry::Occupied(mut slot) => slot.get_mut().leg = at,
-            Entry::Vacant(slot) => {
-                slot.insert(Slot { key, leg: at });
+            Entry::Occupied(slot) => {
+                let tail = segment.payload_len == 0 && !segment.has(SYN);
+                if slot.get().leg.is_none() && tail {
+                    // The last packets of a plain leg that is gone.
+                    return;
+                }
+                slot
+            }
+            Entry::Vacant(slot) => slot.insert(Slot { key, leg: None }),
+        };
+        let known = slot.get_mut();
+        let mut old = None;
+        if let Some(leg) = &mut known.leg {
+            if leg.is_copy(side, segment, mark.at) {
+                return;
+            }
+            if leg.ended_before(side, segment) {
+                old = known.leg.take();
             }
         }
-        self.unused.push_back(at);
-        if self.unused.len() > MAX_UNUSED {
-            self.sift();
+        let fresh = known.leg.is_none();
+        let leg = known.leg.get_or_insert_with(|| {
+            let mut leg = Box::new(Leg::new(self.vantage, key.0, side, segment, mark));
+            // Its own first packet, so that the copy of it is known.
+            let _ = leg.is_copy(side, segment, mark.at);
+            leg
+        });
+        leg.packet(side, segment, mark, &mut self.up);
+        if leg.closed() && leg.plain() {
+            let leg = known.leg.take();
+            self.bury(key, leg);
         }
-        at
+        if let Some(old) = old {
+            self.retire(old);
+        }
+        if fresh {
+            self.unused.push_back((key, mark.record));
+            if self.unused.len() > MAX_UNUSED {
+                self.sift();
+            }
+        }
     }
 
     /// Lets go of the oldest legs without payload once there are too many.
     fn sift(&mut self) {
-        let legs = &self.legs;
-        let mut seen = HashSet::new();
-        self.unused.retain(|&at| {
-            seen.insert(at)
-                && legs
-                    .get(at)
-                    .and_then(Option::as_ref)
-                    .is_some_and(|l| !l.used())
+        let Self {
+            table,
+            hasher,
+            unused,
+            ..
+        } = self;
+        unused.retain(|(key, first)| {
+            let slot = table.find(hasher.hash_one(key), |s| s.key == *key);
+            let leg = slot.and_then(|s| s.leg.as_ref());
+            leg.is_some_and(|l| l.first().record == *first && !l.used())
         });
         if self.unused.len() <= MAX_UNUSED * 3 / 4 {
             return;
         }
         for _ in 0..MAX_UNUSED / 4 {
-            let Some(at) = self.unused.pop_front() else {
+            let Some((key, _)) = self.unused.pop_front() else {
                 return;
             };
-            let Some(leg) = self.legs.get_mut(at).and_then(Option::take) else {
-                continue;
-            };
-            let key = Key(leg.ends());
             let hash = self.hasher.hash_one(key);
-            if let Ok(slot) = self.table.find_entry(hash, |s| s.key == key && s.leg == at) {
+            if let Ok(slot) = self.table.find_entry(hash, |s| s.key == key) {
                 slot.remove();
-            }
-            self.free.push(at);
-            self.dropped += 1;
-        }
-    }
-
-    fn retire(&mut self, at: usize) {
-        if let Some(mut leg) = self.legs.get_mut(at).and_then(Option::take) {
-            self.free.push(at);
-            self.conflicts += u64::from(leg.conflicts());
-            leg.end(&mut self.up);
-            if leg.doubtful() {
-                leg.hand_up(&mut self.up);
-            } else if !leg.plain() {
-                self.done.push(leg);
+                self.dropped += 1;
             }
         }
     }
 
-    fn bury(&mut self, hash: u64, key: Key, at: usize) {
-        if let Some(mut leg) = self.legs.get_mut(at).and_then(Option::take) {
+    fn retire(&mut self, mut leg: Box<Leg>) {
+        self.conflicts += u64::from(leg.conflicts());
+        leg.end(&mut self.up);
+        if leg.doubtful() {
+            leg.hand_up(&mut self.up);
+        } else if !leg.plain() {
+            self.done.push(leg);
+        }
+    }
+
+    /// A plain leg is over: its place stays, for a late packet to fall into.
+    fn bury(&mut self, key: Key, leg: Option<Box<Leg>>) {
+        if let Some(mut leg) = leg {
             self.conflicts += u64::from(leg.conflicts());
             leg.end(&mut self.up);
             if leg.doubtful() {
                 leg.hand_up(&mut self.up);
             }
-        }
-        self.free.push(at);
-        if let Some(slot) = self.table.find_mut(hash, |s| s.key == key) {
-            slot.leg = GONE;
         }
         self.tombs.push_back(key);
         if self.tombs.len() > MAX_TOMBS
@@ -210,7 +190,7 @@ impl Tracker {
             let hash = self.hasher.hash_one(old);
             if let Ok(slot) = self
                 .table
-                .find_entry(hash, |s| s.key == old && s.leg == GONE)
+                .find_entry(hash, |s| s.key == old && s.leg.is_none())
             {
                 slot.remove();
             }
@@ -225,9 +205,9 @@ impl Tracker {
             add_anomaly(anomalies, "too-many-unused-legs", dropped, 0, note);
         }
         let live: u64 = self
-            .legs
+            .table
             .iter()
-            .flatten()
+            .filter_map(|s| s.leg.as_ref())
             .map(|l| u64::from(l.conflicts()))
             .sum();
         let conflicts = live + self.conflicts;
@@ -241,10 +221,17 @@ impl Tracker {
     /// Every leg that concerns WebSockets, in order of its first packet.
     pub(super) fn finish(self) -> Vec<LegObservation> {
         let Self {
-            mut up, legs, done, ..
+            mut up,
+            table,
+            done,
+            ..
         } = self;
         up.frames_wanted = false;
-        let mut legs: Vec<Box<Leg>> = done.into_iter().chain(legs.into_iter().flatten()).collect();
+        let mut legs: Vec<OwnedLeg> = done
+            .into_iter()
+            .chain(table.into_iter().filter_map(|s| s.leg))
+            .collect();
+        legs.sort_by_key(|l| (l.first().at, l.first().record));
         for leg in &mut legs {
             leg.end(&mut up);
         }

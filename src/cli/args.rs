@@ -3,9 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; findings never change it
+  0    done; findings change it for wsdrop check only
+  1    wsdrop check: findings at or above --fail-on
   2    wrong usage, a bad rule, or an output that can't be written
   3    no input was recognised
   4    results are there, but an input named on the command line could not be used,
@@ -18,7 +19,9 @@ Examples:
   wsdrop ./incident                      browse it in the terminal
   wsdrop report ./incident               the answer as text
   wsdrop report -f json ./incident | jq .summary
+  wsdrop report -w 'silent>55s' ./incident -o drops.html -o drops.md
   wsdrop show 1 ./incident               the evidence of the first drop
+  wsdrop check ./incident --fail-on high && echo fine
   wsdrop demo                            the incident that comes with the program";
 
 /// Tells why WebSocket connections dropped, who ended them, and what fixes it.
@@ -28,7 +31,7 @@ Examples:
     version,
     about,
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}\n\nwsdrop help filters|exit-codes|severities tells more."),
     max_term_width = 100,
     override_usage = "wsdrop [PATH]...\n       wsdrop <COMMAND> [OPTIONS]",
     disable_help_subcommand = false,
@@ -47,6 +50,8 @@ pub(super) enum Command {
     Open(Report),
     /// Analyse, and print or write the answer
     Report(Report),
+    /// The same analysis as a gate: exit code 1 where something at or above a limit is found
+    Check(Check),
     /// One drop: its evidence, what was ruled out, the fix, the time line
     Show(Show),
     /// What each file is, its span, zone, clock and odd records; no verdicts
@@ -61,6 +66,11 @@ pub(super) enum Command {
     Schema(Schema),
     /// The rules in force
     Rules(Rules),
+    /// What a shell needs to complete commands and flags
+    Completions(Completions),
+    /// The man page of the program, or of one command
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +118,28 @@ pub(super) enum Format {
     #[value(hide = true)]
     JsonV1,
     Ndjson,
+    /// One row for each connection
+    Csv,
+    /// Markdown
+    Md,
+    /// One page that asks for nothing else
+    Html,
+    /// SARIF 2.1.0, for wsdrop check
+    Sarif,
+    /// JUnit XML, for wsdrop check
+    Junit,
+    /// Annotations of GitHub Actions, for wsdrop check
+    Github,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    Info,
+    Low,
+    #[default]
+    Medium,
+    High,
+    Never,
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +189,32 @@ pub(super) struct Time {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct Selection {
+    /// Only connections that match, as in cause:idle-timeout, silent>55s, client:203.0.113.0/24, -by:nginx; repeatable, all must hold
+    #[arg(
+        short = 'w',
+        long = "where",
+        value_name = "FILTER",
+        allow_hyphen_values = true
+    )]
+    pub(super) filters: Vec<String>,
+    /// Leave out drops whose verdict is weaker than this
+    #[arg(long, value_enum, value_name = "TIER")]
+    pub(super) min_confidence: Option<Confidence>,
+    /// Leave out drops and findings of this rule: W404, client-abort; repeatable
+    #[arg(short = 'A', long, value_name = "RULE")]
+    pub(super) allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Confidence {
+    Possible,
+    Likely,
+    Certain,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Privacy")]
 pub(super) struct Privacy {
     /// Take out ips, tokens, payload, cookies; all; none [default: none on a terminal, else tokens,payload,cookies]
@@ -179,6 +237,8 @@ pub(super) struct Report {
     #[command(flatten)]
     pub(super) time: Time,
     #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
     pub(super) rules: RuleFiles,
     #[command(flatten)]
     pub(super) privacy: Privacy,
@@ -194,7 +254,51 @@ pub(super) struct Report {
     /// Write to this file, in the format of its extension; repeatable
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
-    /// Causes shown in text; 0 = all
+    /// Causes shown in text and Markdown; 0 = all
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
+    pub(super) top: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) time: Time,
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    #[command(flatten)]
+    pub(super) privacy: Privacy,
+    /// What fails: this severity and above (wsdrop help severities)
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "SEVERITY",
+        help_heading = "Verdict"
+    )]
+    pub(super) fail_on: FailOn,
+    /// So many of these are let through
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Verdict")]
+    pub(super) tolerate: usize,
+    /// This rule fails whatever its severity, and is never tolerated; repeatable
+    #[arg(short = 'D', long, value_name = "RULE", help_heading = "Verdict")]
+    pub(super) deny: Vec<String>,
+    /// Form of the answer
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+    /// Write to this file, in the format of its extension (.sarif, .xml for JUnit); repeatable
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Vec<PathBuf>,
+    /// Causes shown in Markdown; 0 = all
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub(super) top: usize,
 }
@@ -208,12 +312,17 @@ pub(super) struct Show {
     #[command(flatten)]
     pub(super) time: Time,
     #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
     pub(super) rules: RuleFiles,
     #[command(flatten)]
     pub(super) privacy: Privacy,
     /// Each record in full: neighbouring lines and fields, packet layers and bytes
     #[arg(long, help_heading = "Output")]
     pub(super) raw: bool,
+    /// One JSON document
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
     /// Form of the answer: text or json
     #[arg(
         short,
@@ -311,4 +420,15 @@ pub(super) struct Rules {
 pub(super) enum RulesCommand {
     /// One line for each rule
     List(RuleFiles),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    pub(super) command: Option<String>,
 }

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     Done,
+    /// `check` only: findings at or above the limit.
+    Findings,
     /// Wrong usage, a bad rule, an output that can't be written: no trustworthy result.
     Usage,
     /// No input was recognised.
@@ -24,6 +26,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::Findings => 1,
             Self::Usage => 2,
             Self::NothingRecognised => 3,
             Self::Partial => 4,

@@ -272,6 +272,10 @@ pub(super) fn redact(privacy: &Privacy, to_tty: bool) -> Result<Redact, Failure>
 
 /// The format of a file by its extension.
 pub(super) fn format_of(path: &Path) -> Result<Format, Failure> {
+    let name = path.to_string_lossy().to_lowercase();
+    if name.ends_with(".sarif.json") {
+        return Ok(Format::Sarif);
+    }
     match path
         .extension()
         .and_then(|e| e.to_str())
@@ -281,11 +285,16 @@ pub(super) fn format_of(path: &Path) -> Result<Format, Failure> {
         Some("json") => Ok(Format::Json),
         Some("ndjson" | "jsonl") => Ok(Format::Ndjson),
         Some("txt" | "text" | "log") => Ok(Format::Text),
+        Some("csv") => Ok(Format::Csv),
+        Some("sarif") => Ok(Format::Sarif),
+        Some("xml") => Ok(Format::Junit),
+        Some("html" | "htm") => Ok(Format::Html),
+        Some("md" | "markdown") => Ok(Format::Md),
         _ => Err(Failure::usage(format!(
             "the name {} does not tell its format",
             path.display()
         ))
-        .help("-f json -o FILE, or a name that ends in .json, .ndjson or .txt")),
+        .help("-f json -o FILE, or a name that ends in .html, .md, .csv, .json, .ndjson or .txt")),
     }
 }
 

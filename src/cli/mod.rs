@@ -5,9 +5,11 @@ mod browse;
 mod commands;
 mod demo;
 mod failure;
+mod help;
 mod meaning;
 mod progress;
 mod rules;
+mod selection;
 mod words;
 
 pub use failure::{Exit, Failure};
@@ -44,6 +46,13 @@ pub fn run(args: Vec<OsString>) -> Exit {
             return failure.exit;
         }
     };
+    if let [_, first, second, ..] = args.as_slice()
+        && first == "help"
+        && let Some(page) = second.to_str().and_then(help::topic)
+    {
+        let _ = std::io::stdout().lock().write_all(page.as_bytes());
+        return Exit::Done;
+    }
     let Cli { command, display } = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(e) => return refuse(&e, &args, color),
@@ -52,6 +61,7 @@ pub fn run(args: Vec<OsString>) -> Exit {
     let result = match command {
         Command::Open(args) => commands::open(&args, &screen),
         Command::Report(args) => commands::report(&args, &screen),
+        Command::Check(args) => commands::check(&args, &screen),
         Command::Show(args) => commands::show(&args, &screen),
         Command::Sources(args) => commands::sources(&args, &screen),
         Command::Explain(args) => commands::explain(&args),
@@ -59,6 +69,10 @@ pub fn run(args: Vec<OsString>) -> Exit {
         Command::Demo(args) => commands::demo(&args, &screen),
         Command::Schema(args) => commands::schema(&args),
         Command::Rules(args) => commands::rules(&args),
+        Command::Completions(args) => commands::print(help::completions(args.shell)),
+        Command::Man(args) => help::man(args.command.as_deref())
+            .map_err(Stop::from)
+            .and_then(|page| commands::print(&page)),
     };
     match result {
         Ok(exit) => exit,
@@ -74,8 +88,13 @@ pub fn run(args: Vec<OsString>) -> Exit {
 fn bare() -> Exit {
     let mut text = format!(
         "wsdrop tells why WebSocket connections dropped, who ended them, and what fixes it,\n\
-         from a folder of captures, logs and configuration.\n\n{}\n\nwsdrop --help lists all commands and flags.\n",
-        args::EXAMPLES
+         from a folder of captures, logs and configuration.\n\n{}\n\nwsdrop --help lists all commands and flags; wsdrop help tells of {}.\n",
+        args::EXAMPLES,
+        help::TOPICS
+            .iter()
+            .map(|t| format!("{} ({})", t.0, t.1))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     if let Some(here) = commands::here() {
         text.push_str(&format!("\n{here}\n"));

@@ -41,6 +41,13 @@ impl Draft {
         }
         let mut seen = BTreeSet::new();
         all.retain(|ip| seen.insert(*ip));
+        // What a captured leg of this chain leads to is a hop, although a hop behind it takes it for the client.
+        let is_hop = |ip: &IpAddr| {
+            self.chain
+                .iter()
+                .any(|l| l.server.ip().to_canonical() == *ip)
+        };
+        all.sort_by_key(is_hop);
         all
     }
 
@@ -213,6 +220,7 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
             || t.upgrade_asked == Some(true)
             || t.ws_key.is_some()
             || t.uri.is_none()
+            || refused_by_envoy(&t)
             || t.upgrade_asked.is_none()
                 && t.uri.as_deref().is_some_and(|u| {
                     let path = identity::path(u);
@@ -243,6 +251,14 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
     for (_, lines) in groups {
         join_tunnel_group(drafts, lines);
     }
+}
+
+/// Envoy's own answer to an upgrade that a route does not allow: 403 without an upstream, details `upgrade_failed` where logged.
+fn refused_by_envoy(t: &TunnelLine) -> bool {
+    let details = t.termination.as_deref().unwrap_or("");
+    let other_reason =
+        details.contains("rbac") || details.contains("ext_authz") || details.contains("UAEX");
+    t.hop == HopKind::Envoy && t.status == Some(403) && t.upstream.is_none() && !other_reason
 }
 
 /// The location's configuration cares for the upgrade, rightly or not: what is asked there is meant to become a WebSocket.

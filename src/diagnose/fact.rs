@@ -303,6 +303,12 @@ pub const FACTS: &[FactSpec] = &[
         "an access log with durations and the proxy's configuration",
     ),
     fact(
+        "idle.one_way",
+        Bool,
+        "the same silence of one direction ended several connections while the other direction went on",
+        CAPTURE,
+    ),
+    fact(
         "idle.round",
         Bool,
         "the silence before the end is a whole number of seconds, two at least",

@@ -2,12 +2,12 @@
 
 use super::compose::{Names, verdict};
 use super::eval::weigh;
+use super::extract::timers;
 use super::extract::{self, Subject};
 use super::fact::Row;
 use super::outcome::{self, outcome};
 use super::pack::Pack;
 use super::population::Population;
-use super::timers;
 use crate::model::{
     CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
     Tier, TimeoutKind, Untestable, Verdict, say_duration,

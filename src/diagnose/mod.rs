@@ -5,17 +5,12 @@ pub mod eval;
 pub mod explain;
 mod extract;
 pub mod fact;
-mod handshake;
-mod heartbeat;
 mod judge;
 pub mod lint;
-#[cfg(test)]
-mod lint_table;
 mod outcome;
 pub mod pack;
 mod population;
 pub mod rule;
-mod timers;
 
 pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};

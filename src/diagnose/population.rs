@@ -1,8 +1,8 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopEvent, MILLI_NS, Moment, SECOND_NS, SourceId,
-    Stamp,
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, LegObservation, MILLI_NS, Mark, Moment,
+    SECOND_NS, SourceId, Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -49,6 +49,8 @@ pub(super) struct Population {
     /// Ends in order of time: end, index.
     ends: Vec<(Moment, usize)>,
     /// By the address that the client spoke to.
+    /// The same of one direction alone, where the other went on.
+    one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// nginx error logs that write at level info: there a missing line means something.
     pub(super) info_level: bool,
@@ -104,6 +106,7 @@ impl Population {
                 .enumerate()
                 .map(|(i, c)| (c.id.clone(), i))
                 .collect(),
+            one_way: one_way(connections, &places),
             recurring: recurring(connections, &places),
             ends,
             places,
@@ -150,6 +153,10 @@ impl Population {
                         .is_none_or(|c| c.middle() > at.middle().plus(margin))
             })
             .count()
+    }
+
+    pub(super) fn one_way(&self, proxy: Option<IpAddr>) -> &[Recurring] {
+        self.one_way.get(&proxy).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn recurring(&self, proxy: Option<IpAddr>) -> &[Recurring] {
@@ -266,47 +273,92 @@ fn recurring(
 ) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
     let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
     for (c, p) in connections.iter().zip(places) {
-        if let (Some(ns), Some(end), true, true) = (c.silence_ns, p.closed, p.unasked, p.accepted)
-            && ns >= SECOND_NS
-            && !matches!(
-                c.closer.role,
-                crate::model::Role::Client | crate::model::Role::Server
-            )
-        {
-            by_proxy
-                .entry(p.proxy)
-                .or_default()
-                .push((ns, end.middle()));
+        if let (Some(ns), Some(end)) = (c.silence_ns, timed_end(c, p)) {
+            by_proxy.entry(p.proxy).or_default().push((ns, end));
         }
     }
-    let mut all = BTreeMap::new();
-    for (proxy, mut silences) in by_proxy {
-        silences.sort_unstable();
-        let mut groups: Vec<Recurring> = Vec::new();
-        let mut i = 0;
-        while i < silences.len() {
-            let width = TIMER_NS.max(silences[i].0 / 200);
-            let mut j = i;
-            while j < silences.len() && silences[j].0 - silences[i].0 <= width {
-                j += 1;
-            }
-            // The same silence at different moments is a timer; at one moment it is one event.
-            let moments: BTreeSet<i64> = silences[i..j]
+    by_proxy
+        .into_iter()
+        .map(|(proxy, all)| (proxy, groups(all)))
+        .collect()
+}
+
+/// The same for the silence of one direction, of connections whose other direction spoke in the last quarter of it.
+fn one_way(
+    connections: &[Connection],
+    places: &[Place],
+) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
+    let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        let (Some(both), Some(end)) = (c.silence_ns, timed_end(c, p)) else {
+            continue;
+        };
+        let last = |pick: fn(&LegObservation) -> Option<Mark>| {
+            c.legs
                 .iter()
-                .map(|&(_, at)| at.0 / (200 * MILLI_NS))
-                .collect();
-            if moments.len() >= 2 {
-                groups.push(Recurring {
-                    ns: round_to_timer(silences[i + (j - i) / 2].0),
-                    count: j - i,
-                });
-            }
-            i = j;
+                .flat_map(|l| &l.observations)
+                .filter_map(pick)
+                .filter(|m| m.at <= end.plus(MILLI_NS))
+                .map(|m| end.since(m.at))
+                .min()
+        };
+        let gaps = [
+            last(|o| o.to_server.last_payload),
+            last(|o| o.to_client.last_payload),
+        ];
+        let longer = gaps.into_iter().flatten().max();
+        if let Some(ns) = longer.filter(|ns| both * 4 < ns * 3) {
+            by_proxy.entry(p.proxy).or_default().push((ns, end));
         }
-        groups.sort_by_key(|g| (std::cmp::Reverse(g.count), g.ns));
-        all.insert(proxy, groups);
     }
-    all
+    by_proxy
+        .into_iter()
+        .map(|(proxy, all)| {
+            let mut found = groups(all);
+            // A chatty side makes chance agreements likely: two do not make a timer here.
+            found.retain(|g| g.count >= 3);
+            (proxy, found)
+        })
+        .collect()
+}
+
+/// When a timer can have ended it: unasked, from beyond the client, not by the server.
+fn timed_end(c: &Connection, p: &Place) -> Option<Moment> {
+    let by_end = matches!(
+        c.closer.role,
+        crate::model::Role::Client | crate::model::Role::Server
+    );
+    let end = p.closed.filter(|_| p.unasked && p.accepted && !by_end)?;
+    c.silence_ns.map(|_| end.middle())
+}
+
+/// Durations of a second and more that lie together although they ended at different moments.
+fn groups(mut silences: Vec<(i64, Moment)>) -> Vec<Recurring> {
+    silences.retain(|&(ns, _)| ns >= SECOND_NS);
+    silences.sort_unstable();
+    let mut groups: Vec<Recurring> = Vec::new();
+    let mut i = 0;
+    while i < silences.len() {
+        let width = TIMER_NS.max(silences[i].0 / 200);
+        let mut j = i;
+        while j < silences.len() && silences[j].0 - silences[i].0 <= width {
+            j += 1;
+        }
+        // The same silence at different moments is a timer; at one moment it is one event.
+        let moments: BTreeSet<i64> = silences[i..j]
+            .iter()
+            .map(|&(_, at)| at.0 / (200 * MILLI_NS))
+            .collect();
+        if moments.len() >= 2 {
+            groups.push(Recurring {
+                ns: round_to_timer(silences[i + (j - i) / 2].0),
+                count: j - i,
+            });
+        }
+        i = j;
+    }
+    groups.sort_by_key(|g| (std::cmp::Reverse(g.count), g.ns));
+    groups
 }
 
 /// A timer is set in whole seconds or tenths; what was measured is a little off.

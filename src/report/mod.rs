@@ -1,17 +1,35 @@
 //! An `Analysis` -> bytes for people and programs: one file for each form, none of which knows how the analysis was made.
 
+pub mod csv;
+pub mod gate;
+pub mod github;
+mod groups;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod ndjson;
 mod redact;
+pub mod sarif;
 pub mod show;
 pub mod sources;
 mod style;
 pub mod text;
 
+pub use groups::ranked;
 pub use redact::{Redact, Redactor};
 pub use style::{Look, width_of};
 
 use crate::model::Stamp;
+
+/// What of the case a report shows, where that is not all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    pub shown: usize,
+    pub of: usize,
+    /// The words that chose: `-w cause:idle-timeout`.
+    pub by: String,
+}
 
 /// How the stamps of a text report are written: seconds east of UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! One verdict -> its evidence with the records themselves, what was ruled out, the fix, and the time line.
 
+use super::groups::{client, closer};
 use super::style::{cut, pad, pad_left, wrap};
-use super::text::{client, closer, maybe_duration, rivals};
+use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
     Analysis, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,

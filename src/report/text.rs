@@ -1,10 +1,10 @@
 //! An `Analysis` -> the answer on one screen: how many dropped, by which cause, closed by whom, and what fixes it.
 
+use super::groups::{CauseRow, answer, by_cause, client, needs, plural, short, span, understood};
 use super::style::{cut, pad, pad_left, wrap};
-use super::{Look, Redactor, Zone, width_of};
+use super::{Look, Redactor, Selected, Zone, width_of};
 use crate::model::{
-    Analysis, Anomaly, Cause, Judged, Outcome, RivalVerdict, Role, SECOND_NS, Source, SourceKind,
-    Summary, Tier, say_duration,
+    Analysis, Anomaly, Judged, RivalVerdict, Source, SourceKind, Summary, say_duration,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -21,34 +21,8 @@ pub struct Options<'a> {
     pub quiet: bool,
     /// How the user would name the case in a command.
     pub paths: &'a str,
-}
-
-/// Drops and failed handshakes as they are listed: the most frequent cause first, then by time. `show 1` is the first.
-pub fn ranked(analysis: &Analysis) -> Vec<&Judged> {
-    by_cause(analysis)
-        .into_iter()
-        .flat_map(|(_, all)| all)
-        .collect()
-}
-
-fn by_cause(analysis: &Analysis) -> Vec<(Cause, Vec<&Judged>)> {
-    let mut groups: BTreeMap<Cause, Vec<&Judged>> = BTreeMap::new();
-    for judged in analysis.connections.iter().filter(|j| is_drop(j)) {
-        groups
-            .entry(judged.verdict.cause.unwrap_or(Cause::Undecided))
-            .or_default()
-            .push(judged);
-    }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(cause, all)| (std::cmp::Reverse(all.len()), *cause));
-    groups
-}
-
-fn is_drop(judged: &Judged) -> bool {
-    matches!(
-        judged.verdict.outcome,
-        Outcome::Drop | Outcome::FailedHandshake
-    )
+    /// What of the case is shown, where that is not all of it.
+    pub selected: Option<&'a Selected>,
 }
 
 pub fn write(
@@ -99,19 +73,7 @@ impl Page<'_> {
             failed_handshakes,
             ..
         } = *summary;
-        let answer = match (connections, drops, failed_handshakes) {
-            (0, ..) => "no WebSocket connection found".to_owned(),
-            (n, 0, 0) => format!("{}, none dropped", plural(n, "WebSocket connection")),
-            (n, 0, f) => format!(
-                "{f} of {} failed in the handshake",
-                plural(n, "WebSocket connection")
-            ),
-            (n, d, 0) => format!("{d} of {} dropped", plural(n, "WebSocket connection")),
-            (n, d, f) => format!(
-                "{d} of {} dropped, {f} failed in the handshake",
-                plural(n, "WebSocket connection")
-            ),
-        };
+        let answer = answer(summary, self.options.selected);
         let bad = drops + failed_handshakes > 0;
         let answer = if bad || connections == 0 {
             self.look.bold(&answer)
@@ -119,46 +81,23 @@ impl Page<'_> {
             self.look.green(&answer)
         };
         let mut parts = vec![answer];
-        if let Some((start, end)) = self.analysis.window {
-            let zone = self.options.zone;
-            let dash = self.look.mark("–", "-");
-            let end_day = if zone.date(start) == zone.date(end) {
-                String::new()
-            } else {
-                format!("{} ", zone.date(end))
-            };
-            parts.push(format!(
-                "{} {}{dash}{end_day}{} {}",
-                zone.date(start),
-                zone.time(start, 0),
-                zone.time(end, 0),
-                zone.name()
-            ));
+        let dash = self.look.mark("–", "-");
+        parts.extend(span(self.analysis, self.options.zone, dash));
+        parts.push(understood(self.analysis));
+        writeln!(out, "{}", parts.join(dot))?;
+        if let Some(selected) = self.options.selected.filter(|_| !self.options.quiet) {
+            writeln!(
+                out,
+                "{}",
+                self.look.dim(&self.text(&format!(
+                    "{} of {} shown: {}",
+                    selected.shown,
+                    plural(selected.of, "connection"),
+                    selected.by
+                )))
+            )?;
         }
-        parts.push(self.understood());
-        writeln!(out, "{}", parts.join(dot))
-    }
-
-    fn understood(&self) -> String {
-        let sources = &self.analysis.sources;
-        let records: u64 = sources.iter().map(|s| s.records).sum();
-        let odd: u64 = sources.iter().map(|s| s.odd).sum();
-        let unread = sources
-            .iter()
-            .filter(|s| s.kind == SourceKind::Unrecognised)
-            .count();
-        let mut text = format!(
-            "{}, {}",
-            plural(sources.len(), "file"),
-            plural(records as usize, "record")
-        );
-        match (odd, unread) {
-            (0, 0) => text.push_str(", all understood"),
-            (0, n) => text.push_str(&format!(", {n} not read")),
-            (n, 0) => text.push_str(&format!(", {n} not understood")),
-            (n, m) => text.push_str(&format!(", {n} not understood, {m} not read")),
-        }
-        text
+        Ok(())
     }
 
     fn causes(&self, out: &mut impl Write) -> io::Result<()> {
@@ -280,24 +219,7 @@ impl Page<'_> {
 
     /// The evidence that would settle what is open, most asked for first.
     fn settle(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut needs: BTreeMap<&str, usize> = BTreeMap::new();
-        for judged in &self.analysis.connections {
-            if is_drop(judged) && judged.verdict.tier < Tier::Likely {
-                let mut own: Vec<&str> = judged
-                    .verdict
-                    .untestable
-                    .iter()
-                    .map(|u| u.needs.as_str())
-                    .collect();
-                own.sort_unstable();
-                own.dedup();
-                for need in own {
-                    *needs.entry(need).or_insert(0) += 1;
-                }
-            }
-        }
-        let mut needs: Vec<_> = needs.into_iter().collect();
-        needs.sort_by_key(|&(need, n)| (std::cmp::Reverse(n), need));
+        let needs = needs(self.analysis);
         if needs.is_empty() {
             return Ok(());
         }
@@ -337,7 +259,7 @@ impl Page<'_> {
                 plural(records as usize, "record")
             )?;
         }
-        if summary.connections == 0 {
+        if summary.connections == 0 && self.options.selected.is_none() {
             writeln!(
                 out,
                 "  Nothing here asked for an upgrade to WebSocket, spoke it, or spoke TLS."
@@ -546,104 +468,6 @@ impl Page<'_> {
     }
 }
 
-/// One line of the table: what all drops of a cause have in common.
-struct CauseRow<'a> {
-    cause: Cause,
-    tier: Tier,
-    closer: String,
-    /// Medians, nanoseconds.
-    lived: Option<i64>,
-    silent: Option<i64>,
-    fix: Option<&'a str>,
-}
-
-impl<'a> CauseRow<'a> {
-    fn new(cause: Cause, all: &[&'a Judged]) -> Self {
-        let median = |mut values: Vec<i64>| {
-            values.sort_unstable();
-            values.get(values.len() / 2).copied()
-        };
-        let closers = frequent(all.iter().map(|j| closer(j)));
-        let closer = match closers.as_slice() {
-            [] => String::new(),
-            [(only, _)] => only.clone(),
-            [(first, _), rest @ ..] => format!("{first} +{}", rest.len()),
-        };
-        Self {
-            cause,
-            // of equally frequent tiers the weaker one: a group is not surer than its members
-            tier: frequent(all.iter().map(|j| j.verdict.tier))
-                .first()
-                .map_or(Tier::Undecided, |&(tier, _)| tier),
-            closer,
-            lived: median(
-                all.iter()
-                    .filter_map(|j| j.connection.duration_ns())
-                    .collect(),
-            ),
-            silent: median(all.iter().filter_map(|j| j.connection.silence_ns).collect()),
-            fix: frequent(
-                all.iter()
-                    .filter_map(|j| j.verdict.fix.first().map(String::as_str)),
-            )
-            .first()
-            .map(|f| f.0),
-        }
-    }
-}
-
-/// Values with how often they came, the most frequent first, ties in their own order.
-fn frequent<T: Ord>(values: impl Iterator<Item = T>) -> Vec<(T, usize)> {
-    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
-    for value in values {
-        *counts.entry(value).or_insert(0) += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-    counts
-}
-
-/// Who closed it, as a column shows it: the hop's name, else the role.
-pub(super) fn closer(judged: &Judged) -> String {
-    let closer = &judged.connection.closer;
-    match (&closer.hop, closer.role) {
-        (Some(hop), _) => hop.clone(),
-        (None, Role::None) => "nobody".to_owned(),
-        (None, role) => role.name().to_owned(),
-    }
-}
-
-/// `203.0.113.7:40000`, as much of it as is known, never anything made up.
-pub(super) fn client(judged: &Judged, redactor: &Redactor) -> String {
-    let client = &judged.connection.client;
-    match (client.ip, client.port) {
-        (Some(ip), Some(port)) if ip.is_ipv6() && !redactor.what().ips => format!("[{ip}]:{port}"),
-        (Some(ip), Some(port)) => format!("{}:{port}", redactor.ip(ip)),
-        (Some(ip), None) => redactor.ip(ip),
-        (None, _) => "unknown client".to_owned(),
-    }
-}
-
-/// `60.0s`, `350ms`, `4.2m`: a column's width.
-fn short(ns: i64) -> String {
-    // tenths of a second: what is rounded to nothing has no sign
-    let ns = if ns.abs() < SECOND_NS / 20 { 0 } else { ns };
-    let seconds = ns as f64 / SECOND_NS as f64;
-    match seconds {
-        s if s.abs() < 600.0 => format!("{s:.1}s"),
-        s if s.abs() < 7_200.0 => format!("{:.1}m", s / 60.0),
-        s => format!("{:.1}h", s / 3_600.0),
-    }
-}
-
-pub(super) fn plural(n: usize, word: &str) -> String {
-    if n == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{n} {word}s")
-    }
-}
-
 /// `W201 missed-heartbeat (no ping was sent)` for each rival of this kind.
 pub(super) fn rivals(judged: &Judged, verdict: RivalVerdict) -> Vec<String> {
     judged
@@ -673,6 +497,7 @@ mod tests {
             verbose,
             quiet: false,
             paths: "incident",
+            selected: None,
         };
         let mut out = Vec::new();
         write(analysis, &Redactor::none(), &options, &mut out).expect("writes to memory");

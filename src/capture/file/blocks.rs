@@ -54,6 +54,19 @@ impl Interface {
     }
 }
 
+/// Whether `head` begins with a whole enhanced packet block that contradicts itself nowhere.
+pub(super) fn sound_packet(head: &[u8], order: Order, interfaces: usize) -> bool {
+    let total = u32_at(head, 4, order) as usize;
+    let captured = u32_at(head, 20, order) as usize;
+    u32_at(head, 0, order) == ENHANCED_PACKET
+        && (32..=MAX_RECORD).contains(&total)
+        && total <= head.len()
+        && total.is_multiple_of(4)
+        && u32_at(head, total - 4, order) as usize == total
+        && captured <= total - 32
+        && (u32_at(head, 8, order) as usize) < interfaces
+}
+
 impl PacketFile<'_> {
     pub(super) fn block(&mut self) -> Step {
         if !self.fill(12) {

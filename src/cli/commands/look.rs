@@ -5,9 +5,10 @@ use crate::cli::args::{Format, Frames, Show, Sources};
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
+use crate::cli::selection::Chosen;
 use crate::model::{Analysis, Judged, MICRO_NS, SourceId};
 use crate::report::{
-    Redact, Redactor, json, ndjson, show as show_report, sources as sources_report, text,
+    Redact, Redactor, json, ndjson, ranked, show as show_report, sources as sources_report,
 };
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -17,11 +18,12 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
     let options = meaning::options(&args.input, Some(&args.time))?;
     let redact = meaning::redact(&args.privacy, screen.stdout_tty)?;
     let json = match args.format {
-        None | Some(Format::Text) => false,
+        None => args.json,
+        Some(Format::Text) => false,
         Some(Format::Json | Format::JsonV1) => true,
-        Some(Format::Ndjson) => {
+        Some(_) => {
             return Err(Failure::usage("wsdrop show prints text or json")
-                .help("wsdrop report -f ndjson")
+                .help("wsdrop report -w id:ID -f csv    has the other formats")
                 .into());
         }
     };
@@ -37,11 +39,13 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
         .into());
     }
     let pack = meaning::pack(&args.rules)?;
+    let chosen = Chosen::new(&args.selection, &pack)?;
     let (case, paths) = meaning::open(&args.input, &[])?;
-    let analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
+    let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
     if let Some(failure) = meaning::nothing_used(&analysis, &paths) {
         return Err(failure.into());
     }
+    chosen.apply(&mut analysis);
     let judged = pick(&analysis, &args.id, &paths)?;
     let redactor = Redactor::new(redact, &analysis);
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -71,7 +75,7 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
 
 /// By id, by the beginning of one, or by rank.
 fn pick<'a>(analysis: &'a Analysis, id: &str, paths: &str) -> Result<&'a Judged, Failure> {
-    let ranked = text::ranked(analysis);
+    let ranked = ranked(analysis);
     let listing = format!("wsdrop report -v {paths}    lists them");
     if let Ok(rank) = id.parse::<usize>()
         && rank < 10_000_000
@@ -141,7 +145,7 @@ pub(in crate::cli) fn sources(args: &Sources, screen: &Screen) -> Result<Exit, S
     let json = match args.format {
         None | Some(Format::Text) => args.json,
         Some(Format::Json | Format::JsonV1) => true,
-        Some(Format::Ndjson) => {
+        Some(_) => {
             return Err(Failure::usage("wsdrop sources prints text or json").into());
         }
     };

@@ -1,8 +1,10 @@
 //! One file for each command that does more than print a text.
 
+mod check;
 mod look;
 mod report;
 
+pub(super) use check::check;
 pub(super) use look::{frames, show, sources};
 pub(super) use report::{demo, open, report};
 
@@ -12,9 +14,9 @@ use super::{meaning, rules as pages};
 use std::io::Write;
 
 /// Writes to standard output; a closed pipe is quiet.
-fn print(text: &str) -> Result<Exit, Stop> {
+pub(super) fn print(text: impl AsRef<[u8]>) -> Result<Exit, Stop> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
+    out.write_all(text.as_ref())
         .and_then(|()| out.flush())
         .map_err(|e| Stop::writing("standard output", &e))?;
     Ok(Exit::Done)
@@ -31,7 +33,7 @@ pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
 pub(super) fn rules(args: &Rules) -> Result<Exit, Stop> {
     let RulesCommand::List(files) = &args.command;
     let pack = meaning::pack(files)?;
-    print(&pages::list(&pack))
+    print(pages::list(&pack))
 }
 
 pub(super) fn schema(args: &Schema) -> Result<Exit, Stop> {

@@ -1,26 +1,33 @@
-//! `report`, `open` and `demo`: the analysis -> text, JSON or the terminal UI.
+//! `report`, `open` and `demo`: the analysis -> a report in each form asked for, or the terminal UI.
 
 use crate::analysis::{self, Options};
 use crate::case::Case;
-use crate::cli::args::{Demo, Format, Report, RuleFiles};
+use crate::cli::args::{Demo, Format, Privacy, Report, RuleFiles};
 use crate::cli::demo;
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
+use crate::cli::selection::Chosen;
 use crate::diagnose::Pack;
 use crate::model::Analysis;
-use crate::report::{Look, Redact, Redactor, Zone, json, ndjson, text};
+use crate::report::{
+    Look, Redact, Redactor, Selected, Zone, csv, gate::Gate, github, html, json, junit, markdown,
+    ndjson, sarif, text,
+};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// What a report is written with.
-struct Writing<'a> {
-    analysis: &'a Analysis,
-    zone: Zone,
-    top: usize,
-    paths: &'a str,
-    screen: &'a Screen,
+pub(super) struct Writing<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) zone: Zone,
+    pub(super) top: usize,
+    pub(super) paths: &'a str,
+    pub(super) screen: &'a Screen,
+    pub(super) selected: Option<&'a Selected>,
+    /// For `check`: what its limit says.
+    pub(super) gate: Option<&'a Gate<'a>>,
 }
 
 impl Writing<'_> {
@@ -41,10 +48,47 @@ impl Writing<'_> {
                     zone: self.zone,
                     top: self.top,
                     verbose: self.screen.verbose,
-                    quiet: self.screen.quiet > 0,
+                    quiet: self.screen.quiet > 0 || self.gate.is_some(),
                     paths: self.paths,
+                    selected: self.selected,
                 };
-                text::write(self.analysis, &redactor, &options, out)?;
+                let quiet = self.screen.quiet > 0;
+                if self.gate.is_none() || !quiet {
+                    text::write(self.analysis, &redactor, &options, out)?;
+                }
+                if let Some(gate) = self.gate {
+                    gate.write(self.analysis, &redactor, look, quiet, out)?;
+                }
+            }
+            Format::Html => {
+                let options = html::Options {
+                    zone: self.zone,
+                    paths: self.paths,
+                    selected: self.selected,
+                };
+                html::write(self.analysis, &redactor, &options, out)?;
+            }
+            Format::Sarif | Format::Junit | Format::Github => {
+                let Some(gate) = self.gate else {
+                    return Err(std::io::Error::other(
+                        "only wsdrop check writes this format",
+                    ));
+                };
+                match format {
+                    Format::Sarif => sarif::write(self.analysis, gate, &redactor, out)?,
+                    Format::Junit => junit::write(self.analysis, gate, &redactor, out)?,
+                    _ => github::write(self.analysis, gate, &redactor, out)?,
+                }
+            }
+            Format::Csv => csv::write(self.analysis, &redactor, out)?,
+            Format::Md => {
+                let options = markdown::Options {
+                    zone: self.zone,
+                    top: self.top,
+                    paths: self.paths,
+                    selected: self.selected,
+                };
+                markdown::write(self.analysis, &redactor, &options, out)?;
             }
         }
         out.flush()
@@ -53,67 +97,103 @@ impl Writing<'_> {
 
 pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Stop> {
     let zone = meaning::zone("--tz", &args.time.tz)?;
-    let targets = targets(args)?;
-    let to_stdout = targets.is_empty() || targets.iter().any(|(path, _)| path.as_os_str() == "-");
-    let redact = |to_tty| meaning::redact(&args.privacy, to_tty);
-    redact(false)?;
-    let (case, options, pack, paths) = prepare(args)?;
-    let analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
-
+    let targets = targets(&args.output, args.format)?;
+    let formats = targets.iter().map(|t| t.1).chain(args.format);
+    if formats.into_iter().any(of_check) {
+        return Err(Failure::usage(
+            "sarif, junit and github tell what a limit says; wsdrop report has none",
+        )
+        .help("wsdrop check -f sarif")
+        .into());
+    }
+    meaning::redact(&args.privacy, false)?;
+    let (case, options, pack, chosen, paths) = prepare(args)?;
+    let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
+    let selected = chosen.apply(&mut analysis);
     let writing = Writing {
         analysis: &analysis,
         zone,
         top: args.top,
         paths: &paths,
         screen,
+        selected: selected.as_ref(),
+        gate: None,
     };
     let nothing = meaning::nothing_used(&analysis, &paths);
-    for (path, format) in &targets {
-        if path.as_os_str() != "-" {
-            to_file(&writing, path, *format, redact(false)?)?;
-        }
-    }
-    if to_stdout {
-        let format = targets
-            .iter()
-            .find(|(path, _)| path.as_os_str() == "-")
-            .map(|(_, format)| *format)
-            .or(args.format)
-            .unwrap_or(Format::Text);
-        // a program that reads the document gets it in any case
-        if nothing.is_none() || format != Format::Text {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            match writing.write(format, redact(screen.stdout_tty)?, screen.look, &mut out) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
-                    // what is left in the buffer can't be written either
-                    let _ = out.into_parts();
-                }
-                Err(e) => return Err(Stop::writing("standard output", &e)),
-            }
-        }
-    }
+    deliver(
+        &writing,
+        &targets,
+        args.format,
+        &args.privacy,
+        nothing.is_some(),
+    )?;
     match nothing {
         Some(failure) => Err(failure.into()),
         None => Ok(meaning::completeness(&analysis, args.input.strict, screen)),
     }
 }
 
-fn prepare(args: &Report) -> Result<(Case, Options, Pack, String), Failure> {
+const fn of_check(format: Format) -> bool {
+    matches!(format, Format::Sarif | Format::Junit | Format::Github)
+}
+
+/// Each target in its format, standard output last; a closed pipe is quiet.
+pub(super) fn deliver(
+    writing: &Writing<'_>,
+    targets: &[(PathBuf, Format)],
+    format: Option<Format>,
+    privacy: &Privacy,
+    nothing: bool,
+) -> Result<(), Stop> {
+    let stdout = |path: &Path| path.as_os_str() == "-";
+    for (path, format) in targets.iter().filter(|(path, _)| !stdout(path)) {
+        to_file(writing, path, *format, meaning::redact(privacy, false)?)?;
+    }
+    let to_stdout = targets.iter().find(|(path, _)| stdout(path));
+    if !targets.is_empty() && to_stdout.is_none() {
+        return Ok(());
+    }
+    let format = to_stdout
+        .map(|(_, format)| *format)
+        .or(format)
+        .unwrap_or(Format::Text);
+    // a program that reads the document gets it in any case
+    if nothing && format == Format::Text {
+        return Ok(());
+    }
+    let screen = writing.screen;
+    let redact = meaning::redact(privacy, screen.stdout_tty && format == Format::Text)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match writing.write(format, redact, screen.look, &mut out) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            // what is left in the buffer can't be written either
+            let _ = out.into_parts();
+            Ok(())
+        }
+        Err(e) => Err(Stop::writing("standard output", &e)),
+    }
+}
+
+fn prepare(args: &Report) -> Result<(Case, Options, Pack, Chosen, String), Failure> {
     let options = meaning::options(&args.input, Some(&args.time))?;
     let pack = meaning::pack(&args.rules)?;
+    let chosen = Chosen::new(&args.selection, &pack)?;
     let (case, paths) = meaning::open(&args.input, &args.output)?;
-    Ok((case, options, pack, paths))
+    Ok((case, options, pack, chosen, paths))
 }
 
 /// Each `-o` with its format; what can be known to fail fails before the work begins.
-fn targets(args: &Report) -> Result<Vec<(PathBuf, Format)>, Failure> {
+pub(super) fn targets(
+    output: &[PathBuf],
+    format: Option<Format>,
+) -> Result<Vec<(PathBuf, Format)>, Failure> {
     let mut targets = Vec::new();
-    for path in &args.output {
-        let format = match (meaning::format_of(path), args.format) {
+    for path in output {
+        let format = match (meaning::format_of(path), format) {
             // several outputs: each tells its own format; a single one may be told by -f
             (Ok(own), None) => own,
-            (Ok(own), Some(_)) if args.output.len() > 1 => own,
+            (Ok(own), Some(_)) if output.len() > 1 => own,
             (_, Some(told)) => told,
             (Err(failure), None) if path.as_os_str() != "-" => return Err(failure),
             (Err(_), None) => Format::Text,
@@ -162,13 +242,18 @@ pub(in crate::cli) fn open(args: &Report, screen: &Screen) -> Result<Exit, Stop>
         return report(args, screen);
     }
     let zone = meaning::zone("--tz", &args.time.tz)?;
-    let (case, options, pack, paths) = prepare(args)?;
-    super::super::browse::browse(case, options, pack, paths, zone, screen)
+    let (case, options, pack, chosen, paths) = prepare(args)?;
+    super::super::browse::browse(case, options, pack, Some(chosen), paths, zone, screen)
 }
 
 pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
     if let Some(folder) = &args.write {
         return write_files(folder, screen);
+    }
+    if args.format.is_some_and(of_check) {
+        return Err(Failure::usage("wsdrop demo has no limit to check")
+            .help("wsdrop demo --write DIR && wsdrop check DIR -f sarif")
+            .into());
     }
     let case = Case::from_memory(demo::NAME, demo::FILES);
     let pack = meaning::pack(&RuleFiles { rules: Vec::new() })?;
@@ -178,6 +263,7 @@ pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
             case,
             options,
             pack,
+            None,
             demo::NAME.to_owned(),
             Zone(0),
             screen,
@@ -190,6 +276,8 @@ pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
         top: 0,
         paths: "DIR",
         screen,
+        selected: None,
+        gate: None,
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let format = args.format.unwrap_or(Format::Text);

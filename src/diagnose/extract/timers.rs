@@ -1,8 +1,8 @@
 //! Silences, lives and the time-outs of the hops on the path -> the `idle.*`, `life.*`, `timeouts.*` and `traffic.*` facts.
 
-use super::extract::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
-use super::fact::{NamedDuration, Row, Value, Witnesses};
-use super::population::round_to_timer;
+use super::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
+use crate::diagnose::population::round_to_timer;
 use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
@@ -202,6 +202,20 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             hop: String::new(),
         });
     }
+    for r in s.population.one_way(s.place.proxy) {
+        if !candidates
+            .iter()
+            .any(|c| (c.ns - r.ns).abs() <= 500 * MILLI_NS)
+        {
+            witness = witness.and(POPULATION);
+            candidates.push(NamedDuration {
+                ns: r.ns,
+                name: format!("one direction silent, seen {} times in this case", r.count),
+                hop: String::new(),
+            });
+        }
+    }
+    one_way(s, row);
     let unconfigured: Vec<HopKind> =
         s.c.hops
             .iter()
@@ -228,7 +242,13 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             }
         }
     }
-    room(s, row, &candidates, !configured_hops.is_empty());
+    let all_configured = !configured_hops.is_empty()
+        && s.c
+            .hops
+            .iter()
+            .filter(|h| h.kind.is_proxy())
+            .all(|h| configured_hops.contains(&h.kind));
+    room(s, row, &candidates, all_configured);
     // A single silence of whole seconds may be a timer that nobody told of.
     if let Some(gap) = s.c.silence_ns.filter(|g| *g >= 2 * SECOND_NS) {
         let rounded = round_to_timer(gap);
@@ -280,8 +300,31 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
     }
 }
 
+/// A hop that counts one direction only (CloudFront does): the same silence of one side ended several connections while the
+/// other side went on.
+fn one_way(s: &Subject<'_>, row: &mut Row) {
+    let all = s.population.one_way(s.place.proxy);
+    let near = |fact: &str| {
+        let reading = row.get(fact)?;
+        let Some(Value::Duration(ns)) = reading.value else {
+            return None;
+        };
+        let hit = all
+            .iter()
+            .any(|r| (r.ns - ns).abs() <= 60 * MILLI_NS + r.ns / 200);
+        hit.then(|| reading.records.clone())
+    };
+    let found = near("idle.gap_to_server").or_else(|| near("idle.gap_to_client"));
+    if let Some(records) = found {
+        row.set(
+            "idle.one_way",
+            shown(Value::Bool(true), CAPTURE.and(POPULATION), records),
+        );
+    }
+}
+
 /// `proxy_read_timeout, nginx.conf:31`.
-pub(super) fn name(t: &Timeout, path: Option<&String>, hop: HopKind) -> String {
+pub(in crate::diagnose) fn name(t: &Timeout, path: Option<&String>, hop: HopKind) -> String {
     match (t.line, path) {
         (Some(line), Some(path)) => format!("{}, {path}:{line}", t.directive),
         (Some(line), None) => format!("{}, line {line}", t.directive),

@@ -1,6 +1,7 @@
 //! Malformed rules -> the mistake that each must be refused with: code, place, advice.
 
-use super::lint::{self, CODES, RuleError, did_you_mean, edit_distance};
+use super::{CODES, RuleError, did_you_mean, edit_distance};
+use crate::diagnose::lint;
 
 /// A rule with nothing wrong, to be spoilt one place at a time.
 const GOOD: &str = r#"code = "W101"

@@ -1,7 +1,8 @@
 //! The opening handshake on every leg and in every log -> the `handshake.*` and `config.*` facts.
 
-use super::extract::{CAPTURE, CONFIG, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
-use super::fact::{Row, Value};
+use super::{CAPTURE, CONFIG, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value};
+use crate::diagnose::outcome::word;
 use crate::model::{
     AppEvent, HopEvent, HopKind, LegObservation, LegProtocol, Request, TunnelLine, UpgradeSetting,
 };
@@ -10,6 +11,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     result(s, row);
     upgrade(s, row);
     upstream(s, row);
+    turned_away(s, row);
     neighbours(s, row);
 }
 
@@ -313,12 +315,11 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             "handshake.upstream",
             shown(
                 Value::Word("answered"),
-                super::extract::APP_LOG,
+                super::APP_LOG,
                 vec![(l.record, Some(l.at))],
             ),
         );
     }
-    turned_away(s, row);
     // Who wrote the refusal.
     let Some(status) = status.filter(|s| *s != 101) else {
         return;
@@ -338,7 +339,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
             "handshake.from_server",
             shown(
                 Value::Bool(true),
-                super::extract::APP_LOG,
+                super::APP_LOG,
                 vec![(l.record, Some(l.at))],
             ),
         );
@@ -369,17 +370,23 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
     }
 }
 
-/// A server at the end of its descriptors accepts and drops at once, and keeps what it has.
+/// A server or proxy at the end of its descriptors or connections drops the new one at once, and keeps what it has.
 fn turned_away(s: &Subject<'_>, row: &mut Row) {
-    if super::outcome::word(row, "handshake.upstream") != Some("closed-early") {
+    let Some(moment) = s.c.closed.or(s.c.opened) else {
         return;
-    }
-    let moment = s.c.closed.or(s.c.opened);
-    let Some(moment) = moment else { return };
+    };
+    let by_server = word(row, "handshake.upstream") == Some("closed-early");
+    let reading = if by_server {
+        row.get("handshake.upstream")
+    } else if dropped_by_proxy(s, row) {
+        row.get("handshake.result")
+    } else {
+        return;
+    };
+    let reading = reading.cloned().unwrap_or_default();
     let lived = s.population.survivors(moment, |p| {
         p.upstream == s.place.upstream || p.route == s.place.route
     });
-    let reading = row.get("handshake.upstream").cloned().unwrap_or_default();
     row.set(
         "handshake.turned_away",
         shown(
@@ -388,6 +395,25 @@ fn turned_away(s: &Subject<'_>, row: &mut Row) {
             reading.records,
         ),
     );
+}
+
+/// Reset before any answer, or answered 500 by the proxy itself, and nothing was sent to the upstream although captures
+/// show the upstream legs of others.
+fn dropped_by_proxy(s: &Subject<'_>, row: &Row) -> bool {
+    let [leg] = s.c.legs.as_slice() else {
+        return false;
+    };
+    let proxy =
+        s.c.hops
+            .get(leg.from + 1)
+            .is_some_and(|h| h.kind.is_proxy());
+    let reset = word(row, "handshake.result") == Some("reset");
+    let both_sides = || {
+        s.all
+            .iter()
+            .any(|c| c.legs.len() > 1 && c.legs[0].server == leg.server)
+    };
+    reset || proxy && s.c.request.status == Some(500) && both_sides()
 }
 
 /// HAProxy's termination state and Envoy's response flags, where they speak of the handshake.

@@ -1,7 +1,7 @@
 //! Pings and pongs on the legs, and what applications log of them -> the `heartbeat.*` facts.
 
-use super::extract::{APP_LOG, CAPTURE, Subject, at, shown};
-use super::fact::{Row, Value};
+use super::{APP_LOG, CAPTURE, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value};
 use crate::model::{AppEvent, Direction, LegObservation, MILLI_NS, Ping, SECOND_NS};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {

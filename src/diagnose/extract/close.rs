@@ -1,0 +1,332 @@
+//! Close frames, FINs, RSTs and what applications logged of the end -> the `close.*` facts.
+
+use super::{APP_LOG, CAPTURE, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value};
+use crate::model::{
+    AppEvent, AppLine, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol, MILLI_NS,
+    Mark, Moment, Role, SECOND_NS,
+};
+
+pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    let app_close =
+        s.c.app_lines
+            .iter()
+            .rev()
+            .find(|l| matches!(l.what, AppEvent::Close { .. }));
+    let first_frame = s
+        .observations()
+        .flat_map(|(_, o)| {
+            [
+                (Direction::ToServer, &o.to_server),
+                (Direction::ToClient, &o.to_client),
+            ]
+        })
+        .filter_map(|(d, f)| f.close.as_ref().map(|c| (c.mark.at, d, c)))
+        .min_by_key(|&(t, d, _)| (t, d));
+    let too_big = s.c.app_lines.iter().find(|l| matches!(&l.what, AppEvent::Error { message, code } if says_too_big(message, code.as_deref())));
+    if let Some((_, direction, frame)) = first_frame {
+        row.set(
+            "close.frame",
+            shown(Value::Bool(true), CAPTURE, vec![at(frame.mark)]),
+        );
+        let end = if direction == Direction::ToServer {
+            "client"
+        } else {
+            "server"
+        };
+        row.set(
+            "close.first_from",
+            shown(Value::Word(end), CAPTURE, vec![at(frame.mark)]),
+        );
+        let mut witness = CAPTURE;
+        if let Some(AppLine {
+            what: AppEvent::Close { code, .. },
+            ..
+        }) = app_close
+        {
+            witness.app_log = *code == frame.code;
+        }
+        row.set(
+            "close.code",
+            shown(
+                Value::Count(i64::from(frame.code.unwrap_or(1005))),
+                witness,
+                vec![at(frame.mark)],
+            ),
+        );
+    } else if let Some(line) = too_big {
+        // The library of the side that refused reports 1006 to its application although it sent 1009.
+        row.set(
+            "close.frame",
+            shown(
+                Value::Bool(true),
+                APP_LOG,
+                vec![(line.record, Some(line.at))],
+            ),
+        );
+        row.set(
+            "close.code",
+            shown(
+                Value::Count(1009),
+                APP_LOG,
+                vec![(line.record, Some(line.at))],
+            ),
+        );
+    } else if let Some(AppLine {
+        what: AppEvent::Close {
+            code: Some(code), ..
+        },
+        record,
+        at: stamp,
+        ..
+    }) = app_close
+    {
+        let frame = *code != 1006;
+        row.set(
+            "close.frame",
+            shown(Value::Bool(frame), APP_LOG, vec![(*record, Some(*stamp))]),
+        );
+        if frame {
+            row.set(
+                "close.code",
+                shown(
+                    Value::Count(i64::from(*code)),
+                    APP_LOG,
+                    vec![(*record, Some(*stamp))],
+                ),
+            );
+        }
+    } else {
+        // A capture that holds a leg to its end, without a hole, and no Close: there was none.
+        let whole = s.observations().find(|(_, o)| {
+            matches!(
+                o.protocol,
+                LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
+            ) && o.to_client.lost_bytes == 0
+                && o.to_server.lost_bytes == 0
+        });
+        if let Some((_, o)) = whole {
+            let mark = first_teardown(o).unwrap_or(o.last);
+            row.set(
+                "close.frame",
+                shown(Value::Bool(false), CAPTURE, vec![at(mark)]),
+            );
+        }
+    }
+    if let Some(AppLine {
+        what: AppEvent::Close {
+            code: Some(code), ..
+        },
+        record,
+        at: stamp,
+        ..
+    }) = app_close
+    {
+        row.set(
+            "close.reported_server",
+            shown(
+                Value::Count(i64::from(*code)),
+                APP_LOG,
+                vec![(*record, Some(*stamp))],
+            ),
+        );
+    }
+    if let Some(line) = app_close {
+        row.set(
+            "close.logged_by_server",
+            shown(
+                Value::Bool(true),
+                APP_LOG,
+                vec![(line.record, Some(line.at))],
+            ),
+        );
+    } else if !s.c.app_lines.is_empty()
+        && s.place.accepted
+        && s.c.closed.is_some()
+        && s.population.app_log_covers(&s.place.upstream, s.until)
+    {
+        // The log speaks of this connection's opening and of others after its end, and never of its end.
+        let line = &s.c.app_lines[0];
+        row.set(
+            "close.logged_by_server",
+            shown(
+                Value::Bool(false),
+                APP_LOG,
+                vec![(line.record, Some(line.at))],
+            ),
+        );
+    }
+    side(s, row);
+}
+
+pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
+    let m = message.to_ascii_lowercase();
+    m.contains("max payload")
+        || m.contains("message too big")
+        || m.contains("message too long")
+        || m.contains("read limit")
+        || m.contains("too big message")
+        || code == Some("WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
+}
+
+fn first_teardown(o: &LegObservation) -> Option<Mark> {
+    [&o.to_server, &o.to_client]
+        .into_iter()
+        .flat_map(|f| {
+            [
+                f.close.as_ref().map(|c| c.mark),
+                f.fin,
+                f.rst.map(|r| r.mark),
+            ]
+        })
+        .flatten()
+        .min_by_key(|m| (m.at, m.record.ordinal))
+}
+
+fn side(s: &Subject<'_>, row: &mut Row) {
+    let acts: Vec<(Moment, Mark, Direction, bool, &ConnectionLeg)> = {
+        let mut acts: Vec<_> = s
+            .observations()
+            .flat_map(|(l, o)| {
+                [
+                    (Direction::ToServer, &o.to_server),
+                    (Direction::ToClient, &o.to_client),
+                ]
+                .into_iter()
+                .flat_map(move |(d, f)| {
+                    [
+                        f.fin.map(|m| (m.at, m, d, false, l)),
+                        f.rst.map(|r| (r.mark.at, r.mark, d, true, l)),
+                    ]
+                    .into_iter()
+                    .flatten()
+                })
+            })
+            .collect();
+        acts.sort_by_key(|a| (a.0, a.1.record));
+        acts
+    };
+    let first = acts.first();
+    let records: Vec<_> = first.iter().map(|a| at(a.1)).collect();
+    let word = match s.c.closer.role {
+        Role::Client => Some("client"),
+        Role::Proxy => Some("proxy"),
+        Role::Server => Some("server"),
+        Role::Network => Some("network"),
+        Role::None => Some("none"),
+        Role::Unknown if s.c.closed.is_none() => Some("none"),
+        Role::Unknown => None,
+    };
+    if let Some(word) = word {
+        let witness = if first.is_some() || s.c.closed.is_none() && !s.c.legs.is_empty() {
+            CAPTURE
+        } else {
+            PROXY_LOG
+        };
+        row.set(
+            "close.side",
+            shown(Value::Word(word), witness, records.clone()),
+        );
+    }
+    if let (Some((_, _, direction, ..)), Role::Unknown) = (first, s.c.closer.role) {
+        row.set(
+            "close.far_side",
+            shown(
+                Value::Bool(*direction == Direction::ToClient),
+                CAPTURE,
+                records.clone(),
+            ),
+        );
+    }
+    let has_frame = s.c.close.from_client.is_some() || s.c.close.from_server.is_some();
+    let how = match first {
+        _ if has_frame => Some("close-frame"),
+        Some((.., true, _)) => Some("rst"),
+        Some((.., false, _)) => Some("fin"),
+        None if s.c.legs.is_empty() => None,
+        None => Some("silent"),
+    };
+    if let Some(how) = how {
+        row.set(
+            "close.how",
+            shown(Value::Word(how), CAPTURE, records.clone()),
+        );
+    }
+    if let Some((t, mark, direction, true, leg)) = first {
+        let foreign = s.c.closer.role == Role::Network;
+        let both_ends = leg.observations.len() > 1;
+        if foreign || both_ends {
+            row.set(
+                "close.reset_foreign",
+                shown(Value::Bool(foreign), CAPTURE, vec![at(*mark)]),
+            );
+        }
+        // Payload that crossed the leg just before the RST, after a long silence.
+        let answered = leg.observations.iter().find_map(|o| {
+            let sent = o.flow(direction.opposite()).last_payload?;
+            let before = o
+                .events
+                .iter()
+                .filter(|e| e.mark.at < sent.at && e.mark.at.since(sent.at).abs() > 50 * MILLI_NS)
+                .map(|e| e.mark.at)
+                .max();
+            let quiet = before.map(|b| sent.at.since(b))?;
+            ((0..500 * MILLI_NS).contains(&t.since(sent.at)) && quiet > 2 * SECOND_NS)
+                .then_some(sent)
+        });
+        let mut records = vec![at(*mark)];
+        records.extend(answered.map(at));
+        row.set(
+            "close.reset_after_silence",
+            shown(Value::Bool(answered.is_some()), CAPTURE, records),
+        );
+    }
+    reset_out_of_sight(s, row);
+}
+
+/// A reset that only a proxy's error log tells of: no capture stands where it came in. Where the server's own capture shows
+/// the leg untouched, the server did not send it.
+fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
+    let on_the_wire = s
+        .observations()
+        .any(|(_, o)| o.to_client.rst.is_some() || o.to_server.rst.is_some());
+    let line =
+        s.c.hop_lines
+            .iter()
+            .find(|h| h.what == HopEvent::ResetWhileUpgraded);
+    let (Some(line), Some(closed), false) = (line, s.c.closed, on_the_wire) else {
+        return;
+    };
+    let record = (line.record, Some(line.at));
+    let server_leg = s.c.legs.last().filter(|l| l.from + 2 == s.c.hops.len());
+    if let Some(leg) = server_leg {
+        let untouched = leg.observations.iter().all(|o| first_teardown(o).is_none());
+        row.set(
+            "close.reset_foreign",
+            shown(Value::Bool(untouched), CAPTURE.and(PROXY_LOG), vec![record]),
+        );
+    }
+    let Some(leg) = s.client_leg() else { return };
+    let woke = leg.observations.iter().find_map(|o| {
+        let sent = o.to_server.last_payload.filter(|m| m.at <= closed.at)?;
+        let before = o
+            .events
+            .iter()
+            .filter(|e| e.mark.at < sent.at.plus(-50 * MILLI_NS))
+            .map(|e| e.mark.at)
+            .max()?;
+        let fits =
+            closed.at.since(sent.at) < 500 * MILLI_NS && sent.at.since(before) > 2 * SECOND_NS;
+        fits.then_some(sent)
+    });
+    if let Some(sent) = woke {
+        row.set(
+            "close.reset_after_silence",
+            shown(
+                Value::Bool(true),
+                CAPTURE.and(PROXY_LOG),
+                vec![record, at(sent)],
+            ),
+        );
+    }
+}

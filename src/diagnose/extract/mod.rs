@@ -1,0 +1,188 @@
+//! One connection among the others -> its row of facts.
+
+mod client;
+mod close;
+mod handshake;
+mod heartbeat;
+mod server;
+pub(super) mod timers;
+
+use super::fact::{Reading, Row, Value, Witnesses};
+use super::population::{Place, Population};
+use crate::model::{
+    AppEvent, CaseContext, Connection, ConnectionLeg, LegObservation, LegProtocol, Mark, Moment,
+    RecordRef, Stamp,
+};
+
+pub(super) const CAPTURE: Witnesses = Witnesses {
+    capture: true,
+    ..NOBODY
+};
+pub(super) const PROXY_LOG: Witnesses = Witnesses {
+    proxy_log: true,
+    ..NOBODY
+};
+pub(super) const APP_LOG: Witnesses = Witnesses {
+    app_log: true,
+    ..NOBODY
+};
+pub(super) const CONFIG: Witnesses = Witnesses {
+    config: true,
+    ..NOBODY
+};
+pub(super) const POPULATION: Witnesses = Witnesses {
+    population: true,
+    ..NOBODY
+};
+pub(super) const NOBODY: Witnesses = Witnesses {
+    capture: false,
+    proxy_log: false,
+    app_log: false,
+    config: false,
+    population: false,
+};
+
+/// What every extractor looks at.
+pub(super) struct Subject<'a> {
+    pub(super) index: usize,
+    pub(super) c: &'a Connection,
+    pub(super) context: &'a CaseContext,
+    pub(super) population: &'a Population,
+    pub(super) all: &'a [Connection],
+    pub(super) place: &'a Place,
+    /// `closed`, or the end of the evidence.
+    pub(super) until: Moment,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(
+        index: usize,
+        all: &'a [Connection],
+        context: &'a CaseContext,
+        population: &'a Population,
+    ) -> Self {
+        let c = &all[index];
+        let until = c
+            .closed
+            .map(|s| s.at)
+            .or(context.window.map(|w| w.1))
+            .unwrap_or(c.sort_at);
+        Self {
+            index,
+            c,
+            context,
+            population,
+            all,
+            place: &population.places[index],
+            until,
+        }
+    }
+
+    pub(super) fn observations(
+        &self,
+    ) -> impl Iterator<Item = (&'a ConnectionLeg, &'a LegObservation)> + use<'a> {
+        self.c
+            .legs
+            .iter()
+            .flat_map(|l| l.observations.iter().map(move |o| (l, o)))
+    }
+
+    /// The leg at the client, where a capture saw it.
+    pub(super) fn client_leg(&self) -> Option<&'a ConnectionLeg> {
+        self.c.legs.first().filter(|l| l.from == 0)
+    }
+
+    /// Frames can be read on some leg.
+    pub(super) fn readable(&self) -> bool {
+        self.observations().any(|(_, o)| {
+            matches!(
+                o.protocol,
+                LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
+            )
+        })
+    }
+}
+
+pub(super) fn shown(
+    value: Value,
+    witness: Witnesses,
+    records: Vec<(RecordRef, Option<Stamp>)>,
+) -> Reading {
+    Reading {
+        value: Some(value),
+        records,
+        witness,
+    }
+}
+
+pub(super) fn at(mark: Mark) -> (RecordRef, Option<Stamp>) {
+    (mark.record, Some(Stamp::new(mark.at, 1_000)))
+}
+
+pub(super) fn row(s: &Subject<'_>) -> Row {
+    let mut row = Row::new();
+    handshake::extract(s, &mut row);
+    close::extract(s, &mut row);
+    timers::extract(s, &mut row);
+    heartbeat::extract(s, &mut row);
+    client::extract(s, &mut row);
+    client::returns(s, &mut row);
+    server::extract(s, &mut row);
+    server::proxy(s, &mut row);
+    rest(s, &mut row);
+    row
+}
+
+fn rest(s: &Subject<'_>, row: &mut Row) {
+    if let Some((_, o)) = s.observations().find(|(_, o)| !o.violations.is_empty()) {
+        row.set(
+            "frames.violation",
+            shown(Value::Bool(true), CAPTURE, vec![at(o.last)]),
+        );
+    } else if s.readable() {
+        row.set(
+            "frames.violation",
+            shown(Value::Bool(false), CAPTURE, vec![]),
+        );
+    }
+    let too_big = s.c.app_lines.iter().find(|l| matches!(&l.what, AppEvent::Error { message, code } if close::says_too_big(message, code.as_deref())));
+    if let Some(l) = too_big {
+        row.set(
+            "message.too_big_logged",
+            shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
+        );
+    }
+    let standing = s.c.closed.is_none() && s.place.accepted;
+    row.set(
+        "half_open.at_server",
+        shown(
+            Value::Bool(standing),
+            if s.c.legs.is_empty() {
+                PROXY_LOG
+            } else {
+                CAPTURE
+            },
+            vec![],
+        ),
+    );
+    let tls = s
+        .observations()
+        .find(|(_, o)| o.protocol == LegProtocol::Tls);
+    if let Some((_, o)) = tls {
+        let alerted = o.events.iter().any(|e| {
+            matches!(
+                e.what,
+                crate::model::LegEventKind::TlsAlert { level: 2, .. }
+            )
+        });
+        let early = o.to_client.bytes < 200
+            && o.to_client
+                .fin
+                .or(o.to_client.rst.map(|r| r.mark))
+                .is_some();
+        row.set(
+            "tls.failed",
+            shown(Value::Bool(alerted && early), CAPTURE, vec![at(o.last)]),
+        );
+    }
+}

@@ -1,0 +1,302 @@
+//! What became of the server's process and of the proxy, and who ended together -> the `server.*` and `proxy.*` facts.
+
+use super::{APP_LOG, CAPTURE, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value};
+use crate::diagnose::population::{Place, Upstream, process_lines};
+use crate::model::{
+    AppEvent, AppLine, HopEvent, HopKind, MILLI_NS, Moment, RecordRef, SECOND_NS, Stamp,
+    TimeoutKind,
+};
+
+/// A process that comes up later than this after an end did not come up because of it.
+const RESTART_NS: i64 = 120 * SECOND_NS;
+
+pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    let Some(end) = s.c.closed else {
+        outlived_by_its_process(s, row);
+        return;
+    };
+    let upstream = &s.place.upstream;
+    let port = match upstream {
+        Upstream::Address(a) => a.rsplit_once(':').and_then(|(_, p)| p.parse().ok()),
+        Upstream::Route(_) => None,
+    };
+    let sources = s.population.app_sources(upstream);
+    let near = |l: &AppLine, before: i64, after: i64| {
+        let d = l.at.middle().since(end.middle());
+        (-before - l.at.tick_ns..=after + l.at.tick_ns).contains(&d)
+    };
+    let process: Vec<&AppLine> = process_lines(s.c, s.context, sources, port).collect();
+    let own_pid = s.c.app_lines.iter().find_map(|l| l.pid);
+    let crash = process.iter().find(|l| {
+        matches!(l.what, AppEvent::Crashed { .. }) && near(l, 3 * SECOND_NS, 3 * SECOND_NS)
+    });
+    let restart = process.iter().find(|l| {
+        matches!(l.what, AppEvent::Listening { .. })
+            && near(l, 0, RESTART_NS)
+            && l.at.at > end.at
+            && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
+    });
+    let stopping = process
+        .iter()
+        .find(|l| l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS));
+    let one = |l: &&AppLine| vec![(l.record, Some(l.at))];
+    let covered = s.population.app_log_covers(upstream, end.middle());
+    if let Some(l) = &stopping {
+        row.set("server.stopping", shown(Value::Bool(true), APP_LOG, one(l)));
+    }
+    if let Some(l) = &restart {
+        row.set(
+            "server.restarted",
+            shown(Value::Bool(true), APP_LOG, one(l)),
+        );
+    } else if covered && own_pid.is_some() {
+        row.set(
+            "server.restarted",
+            shown(Value::Bool(false), APP_LOG, vec![]),
+        );
+    }
+    let close_logged =
+        s.c.app_lines
+            .iter()
+            .find(|l| matches!(l.what, AppEvent::Close { .. }));
+    if let Some(l) = &crash {
+        row.set("server.died", shown(Value::Bool(true), APP_LOG, one(l)));
+    } else if let (Some(l), None, None) = (&restart, stopping, close_logged) {
+        row.set("server.died", shown(Value::Bool(true), APP_LOG, one(l)));
+    } else if let Some(l) = close_logged {
+        row.set(
+            "server.died",
+            shown(Value::Bool(false), APP_LOG, vec![(l.record, Some(l.at))]),
+        );
+    }
+    let exception = s
+        .c
+        .app_lines
+        .iter()
+        .find(|l| matches!(l.what, AppEvent::Exception { .. }) || matches!(&l.what, AppEvent::Error { message, code } if !super::close::says_too_big(message, code.as_deref())));
+    if let Some(l) = exception {
+        row.set(
+            "server.exception_logged",
+            shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
+        );
+    } else if covered {
+        row.set(
+            "server.exception_logged",
+            shown(Value::Bool(false), APP_LOG, vec![]),
+        );
+    }
+    let exhausted = s
+        .c
+        .app_lines
+        .iter()
+        .chain(process.iter().copied())
+        .find(|l| {
+            matches!(l.what, AppEvent::Exhausted { .. }) && near(l, 5 * SECOND_NS, 5 * SECOND_NS)
+        });
+    if let Some(l) = exhausted {
+        row.set(
+            "server.exhausted_logged",
+            shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
+        );
+    }
+    let same = |p: &Place| p.upstream == *upstream;
+    let together = s.population.together(s.index, same);
+    if s.place.unasked && s.place.accepted {
+        let records = ends_of(s, &together);
+        row.set(
+            "server.ended_together",
+            shown(Value::Count(together.len() as i64), POPULATION, records),
+        );
+        let lived = s.population.survivors(end, same);
+        // One connection that ended with nobody beside it says nothing of its server.
+        if lived > 0 || together.len() >= 2 {
+            row.set(
+                "server.none_survived",
+                shown(Value::Bool(lived == 0), POPULATION, vec![]),
+            );
+        }
+        let elsewhere = s.population.survivors(end, |p| p.upstream != *upstream);
+        if elsewhere > 0 {
+            row.set(
+                "server.others_survived",
+                shown(Value::Bool(true), POPULATION, vec![]),
+            );
+        } else if s
+            .all
+            .iter()
+            .zip(&s.population.places)
+            .any(|(c, p)| p.upstream != *upstream && c.opened.is_some())
+        {
+            row.set(
+                "server.others_survived",
+                shown(Value::Bool(false), POPULATION, vec![]),
+            );
+        }
+    }
+    refused_after(s, row, end, upstream);
+}
+
+/// Nobody logged its end, and the process that served it is another one by now: it ended with the old one.
+fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
+    let Some(last) = s.c.app_lines.last() else {
+        return;
+    };
+    let upstream = &s.place.upstream;
+    let sources = s.population.app_sources(upstream);
+    let restart = process_lines(s.c, s.context, sources, None).find(|l| {
+        matches!(l.what, AppEvent::Listening { .. })
+            && l.at.at > last.at.at
+            && (last.pid.is_some() && l.pid.is_some() && l.pid != last.pid)
+    });
+    if let (Some(l), true) = (restart, s.c.legs.is_empty()) {
+        let records = vec![(l.record, Some(l.at))];
+        row.set(
+            "server.restarted",
+            shown(Value::Bool(true), APP_LOG, records.clone()),
+        );
+        row.set("server.died", shown(Value::Bool(true), APP_LOG, records));
+    }
+}
+
+fn ends_of(s: &Subject<'_>, group: &[usize]) -> Vec<(RecordRef, Option<Stamp>)> {
+    group
+        .iter()
+        .filter(|&&j| j != s.index)
+        .take(3)
+        .filter_map(|&j| {
+            let c = &s.all[j];
+            let end = c.closed?;
+            c.events
+                .iter()
+                .find(|e| e.at.at >= end.at.plus(-MILLI_NS))
+                .map(|e| (e.record, Some(e.at)))
+        })
+        .collect()
+}
+
+fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp, upstream: &Upstream) {
+    let after = |at: Moment| (0..=30 * SECOND_NS).contains(&at.since(end.at.plus(-end.tick_ns)));
+    let same_target = |i: usize| {
+        let p = &s.population.places[i];
+        p.upstream == *upstream || p.route == s.place.route
+    };
+    let mut witness = NOBODY;
+    let mut records = Vec::new();
+    let mut asked = false;
+    for (i, c) in s.all.iter().enumerate() {
+        if i == s.index || !same_target(i) || !after(c.sort_at) {
+            continue;
+        }
+        asked = true;
+        let p = &s.population.places[i];
+        let refused_line = c
+            .hop_lines
+            .iter()
+            .find(|h| h.what == HopEvent::UpstreamRefused);
+        let refused_leg = c
+            .legs
+            .iter()
+            .flat_map(|l| &l.observations)
+            .find(|o| o.refused);
+        if let Some(h) = refused_line {
+            witness.proxy_log = true;
+            records.push((h.record, Some(h.at)));
+        } else if let Some(o) = refused_leg {
+            witness.capture = true;
+            records.push(at(o.first));
+        } else if matches!(p.status, Some(502 | 503)) {
+            witness = witness.and(if c.legs.is_empty() {
+                PROXY_LOG
+            } else {
+                CAPTURE
+            });
+            records.extend(c.events.last().map(|e| (e.record, Some(e.at))));
+        }
+    }
+    records.truncate(3);
+    if !records.is_empty() {
+        row.set(
+            "server.refused_after",
+            shown(Value::Bool(true), witness, records),
+        );
+    } else if asked {
+        row.set(
+            "server.refused_after",
+            shown(Value::Bool(false), POPULATION, vec![]),
+        );
+    }
+}
+
+pub(super) fn proxy(s: &Subject<'_>, row: &mut Row) {
+    let Some(end) = s.c.closed else { return };
+    let drains: Vec<i64> = s
+        .context
+        .settings
+        .iter()
+        .flat_map(|h| &h.routes)
+        .flat_map(|r| &r.timeouts)
+        .filter(|t| t.kind == TimeoutKind::Drain)
+        .map(|t| t.value_ns)
+        .collect();
+    let on_path: Vec<HopKind> = s.c.hops.iter().map(|h| h.kind).collect();
+    let explains = |what: HopEvent, d: i64, tick: i64| {
+        let slack = tick + SECOND_NS;
+        match what {
+            HopEvent::Exiting | HopEvent::Stopped | HopEvent::WorkerKilled => {
+                (-slack..=slack).contains(&d)
+            }
+            HopEvent::Draining | HopEvent::Reload => {
+                (0..=slack).contains(&d) && drains.is_empty()
+                    || drains.iter().any(|&t| (d - t).abs() <= slack)
+            }
+            _ => false,
+        }
+    };
+    let lines: Vec<_> = s
+        .context
+        .hop_lines
+        .iter()
+        .filter(|h| on_path.contains(&h.hop) || on_path.contains(&HopKind::Proxy))
+        .collect();
+    let line = lines
+        .iter()
+        .find(|h| explains(h.what, end.middle().since(h.at.middle()), h.at.tick_ns));
+    let lifecycle_logged = lines
+        .iter()
+        .any(|h| matches!(h.level.as_deref(), Some("notice" | "info")));
+    if let Some(h) = line {
+        row.set(
+            "proxy.restarting",
+            shown(Value::Bool(true), PROXY_LOG, vec![(h.record, Some(h.at))]),
+        );
+    } else if lifecycle_logged {
+        row.set(
+            "proxy.restarting",
+            shown(Value::Bool(false), PROXY_LOG, vec![]),
+        );
+    }
+    if s.place.unasked && s.place.accepted {
+        let together = s.population.together(s.index, |p| p.proxy == s.place.proxy);
+        row.set(
+            "proxy.ended_together",
+            shown(
+                Value::Count(together.len() as i64),
+                POPULATION,
+                ends_of(s, &together),
+            ),
+        );
+    }
+    let exhausted = s.c.hop_lines.iter().chain(&s.context.hop_lines).find(|h| {
+        matches!(
+            h.what,
+            HopEvent::WorkerConnections | HopEvent::DescriptorsExhausted
+        ) && h.at.middle().since(s.c.sort_at).abs() <= h.at.tick_ns + 2 * SECOND_NS
+    });
+    if let Some(h) = exhausted {
+        row.set(
+            "proxy.exhausted_logged",
+            shown(Value::Bool(true), PROXY_LOG, vec![(h.record, Some(h.at))]),
+        );
+    }
+}

@@ -1,0 +1,419 @@
+//! An `Analysis` -> Markdown for the incident channel: the answer first, the causes, the first drop of each with its evidence, the sources.
+
+use super::groups::{
+    CauseRow, answer, by_cause, client, clip, closer, needs, place, plural, short, span, understood,
+};
+use super::{Redactor, Selected, Zone};
+use crate::model::{
+    Analysis, Judged, RivalVerdict, Source, SourceKind, Summary, inert, say_duration,
+};
+use std::io::{self, Write};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    pub zone: Zone,
+    /// Causes shown, and drops shown in full; 0 = all causes.
+    pub top: usize,
+    /// How the user would name the case in a command.
+    pub paths: &'a str,
+    pub selected: Option<&'a Selected>,
+}
+
+/// Drops shown with their evidence, one of each cause.
+const SHOWN: usize = 5;
+/// Evidence lines, rivals and fixes shown of one drop.
+const LINES: usize = 6;
+/// Characters of one text from the input.
+const LONGEST: usize = 400;
+
+pub fn write(
+    analysis: &Analysis,
+    redactor: &Redactor,
+    options: &Options<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let page = Page {
+        analysis,
+        redactor,
+        options,
+    };
+    let summary = analysis.summary();
+    page.head(&summary, out)?;
+    page.causes(&summary, out)?;
+    page.first_of_each(out)?;
+    page.beside(out)?;
+    page.settle(out)?;
+    page.sources(out)?;
+    page.foot(out)
+}
+
+/// The causes as a table alone, with what stands above it: for a summary page.
+pub fn write_summary(
+    analysis: &Analysis,
+    redactor: &Redactor,
+    options: &Options<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let page = Page {
+        analysis,
+        redactor,
+        options,
+    };
+    let summary = analysis.summary();
+    page.head(&summary, out)?;
+    page.causes(&summary, out)?;
+    page.beside(out)
+}
+
+struct Page<'a> {
+    analysis: &'a Analysis,
+    redactor: &'a Redactor,
+    options: &'a Options<'a>,
+}
+
+impl Page<'_> {
+    fn text(&self, text: &str) -> String {
+        escape(&clip(&self.redactor.text(text), LONGEST))
+    }
+
+    fn head(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "## {}\n", answer(summary, self.options.selected))?;
+        let mut parts: Vec<String> = span(self.analysis, self.options.zone, "–")
+            .into_iter()
+            .collect();
+        parts.push(understood(self.analysis));
+        writeln!(out, "{}", parts.join(" · "))?;
+        if let Some(selected) = self.options.selected {
+            writeln!(
+                out,
+                "\n{} of {} shown: {}",
+                selected.shown,
+                plural(selected.of, "connection"),
+                self.text(&selected.by)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn causes(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+        let groups = by_cause(self.analysis);
+        let shown = match self.options.top {
+            0 => groups.len(),
+            top => top.min(groups.len()),
+        };
+        if shown > 0 {
+            writeln!(
+                out,
+                "\n| cause | drops | tier | closed by | lived | silent | fix |\n|---|---:|---|---|---:|---:|---|"
+            )?;
+        }
+        for (cause, all) in groups.iter().take(shown) {
+            let row = CauseRow::new(*cause, all);
+            writeln!(
+                out,
+                "| {} {} | {} | {} | {} | {} | {} | {} |",
+                cause.code(),
+                cause.id(),
+                all.len(),
+                row.tier.name(),
+                self.text(&row.closer),
+                row.lived.map(short).unwrap_or_default(),
+                row.silent.map(short).unwrap_or_default(),
+                row.fix.map(|f| self.text(f)).unwrap_or_default(),
+            )?;
+        }
+        if shown < groups.len() {
+            let rest: usize = groups.iter().skip(shown).map(|(_, all)| all.len()).sum();
+            writeln!(
+                out,
+                "\nAnd {} more with {}.",
+                plural(groups.len() - shown, "cause"),
+                plural(rest, "drop")
+            )?;
+        }
+        if summary.clean + summary.open > 0 {
+            writeln!(
+                out,
+                "\n{} closed as wanted, {} still open when the evidence ends.",
+                summary.clean, summary.open
+            )?;
+        }
+        Ok(())
+    }
+
+    fn first_of_each(&self, out: &mut impl Write) -> io::Result<()> {
+        let groups = by_cause(self.analysis);
+        let most = match self.options.top {
+            0 => SHOWN,
+            top => top.min(SHOWN),
+        };
+        if groups.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n### The first of each cause")?;
+        for (_, all) in groups.iter().take(most) {
+            if let Some(judged) = all.first() {
+                self.drop(judged, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop(&self, judged: &Judged, out: &mut impl Write) -> io::Result<()> {
+        let (c, v) = (&judged.connection, &judged.verdict);
+        let cause = v
+            .cause
+            .map_or_else(String::new, |c| format!("{} {}", c.code(), c.id()));
+        writeln!(out, "\n**{cause}** ({}), `{}`\n", v.tier.name(), c.id)?;
+        writeln!(out, "{}\n", self.text(&v.sentence))?;
+        let mut facts = vec![escape(&client(judged, self.redactor))];
+        if let Some(uri) = &c.request.uri {
+            facts.push(self.text(uri));
+        }
+        if let Some(closed) = c.closed {
+            let zone = self.options.zone;
+            facts.push(format!("closed {} {}", zone.time(closed, 3), zone.name()));
+        }
+        facts.push(format!("by {}", self.text(&closer(judged))));
+        facts.extend(
+            c.duration_ns()
+                .map(|ns| format!("lived {}", say_duration(ns))),
+        );
+        facts.extend(
+            c.silence_ns
+                .map(|ns| format!("silent {}", say_duration(ns))),
+        );
+        writeln!(out, "{}\n", facts.join(" · "))?;
+        for evidence in v.evidence.iter().take(LINES) {
+            let lead = if evidence.supports { "" } else { "against: " };
+            let at = evidence.record.map_or_else(String::new, |record| {
+                format!(", {}", self.text(&place(self.analysis, record)))
+            });
+            writeln!(
+                out,
+                "- {lead}{} ({}){at}",
+                self.text(&evidence.say),
+                evidence.strength.name()
+            )?;
+        }
+        self.more(v.evidence.len(), out)?;
+        let refuted = |r: &&crate::model::Rival| r.verdict == RivalVerdict::RuledOut;
+        for rival in v.rivals.iter().filter(refuted).take(LINES) {
+            writeln!(
+                out,
+                "- ruled out: {} {} ({})",
+                rival.cause.code(),
+                rival.cause.id(),
+                self.text(&rival.why)
+            )?;
+        }
+        for fix in v.fix.iter().take(LINES) {
+            writeln!(out, "- **fix:** {}", self.text(fix))?;
+        }
+        Ok(())
+    }
+
+    fn more(&self, all: usize, out: &mut impl Write) -> io::Result<()> {
+        if all > LINES {
+            writeln!(out, "- and {} more", all - LINES)?;
+        }
+        Ok(())
+    }
+
+    fn beside(&self, out: &mut impl Write) -> io::Result<()> {
+        let Analysis {
+            incidents,
+            findings,
+            ..
+        } = self.analysis;
+        if incidents.is_empty() && findings.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n### Over many connections\n")?;
+        let zone = self.options.zone;
+        let happened = incidents.iter().map(|i| {
+            let when = format!("{}–{}: ", zone.time(i.start, 0), zone.time(i.end, 0));
+            (&i.code, &i.kind, when, &i.say, &i.fix)
+        });
+        let found = findings
+            .iter()
+            .map(|f| (&f.code, &f.kind, String::new(), &f.say, &f.fix));
+        let most = if self.options.top == 0 {
+            usize::MAX
+        } else {
+            self.options.top
+        };
+        for (code, kind, when, say, fix) in happened.chain(found).take(most) {
+            let fix = fix
+                .first()
+                .map_or_else(String::new, |f| format!(" **Fix:** {}", self.text(f)));
+            writeln!(
+                out,
+                "- **{} {}** {when}{}{fix}",
+                self.text(code),
+                self.text(kind),
+                self.text(say)
+            )?;
+        }
+        let all = incidents.len() + findings.len();
+        if all > most {
+            writeln!(out, "- and {} more", all - most)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&self, out: &mut impl Write) -> io::Result<()> {
+        let needs = needs(self.analysis);
+        if needs.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n### What would settle the rest\n")?;
+        for (need, n) in needs.iter().take(LINES) {
+            writeln!(out, "- {} ({})", self.text(need), plural(*n, "drop"))?;
+        }
+        self.more(needs.len(), out)
+    }
+
+    fn sources(&self, out: &mut impl Write) -> io::Result<()> {
+        let zone = self.options.zone;
+        writeln!(
+            out,
+            "\n### Sources\n\n| file | read as | first | last | records | odd | note |\n|---|---|---|---|---:|---:|---|"
+        )?;
+        for source in &self.analysis.sources {
+            let Source {
+                path,
+                kind,
+                records,
+                odd,
+                first,
+                last,
+                ..
+            } = source;
+            let when = |stamp: &Option<crate::model::Stamp>| {
+                stamp.map_or_else(String::new, |s| zone.time(s, 3))
+            };
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {records} | {odd} | {} |",
+                escape(&clip(path, LONGEST)),
+                kind.name(),
+                when(first),
+                when(last),
+                self.text(&note(source))
+            )?;
+        }
+        Ok(())
+    }
+
+    fn foot(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "\nwsdrop {}, rules {}. Times are {}. The same again: wsdrop report {}",
+            env!("CARGO_PKG_VERSION"),
+            escape(&self.analysis.rules),
+            self.options.zone.name(),
+            escape(self.options.paths)
+        )
+    }
+}
+
+/// Why a source gave nothing, or not all.
+fn note(source: &Source) -> String {
+    match (&source.reason, source.anomalies.first()) {
+        (Some(reason), _) if source.kind != SourceKind::KeyLog => reason.clone(),
+        (_, Some(a)) if a.note.is_empty() => format!("{}, {} times", a.kind, a.count),
+        (_, Some(a)) => format!("{}, {} times: {}", a.kind, a.count, a.note),
+        _ => String::new(),
+    }
+}
+
+/// Text as Markdown shows it and never obeys it (CommonMark 2.4, and the autolinks, tables and strike-through of GitHub).
+pub(super) fn escape(text: &str) -> String {
+    let text = inert(text);
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut before: Option<char> = None;
+    let mut rest = text.chars().peekable();
+    let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let numbered = number.len() < text.len()
+        && number
+            .strip_prefix(['.', ')'])
+            .is_some_and(|r| r.is_empty() || r.starts_with(' '));
+    let mut lead = numbered;
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied();
+        let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '[' | ']' | '|' | '~' | '#' | '@' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            // inside a word it emphasises nothing
+            '_' if !(word(before) && word(next)) => out.push_str("\\_"),
+            // a list, or a heading's underline
+            '-' | '+' | '=' if before.is_none() => {
+                out.push('\\');
+                out.push(c);
+            }
+            '.' | ')' if lead => {
+                lead = false;
+                out.push('\\');
+                out.push(c);
+            }
+            // what would become a link of its own
+            ':' if next == Some('/') => out.push_str("\\:"),
+            '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str("\\."),
+            c => out.push(c),
+        }
+        before = Some(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::tests::fabricated;
+
+    #[test]
+    fn text_stays_text() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            assert_eq!(escape(text), expected);
+        }
+        check("proxy_read_timeout 60 s;", "proxy_read_timeout 60 s;");
+        check("_it_ __b__", "\\_it\\_ \\_\\_b\\_\\_");
+        check("<script>&amp;", "&lt;script&gt;&amp;amp;");
+        check(
+            "[a](javascript:x) ![i](y)",
+            "\\[a\\](javascript:x) !\\[i\\](y)",
+        );
+        check(
+            "`x` | y ~~z~~ **b**",
+            "\\`x\\` \\| y \\~\\~z\\~\\~ \\*\\*b\\*\\*",
+        );
+        check("https://evil.example", "https\\://evil.example");
+        check("WWW.evil.example", "WWW\\.evil.example");
+        check("- item", "\\- item");
+        check("12. item", "12\\. item");
+        check("a\n# b", "a␊\\# b");
+        check("@here \x1b[2J", "\\@here ␛\\[2J");
+        check("60.0 s", "60.0 s");
+    }
+
+    #[test]
+    fn the_whole_page() {
+        let options = Options {
+            zone: Zone(0),
+            top: 10,
+            paths: "incident",
+            selected: None,
+        };
+        let mut out = Vec::new();
+        write(&fabricated(), &Redactor::none(), &options, &mut out).expect("writes to memory");
+        insta::assert_snapshot!("markdown", String::from_utf8(out).expect("UTF-8"));
+    }
+}
