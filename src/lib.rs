@@ -7,8 +7,10 @@ pub mod cli;
 pub mod config;
 pub mod correlate;
 pub mod diagnose;
+pub mod host;
 pub mod logs;
 pub mod model;
 pub mod report;
+mod text;
 #[cfg(feature = "tui")]
 pub mod tui;

@@ -18,7 +18,7 @@ use crate::model::{
     Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId, SourceKind,
     Stamp, ZoneBasis,
 };
-use crate::{capture, config, logs};
+use crate::{capture, config, host, logs};
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::collections::BTreeSet;
@@ -134,7 +134,8 @@ pub fn frames(
 pub fn formats() -> Vec<&'static str> {
     let logs = logs::FORMATS.iter().map(|format| format.name());
     // the readers that `config::sniff` tells apart
-    logs.chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
+    logs.chain(host::formats())
+        .chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
         .collect()
 }
 
@@ -149,7 +150,8 @@ pub fn looks_like(head: &[u8]) -> Option<LooksLike> {
     if capture::sniff(head).is_some() {
         Some(LooksLike::Capture)
     } else if config::sniff(head).is_none()
-        && logs::sniff(head, &LogOptions::default(), None).is_some()
+        && (host::sniff(head, None).is_some()
+            || logs::sniff(head, &LogOptions::default(), None).is_some())
     {
         Some(LooksLike::Log)
     } else {
@@ -290,12 +292,66 @@ fn read(
         note_problem(source, problem);
         observations.lines.extend(lines);
     }
+    read_hosts(
+        case,
+        &sniffed,
+        options,
+        progress,
+        &mut sources,
+        &mut observations,
+    );
     for source in &mut sources {
         sniff::reason_for_nothing(source);
     }
     ReadCase {
         sources,
         observations,
+    }
+}
+
+/// After all else: syslog's dates have no year, and what the other sources saw gives it to them.
+fn read_hosts(
+    case: &Case,
+    sniffed: &[Sniffed],
+    options: &Options,
+    progress: &dyn Progress,
+    sources: &mut [Source],
+    observations: &mut Observations,
+) {
+    let host_options = host::HostOptions {
+        assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+        near: sources.iter().filter_map(|s| s.last).max().map(|s| s.at),
+    };
+    for (source, found) in sources.iter_mut().zip(sniffed) {
+        let Some(choice) = found.host else { continue };
+        progress.reading(&source.path);
+        let mut input = Stoppable {
+            inner: case.reader(source.id),
+            progress,
+        };
+        let mut step = steps(&input.inner, progress);
+        let summary = host::read(
+            source.id,
+            choice,
+            host_options,
+            &mut input,
+            &mut |_| step(),
+            &mut |line| observations.lines.push(line),
+        );
+        step();
+        let host::HostSummary {
+            records,
+            used,
+            odd,
+            first,
+            last,
+            zone,
+            anomalies,
+        } = summary;
+        (source.records, source.used, source.odd) = (records, used, odd);
+        (source.first, source.last, source.zone) = (first, last, zone);
+        source.anomalies.extend(anomalies);
+        note_problem(source, input.inner.problem().cloned());
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Forced, Options};
 use crate::case::Case;
 use crate::logs::LogOptions;
 use crate::model::{Raw, RawReader, RecordRef, Source, SourceId, SourceKind};
-use crate::{capture, config, logs};
+use crate::{capture, config, host, logs};
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -119,7 +119,13 @@ impl CaseRaw {
                 lines.push((number, text(line)));
             }
         }
-        let own = own.strip_suffix(b"\r").unwrap_or(own).to_vec();
+        // A record may have been written in several lines.
+        let all = rest
+            .get(..record.len as usize)
+            .filter(|r| r.len() > own.len());
+        let own = all
+            .unwrap_or_else(|| own.strip_suffix(b"\r").unwrap_or(own))
+            .to_vec();
         let fields = self.fields(record.source, &own);
         Raw::Line {
             lines,
@@ -132,6 +138,11 @@ impl CaseRaw {
         let Some(&SourceKind::Log(name)) = self.kinds.get(id.0 as usize) else {
             return Vec::new();
         };
+        if host::formats().any(|known| known == name) {
+            return host::sniff(b"", Some(name))
+                .map(|choice| host::fields(choice, line))
+                .unwrap_or_default();
+        }
         let options = self.log_options.clone();
         let forced = self.forced.iter().any(|f| f.format == name).then_some(name);
         let head = self.head(id).to_vec();

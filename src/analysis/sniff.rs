@@ -3,7 +3,7 @@
 use crate::case::{Case, CaseFile, Problem};
 use crate::logs::{Choice, LogOptions};
 use crate::model::{Clock, ClockBasis, Moment, Source, SourceKind, Zone, ZoneBasis};
-use crate::{capture, config, logs};
+use crate::{capture, config, host, logs};
 use globset::GlobMatcher;
 
 /// `--as FORMAT=GLOB`.
@@ -22,6 +22,7 @@ pub(super) struct Sniffed {
     pub(super) link: Option<u32>,
     pub(super) config: Option<&'static str>,
     pub(super) log: Option<Choice>,
+    pub(super) host: Option<host::Choice>,
     /// Lines of a key log in the head.
     key_lines: Option<u64>,
     empty: bool,
@@ -122,8 +123,11 @@ pub(super) fn second_pass(
     let format = forced_for(file, forced);
     // read again rather than kept: a case may have many thousand files
     let (head, _) = case.head(file.id);
-    found.log = logs::sniff(&head, options, format);
-    if found.log.is_none() {
+    found.host = host::sniff(&head, format);
+    if found.host.is_none() {
+        found.log = logs::sniff(&head, options, format);
+    }
+    if found.log.is_none() && found.host.is_none() {
         found.reason = Some(match format {
             Some(format) => Problem {
                 kind: "not-that-format",
@@ -136,10 +140,15 @@ pub(super) fn second_pass(
 
 /// Writes into the source what was found.
 pub(super) fn settle(source: &mut Source, found: &Sniffed) {
-    source.kind = match (found.capture, found.config, &found.log) {
+    let line_format = match (&found.log, found.host) {
+        (Some(choice), _) => Some(choice.name),
+        (None, Some(choice)) => Some(choice.name),
+        (None, None) => None,
+    };
+    source.kind = match (found.capture, found.config, line_format) {
         (Some(kind), ..) => kind,
         (_, Some(reader), _) => SourceKind::Config(reader),
-        (_, _, Some(choice)) => SourceKind::Log(choice.name),
+        (_, _, Some(name)) => SourceKind::Log(name),
         _ if found.key_lines.is_some() => SourceKind::KeyLog,
         _ if found.empty => SourceKind::Empty,
         _ => SourceKind::Unrecognised,
@@ -303,6 +312,23 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(is_key_log(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_says_is_told_from_what_programs_log() {
+        for (name, samples) in host::samples() {
+            for sample in samples {
+                let found = host::sniff(sample.as_bytes(), None).map(|c| c.name);
+                assert_eq!(found, Some(name), "{sample}");
+                assert_eq!(config::sniff(sample.as_bytes()), None, "{sample}");
+            }
+        }
+        for format in logs::FORMATS {
+            for sample in format.samples() {
+                let found = host::sniff(sample.as_bytes(), None).map(|c| c.name);
+                assert_eq!(found, None, "{sample}");
+            }
         }
     }
 

@@ -4,6 +4,10 @@ use super::file;
 use super::frame;
 use super::packet::{self, Packet};
 use super::{http1, tls};
+use etherparse::{
+    ArpPacketSlice, Ethernet2HeaderSlice, Ipv4HeaderSlice, Ipv6HeaderSlice, SingleVlanHeaderSlice,
+    UdpHeaderSlice,
+};
 use std::ops::Range;
 
 /// A packet's layers for the Raw view: depth, text, byte range; and the unmasked payload of its first WebSocket frame.
@@ -75,7 +79,67 @@ pub fn dissect(
     }
 }
 
+/// What a layer's header says; nothing of one that is not whole.
 fn details(name: &str, b: &[u8]) -> Vec<String> {
+    sliced(name, b).unwrap_or_else(|| plain(name, b))
+}
+
+/// The headers that etherparse reads.
+fn sliced(name: &str, b: &[u8]) -> Option<Vec<String>> {
+    Some(match name {
+        "Ethernet" => {
+            let head = Ethernet2HeaderSlice::from_slice(b).ok()?;
+            let mac = |m: [u8; 6]| m.map(|x| format!("{x:02x}")).join(":");
+            vec![
+                format!("from {} to {}", mac(head.source()), mac(head.destination())),
+                format!("type 0x{:04x}", head.ether_type().0),
+            ]
+        }
+        "802.1Q" => {
+            let head = SingleVlanHeaderSlice::from_slice(b).ok()?;
+            vec![format!("VLAN {}", head.vlan_identifier().value())]
+        }
+        "ARP" => {
+            let arp = ArpPacketSlice::from_slice(b).ok()?;
+            vec![format!("operation {}", arp.operation().0)]
+        }
+        "IPv4" => {
+            let head = Ipv4HeaderSlice::from_slice(b).ok()?;
+            vec![
+                format!("{} to {}", head.source_addr(), head.destination_addr()),
+                format!(
+                    "TTL {}, identification {}, length {}",
+                    head.ttl(),
+                    head.identification(),
+                    head.total_len()
+                ),
+            ]
+        }
+        "IPv6" => {
+            let head = Ipv6HeaderSlice::from_slice(b).ok()?;
+            vec![
+                format!("{} to {}", head.source_addr(), head.destination_addr()),
+                format!(
+                    "hop limit {}, length {}",
+                    head.hop_limit(),
+                    head.payload_length()
+                ),
+            ]
+        }
+        "UDP" => {
+            let head = UdpHeaderSlice::from_slice(b).ok()?;
+            vec![format!(
+                "port {} to {}",
+                head.source_port(),
+                head.destination_port()
+            )]
+        }
+        _ => return None,
+    })
+}
+
+/// The headers that etherparse does not know, and TCP's, of which a short capture may hold only the first 20 bytes.
+fn plain(name: &str, b: &[u8]) -> Vec<String> {
     let u16_at = |at: usize| {
         b.get(at..at + 2)
             .map_or(0, |x| u16::from_be_bytes([x[0], x[1]]))
@@ -86,18 +150,6 @@ fn details(name: &str, b: &[u8]) -> Vec<String> {
     };
     let byte = |at: usize| b.get(at).copied().unwrap_or(0);
     match name {
-        "Ethernet" => {
-            let mac = |at: usize| {
-                (at..at + 6)
-                    .map(|i| format!("{:02x}", byte(i)))
-                    .collect::<Vec<_>>()
-                    .join(":")
-            };
-            vec![
-                format!("from {} to {}", mac(6), mac(0)),
-                format!("type 0x{:04x}", u16_at(12)),
-            ]
-        }
         "Linux cooked v2" => vec![
             format!("interface {}, packet type {}", u32_at(4), byte(10)),
             format!("protocol 0x{:04x}", u16_at(0)),
@@ -107,43 +159,8 @@ fn details(name: &str, b: &[u8]) -> Vec<String> {
             u16_at(0),
             u16_at(14)
         )],
-        "802.1Q" => vec![format!("VLAN {}", u16_at(0) & 0xfff)],
-        "IPv4" => {
-            let ip = |at: usize| {
-                format!(
-                    "{}.{}.{}.{}",
-                    byte(at),
-                    byte(at + 1),
-                    byte(at + 2),
-                    byte(at + 3)
-                )
-            };
-            vec![
-                format!("{} to {}", ip(12), ip(16)),
-                format!(
-                    "TTL {}, identification {}, length {}",
-                    byte(8),
-                    u16_at(4),
-                    u16_at(2)
-                ),
-            ]
-        }
-        "IPv6" => {
-            let ip = |at: usize| {
-                let mut a = [0; 16];
-                for (i, slot) in a.iter_mut().enumerate() {
-                    *slot = byte(at + i);
-                }
-                std::net::Ipv6Addr::from(a)
-            };
-            vec![
-                format!("{} to {}", ip(8), ip(24)),
-                format!("hop limit {}, length {}", byte(7), u16_at(4)),
-            ]
-        }
         "VXLAN" => vec![format!("network {}", u32_at(4) >> 8)],
         "GENEVE" => vec![format!("network {}", u32_at(4) >> 8)],
-        "UDP" => vec![format!("port {} to {}", u16_at(0), u16_at(2))],
         "TCP" => {
             const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
             let flags: Vec<&str> = NAMES

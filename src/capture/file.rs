@@ -3,15 +3,14 @@
 mod blocks;
 
 use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
-use blocks::Interface;
+use blocks::Interfaces;
+use pcap_parser::{SHB_MAGIC, parse_pcap_header};
 use std::io::{ErrorKind, Read};
 
 /// The buffer's ordinary size: it stays in the L2 cache.
 const BUFFER: usize = 256 * 1024;
 /// No record may be larger; libpcap's own limit is 256 KiB, jumbo captures of loopback and USB go higher.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
-
-const SECTION: u32 = 0x0A0D_0D0A;
 
 /// One packet as it lies in the file.
 #[derive(Debug, Clone, Copy)]
@@ -93,49 +92,52 @@ enum Format {
     Legacy(Legacy),
     Blocks {
         order: Order,
-        interfaces: Vec<Interface>,
+        interfaces: Interfaces,
     },
 }
 
-/// What a magic number says.
-#[derive(Debug, Clone, Copy)]
-enum Magic {
-    Legacy {
-        order: Order,
-        unit_ns: i64,
-        header: usize,
-    },
-    Blocks,
-}
+/// The magic number of Kuznetzov's variant, whose records have longer headers.
+const MODIFIED: u32 = 0xA1B2_CD34;
 
-fn magic(head: &[u8]) -> Option<Magic> {
-    let first = head.get(..4)?;
-    let value = u32::from_be_bytes([first[0], first[1], first[2], first[3]]);
-    let legacy = |order, unit_ns, header| {
-        Some(Magic::Legacy {
-            order,
-            unit_ns,
-            header,
-        })
-    };
-    match value {
-        0xA1B2_C3D4 => legacy(Order::Big, MICRO_NS, 16),
-        0xD4C3_B2A1 => legacy(Order::Little, MICRO_NS, 16),
-        0xA1B2_3C4D => legacy(Order::Big, 1, 16),
-        0x4D3C_B2A1 => legacy(Order::Little, 1, 16),
-        0xA1B2_CD34 => legacy(Order::Big, MICRO_NS, 24),
-        0x34CD_B2A1 => legacy(Order::Little, MICRO_NS, 24),
-        SECTION => Some(Magic::Blocks),
-        _ => None,
+/// What the global header of a legacy file says; what `head` lacks of it counts as zero.
+fn global(head: &[u8]) -> Option<Legacy> {
+    let mut header = [0; 24];
+    for (slot, byte) in header.iter_mut().zip(head) {
+        *slot = *byte;
     }
+    // pcap-parser knows the variant in one byte order only; its global header is the ordinary one in both.
+    let modified = if head.starts_with(&MODIFIED.to_be_bytes()) {
+        header[2..4].copy_from_slice(&[0xC3, 0xD4]);
+        true
+    } else {
+        head.starts_with(&MODIFIED.to_le_bytes())
+    };
+    let (_, header) = parse_pcap_header(&header).ok()?;
+    Some(Legacy {
+        order: if header.is_bigendian() {
+            Order::Big
+        } else {
+            Order::Little
+        },
+        unit_ns: if header.is_nanosecond_precision() {
+            1
+        } else {
+            MICRO_NS
+        },
+        header: if modified { 24 } else { 16 },
+        // The upper bits carry the length of a frame check sequence.
+        link: (header.network.0 & 0xffff) as u16,
+        snaplen: header.snaplen,
+    })
 }
 
 /// `Pcap` or `Pcapng` by the first four bytes.
 pub(super) fn sniff(head: &[u8]) -> Option<SourceKind> {
-    magic(head).map(|m| match m {
-        Magic::Legacy { .. } => SourceKind::Pcap,
-        Magic::Blocks => SourceKind::Pcapng,
-    })
+    let first = head.first_chunk::<4>()?;
+    if *first == SHB_MAGIC.to_be_bytes() {
+        return Some(SourceKind::Pcapng);
+    }
+    global(first).map(|_| SourceKind::Pcap)
 }
 
 /// A capture read as a stream: memory is one buffer, whatever the file's size.
@@ -373,7 +375,8 @@ impl<'r> PacketFile<'r> {
     }
 
     fn open(&mut self) -> Step {
-        if !self.fill(24) && magic(self.view()).is_none() {
+        let whole = self.fill(24);
+        let Some(kind) = sniff(self.view()) else {
             if self.available() > 0 {
                 self.note(
                     "not-a-capture",
@@ -382,48 +385,22 @@ impl<'r> PacketFile<'r> {
                 );
             }
             return Step::End;
+        };
+        if kind == SourceKind::Pcapng {
+            self.format = Format::Blocks {
+                order: Order::Little,
+                interfaces: Interfaces::default(),
+            };
+            return Step::Again;
         }
-        match magic(self.view()) {
-            Some(Magic::Legacy {
-                order,
-                unit_ns,
-                header,
-            }) => {
-                if self.available() < 24 {
-                    self.note("truncated-tail", 1, "the file ends inside its own header");
-                    return Step::End;
-                }
-                let head = self.view();
-                let snaplen = u32_at(head, 16, order);
-                // The upper bits carry the length of a frame check sequence.
-                let link = (u32_at(head, 20, order) & 0xffff) as u16;
-                self.format = Format::Legacy(Legacy {
-                    order,
-                    unit_ns,
-                    header,
-                    link,
-                    snaplen,
-                });
-                self.from += 24;
-                self.links.push(link);
-                Step::Again
-            }
-            Some(Magic::Blocks) => {
-                self.format = Format::Blocks {
-                    order: Order::Little,
-                    interfaces: Vec::new(),
-                };
-                Step::Again
-            }
-            None => {
-                self.note(
-                    "not-a-capture",
-                    1,
-                    "the file does not begin as a pcap or pcapng does",
-                );
-                Step::End
-            }
-        }
+        let Some(legacy) = global(self.view()).filter(|_| whole) else {
+            self.note("truncated-tail", 1, "the file ends inside its own header");
+            return Step::End;
+        };
+        self.format = Format::Legacy(legacy);
+        self.from += 24;
+        self.links.push(legacy.link);
+        Step::Again
     }
 
     fn tail(&mut self) -> Step {
@@ -547,14 +524,19 @@ pub(super) fn record_data(
     head: &[u8],
     record: &[u8],
 ) -> Option<(u16, std::ops::Range<usize>, u32)> {
-    match magic(head)? {
-        Magic::Legacy { order, header, .. } => {
-            let link = (u32_at(head.get(..24)?, 20, order) & 0xffff) as u16;
+    match sniff(head)? {
+        SourceKind::Pcap => {
+            let Legacy {
+                order,
+                header,
+                link,
+                ..
+            } = global(head.get(..24)?)?;
             let captured =
                 (u32_at(record.get(..header)?, 8, order) as usize).min(record.len() - header);
             Some((link, header..header + captured, u32_at(record, 12, order)))
         }
-        Magic::Blocks => {
+        _ => {
             let mut input = head;
             let mut file = PacketFile::new(&mut input);
             // Read the description blocks, then the record as if it followed them.
@@ -595,12 +577,14 @@ pub(super) fn link_name(link: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::blocks::{BYTE_ORDER, ENHANCED_PACKET, INTERFACE};
     use super::*;
     use pcap_parser::traits::PcapNGPacketBlock;
-    use pcap_parser::{Block, PcapBlockOwned, PcapError};
+    use pcap_parser::{
+        BOM_MAGIC, Block, DSB_MAGIC, EPB_MAGIC, IDB_MAGIC, ISB_MAGIC, PcapBlockOwned, PcapError,
+    };
     use proptest::prelude::*;
 
+    type Blocks = Vec<(u32, Vec<u8>)>;
     type Packets = Vec<(Vec<u8>, u32, u64, u32)>;
 
     /// Data, length on the wire, offset and length of every record; and the anomalies.
@@ -650,17 +634,17 @@ mod tests {
     fn pcapng(packets: &[Vec<u8>], big: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut body = Vec::new();
-        word(&mut body, BYTE_ORDER, big);
+        word(&mut body, BOM_MAGIC, big);
         body.extend_from_slice(&if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] });
         body.extend_from_slice(&[0xff; 8]);
-        block(&mut out, SECTION, &body, big);
+        block(&mut out, SHB_MAGIC, &body, big);
         let mut body = if big {
             vec![0, 1, 0, 0]
         } else {
             vec![1, 0, 0, 0]
         };
         word(&mut body, 0, big);
-        block(&mut out, INTERFACE, &body, big);
+        block(&mut out, IDB_MAGIC, &body, big);
         block(&mut out, 0x0BAD, b"a custom block", big);
         for (n, p) in packets.iter().enumerate() {
             let mut body = Vec::new();
@@ -668,7 +652,7 @@ mod tests {
                 word(&mut body, value, big);
             }
             body.extend_from_slice(p);
-            block(&mut out, ENHANCED_PACKET, &body, big);
+            block(&mut out, EPB_MAGIC, &body, big);
         }
         out
     }
@@ -732,6 +716,129 @@ mod tests {
             file.splice(at..at, bytes);
             let (got, _) = read(&file);
             prop_assert!(got.iter().all(|(_, _, start, len)| *start as usize + *len as usize <= file.len()));
+        }
+    }
+
+    /// A file of one interface with `options`, one packet at tick 5, then `after`.
+    fn described(big: bool, options: &[(u16, &[u8])], after: &[(u32, Vec<u8>)]) -> Vec<u8> {
+        let half = |value: u16| {
+            if big {
+                value.to_be_bytes()
+            } else {
+                value.to_le_bytes()
+            }
+        };
+        let mut out = pcapng(&[], big);
+        out.truncate(28);
+        let mut body = [half(1), half(0)].concat();
+        word(&mut body, 0, big);
+        for (code, value) in options {
+            body.extend(half(*code));
+            body.extend(half(value.len() as u16));
+            body.extend_from_slice(value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        block(&mut out, IDB_MAGIC, &body, big);
+        let mut body = Vec::new();
+        for value in [0, 0, 5, 14, 14] {
+            word(&mut body, value, big);
+        }
+        body.extend([7; 14]);
+        block(&mut out, EPB_MAGIC, &body, big);
+        for (kind, body) in after {
+            block(&mut out, *kind, body, big);
+        }
+        out
+    }
+
+    #[test]
+    fn an_interface_is_described_in_either_byte_order() {
+        for big in [false, true] {
+            let three: i64 = 3;
+            let offset = if big {
+                three.to_be_bytes()
+            } else {
+                three.to_le_bytes()
+            };
+            for (options, expected) in [
+                (vec![], 5000),
+                (vec![(9, &[9][..])], 5),
+                (
+                    vec![(2, &b"eth0"[..]), (9, &[3]), (14, &offset)],
+                    3_005_000_000,
+                ),
+            ] {
+                let bytes = described(big, &options, &[]);
+                let mut input = &bytes[..];
+                let mut file = PacketFile::new(&mut input);
+                assert_eq!(file.next().unwrap().at, Moment(expected), "{options:?}");
+                assert!(file.next().is_none());
+                assert!(file.finish().0.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_block_tells_is_noted() {
+        for big in [false, true] {
+            let statistics = |dropped: u64| {
+                let mut body = Vec::new();
+                for value in [0, 0, 0] {
+                    word(&mut body, value, big);
+                }
+                word(&mut body, if big { 0x0005_0008 } else { 0x0008_0005 }, big);
+                body.extend(if big {
+                    dropped.to_be_bytes()
+                } else {
+                    dropped.to_le_bytes()
+                });
+                (ISB_MAGIC, body)
+            };
+            let mut secrets = Vec::new();
+            word(&mut secrets, 0x544c_534b, big);
+            word(&mut secrets, 4, big);
+            secrets.extend(b"KEYS");
+            let mut names = Vec::new();
+            word(&mut names, 0x7fff_7fff, big);
+            let cases: [(Blocks, Vec<(&str, u64)>); 5] = [
+                (vec![statistics(0)], vec![]),
+                // The count of an interface goes on from block to block.
+                (
+                    vec![statistics(3), statistics(8)],
+                    vec![("capture-drops", 8)],
+                ),
+                (vec![(DSB_MAGIC, secrets)], vec![("unused-secrets", 1)]),
+                (vec![(DSB_MAGIC, vec![0xff; 12])], vec![("unread-block", 1)]),
+                (vec![(0x0BAD, names), (0x7777, b"?".to_vec())], vec![]),
+            ];
+            for (after, expected) in cases {
+                let bytes = described(big, &[(2, b"eth0")], &after);
+                let mut input = &bytes[..];
+                let mut file = PacketFile::new(&mut input);
+                assert!(file.next().is_some() && file.next().is_none());
+                let (anomalies, _) = file.finish();
+                let got: Vec<_> = anomalies
+                    .iter()
+                    .map(|a| (a.kind.as_str(), a.count))
+                    .collect();
+                assert_eq!(got, expected, "{after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_variant_of_kuznetzov_is_read_in_either_byte_order() {
+        for big in [false, true] {
+            let mut bytes = Vec::new();
+            word(&mut bytes, MODIFIED, big);
+            bytes.extend_from_slice(&pcap(&[], big, false)[4..]);
+            for value in [1000, 5, 14, 14, 0, 0] {
+                word(&mut bytes, value, big);
+            }
+            bytes.extend([7; 14]);
+            let (got, anomalies) = read(&bytes);
+            assert_eq!(got, [(vec![7; 14], 14, 24, 38)]);
+            assert!(anomalies.is_empty());
         }
     }
 

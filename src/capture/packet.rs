@@ -1,5 +1,11 @@
 //! A captured packet of any link layer -> its innermost TCP segment, tunnels taken off; what was cut off is known by its length.
 
+use etherparse::err::{ip::LaxHeaderSliceError, ipv6_exts::HeaderSliceError};
+use etherparse::{
+    EtherType, Ipv6ExtensionSlice, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket,
+    LenSource,
+};
+
 /// LINKTYPE numbers read (tcpdump.org/linktypes.html).
 pub(super) const NULL: u16 = 0;
 pub(super) const ETHERNET: u16 = 1;
@@ -14,6 +20,8 @@ pub(super) const ACK: u8 = 16;
 
 /// Layers below TCP that are followed before a packet counts as hostile.
 const MAX_LAYERS: u32 = 16;
+/// VLAN tags that the fast path takes off.
+const MAX_TAGS: u32 = 2;
 
 /// One end of a leg. IPv4 addresses are held as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,6 +143,7 @@ pub(super) fn parse_noting<'b>(
         tap: 0,
         layers,
         depth: 0,
+        tags: 0,
     };
     walk.link(link, rest).unwrap_or(SHORT)
 }
@@ -144,8 +153,11 @@ struct Walk<'l> {
     tap: u32,
     layers: Option<&'l mut Layers>,
     depth: u32,
+    tags: u32,
 }
 
+/// The fast path is written out here, as are the tunnels, which etherparse does not know;
+/// whatever the fast path declines is read by etherparse ([`Walk::ether`], [`Walk::odd_ip`]).
 impl Walk<'_> {
     fn note(&mut self, name: &'static str, rest: Rest<'_>, len: usize) {
         if let Some(layers) = self.layers.as_deref_mut() {
@@ -193,7 +205,8 @@ impl Walk<'_> {
                     (Next::EtherType(rest.u16(12)?), rest.skip(14)?)
                 }
                 Next::EtherType(0x0800 | 0x86DD) => (Next::Ip, rest),
-                Next::EtherType(0x8100 | 0x88A8 | 0x9100 | 0x9200) => {
+                Next::EtherType(0x8100 | 0x88A8 | 0x9100 | 0x9200) if self.tags < MAX_TAGS => {
+                    self.tags += 1;
                     self.note("802.1Q", rest, 4);
                     (Next::EtherType(rest.u16(2)?), rest.skip(4)?)
                 }
@@ -210,7 +223,10 @@ impl Walk<'_> {
                     (if bottom { Next::Ip } else { next }, rest.skip(4)?)
                 }
                 Next::EtherType(0x6558) => (Next::Ethernet, rest),
-                Next::EtherType(_) => return Some(Packet::Other),
+                Next::EtherType(kind) => match self.ether(kind, rest)? {
+                    Inner::Done(packet) => return Some(packet),
+                    Inner::Deeper(next, rest) => (next, rest),
+                },
                 Next::Ip => match self.ip(rest)? {
                     Inner::Done(packet) => return Some(packet),
                     Inner::Deeper(next, rest) => (next, rest),
@@ -233,17 +249,17 @@ impl Walk<'_> {
         if header_len < 20 {
             return Some(Inner::Done(Packet::Odd("bad-ip-header")));
         }
-        self.note("IPv4", rest, header_len);
         let total = u64::from(u16::from_be_bytes([head[2], head[3]]));
         // Zero where the network card splits a large segment later (TSO): the frame's own length counts.
         let total = if total == 0 { rest.wire } else { total };
         if total < header_len as u64 {
             return Some(Inner::Done(Packet::Odd("bad-ip-header")));
         }
-        let fragment = u16::from_be_bytes([head[6], head[7]]) & 0x1fff;
-        if fragment != 0 {
-            return Some(Inner::Done(Packet::Odd("ip-fragment")));
+        let fragment = u16::from_be_bytes([head[6], head[7]]) & 0x3fff;
+        if header_len != 20 || fragment != 0 || head[9] == AUTHENTICATION {
+            return self.odd_ip(rest);
         }
+        self.note("IPv4", rest, header_len);
         let addresses = Addresses {
             src: mapped([head[12], head[13], head[14], head[15]]),
             dst: mapped([head[16], head[17], head[18], head[19]]),
@@ -256,6 +272,9 @@ impl Walk<'_> {
 
     fn ipv6<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
         let head: &[u8; 40] = rest.bytes.first_chunk()?;
+        if !matches!(head[6], 6 | 17 | 4 | 41 | 47 | 58) {
+            return self.odd_ip(rest);
+        }
         self.note("IPv6", rest, 40);
         let len = u64::from(u16::from_be_bytes([head[4], head[5]]));
         let address = |at: usize| {
@@ -273,24 +292,104 @@ impl Walk<'_> {
         if len != 0 {
             body = body.at_most(len);
         }
-        let mut protocol = head[6];
-        for _ in 0..MAX_LAYERS {
-            let step = match protocol {
-                // Hop-by-hop, routing, destination options (RFC 8200 4.3 to 4.6).
-                0 | 43 | 60 => (usize::from(*body.bytes.get(1)?) + 1) * 8,
-                44 => {
-                    if body.u16(2)? & 0xfff8 != 0 {
-                        return Some(Inner::Done(Packet::Odd("ip-fragment")));
-                    }
-                    8
-                }
-                51 => (usize::from(*body.bytes.get(1)?) + 2) * 4,
-                _ => return self.transport(protocol, &addresses, body),
-            };
-            protocol = *body.bytes.first()?;
-            body = body.skip(step)?;
+        self.transport(head[6], &addresses, body)
+    }
+
+    /// An ether type that the fast path does not know: MACsec, more VLAN tags, ARP.
+    fn ether<'b>(&mut self, kind: u16, rest: Rest<'b>) -> Option<Inner<'b>> {
+        let sliced = LaxSlicedPacket::from_ether_type(EtherType(kind), rest.bytes);
+        if let Some(LaxNetSlice::Arp(arp)) = &sliced.net
+            && sliced.link_exts.is_empty()
+        {
+            self.note("ARP", rest, arp.slice().len());
         }
-        Some(Inner::Done(Packet::Odd("too-many-layers")))
+        let mut body = rest;
+        for tag in &sliced.link_exts {
+            let (name, len) = match tag {
+                LaxLinkExtSlice::Vlan(tag) => ("802.1Q", tag.header_len()),
+                LaxLinkExtSlice::Macsec(tag) => ("MACsec", tag.header.header_len()),
+            };
+            self.note(name, body, len);
+            body = body.skip(len)?;
+        }
+        Some(match sliced.ether_payload() {
+            Some(inner) if !sliced.link_exts.is_empty() => {
+                if inner.len_source != LenSource::Slice {
+                    body = body.at_most(inner.payload.len() as u64);
+                }
+                Inner::Deeper(Next::EtherType(inner.ether_type.0), body)
+            }
+            // Encrypted, or of a protocol that carries no IP.
+            _ => Inner::Done(Packet::Other),
+        })
+    }
+
+    /// An IP header with options, extension headers or fragments.
+    fn odd_ip<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+        let odd = |why| Some(Inner::Done(Packet::Odd(why)));
+        let (ip, stopped) = match LaxIpSlice::from_slice(rest.bytes) {
+            Ok(read) => read,
+            Err(LaxHeaderSliceError::Len(_)) => return None,
+            Err(LaxHeaderSliceError::Content(_)) => return odd("bad-ip-header"),
+        };
+        let (name, header, extensions, total, offset, addresses) = match &ip {
+            LaxIpSlice::Ipv4(v4) => {
+                let head = v4.header();
+                let extensions = v4.extensions().auth.map_or(0, |a| a.slice().len());
+                let addresses = Addresses {
+                    src: mapped(head.source()),
+                    dst: mapped(head.destination()),
+                    ttl: head.ttl(),
+                    id: head.identification(),
+                };
+                let total = u64::from(head.total_len());
+                let offset = head.fragments_offset().value();
+                let header = head.slice().len();
+                ("IPv4", header, extensions, total, offset, addresses)
+            }
+            LaxIpSlice::Ipv6(v6) => {
+                let head = v6.header();
+                let extensions = v6.extensions();
+                let offset = extensions.clone().into_iter().find_map(|e| match e {
+                    Ipv6ExtensionSlice::Fragment(f) => Some(f.fragment_offset().value()),
+                    _ => None,
+                });
+                let addresses = Addresses {
+                    src: u128::from_be_bytes(head.source()),
+                    dst: u128::from_be_bytes(head.destination()),
+                    ttl: head.hop_limit(),
+                    id: 0,
+                };
+                let total = match head.payload_length() {
+                    0 => 0,
+                    len => 40 + u64::from(len),
+                };
+                let extensions = extensions.slice().len();
+                let offset = offset.unwrap_or(0);
+                ("IPv6", 40, extensions, total, offset, addresses)
+            }
+        };
+        self.note(name, rest, header);
+        // Without the fragments before it, what a later one holds cannot be placed.
+        if offset != 0 {
+            return odd("ip-fragment");
+        }
+        match stopped {
+            Some((HeaderSliceError::Len(_), _)) => return None,
+            Some((HeaderSliceError::Content(_), _)) => return odd("bad-ip-header"),
+            None => {}
+        }
+        let rest = if total == 0 {
+            rest
+        } else {
+            rest.at_most(total)
+        };
+        let body = rest.skip(header)?;
+        if extensions > 0 {
+            self.note("IP extension headers", body, extensions);
+        }
+        let body = body.skip(extensions)?;
+        self.transport(ip.payload_ip_number().0, &addresses, body)
     }
 
     fn transport<'b>(
@@ -431,6 +530,9 @@ enum Inner<'b> {
     Deeper(Next, Rest<'b>),
 }
 
+/// The IP protocol number of the authentication header (RFC 4302).
+const AUTHENTICATION: u8 = 51;
+
 struct Addresses {
     src: u128,
     dst: u128,
@@ -545,6 +647,129 @@ mod tests {
             let Packet::Tcp(s) = parse(ETHERNET, &packet[..cut], packet.len() as u32) else { panic!("no segment") };
             prop_assert_eq!(s.payload_len, 100);
             prop_assert_eq!(s.payload.len(), cut - 54);
+        }
+    }
+
+    /// Ethernet packets as they are seldom met, each carrying the same segment.
+    fn seldom() -> Vec<(&'static str, Vec<u8>)> {
+        let segment = {
+            let mut whole = Vec::new();
+            PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+                .tcp(5, 80, 9, 10)
+                .write(&mut whole, b"hello")
+                .unwrap();
+            whole.split_off(20)
+        };
+        let ethernet = |kind: u16, body: &[u8]| [&[1; 12], &kind.to_be_bytes()[..], body].concat();
+        let v4 = |options: &[u8], fragment: u16, protocol: u8, body: &[u8]| {
+            let header = 20 + options.len();
+            let mut ip = vec![0x40 | (header / 4) as u8, 0];
+            ip.extend(((header + body.len()) as u16).to_be_bytes());
+            ip.extend([0, 7]);
+            ip.extend(fragment.to_be_bytes());
+            ip.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            [&ip, options, body].concat()
+        };
+        let v6 = |first: u8, body: &[u8]| {
+            let mut ip = vec![0x60, 0, 0, 0];
+            ip.extend((body.len() as u16).to_be_bytes());
+            ip.extend([first, 64]);
+            ip.extend([1; 16]);
+            ip.extend([2; 16]);
+            [&ip, body].concat()
+        };
+        let behind = |head: &[u8]| [head, &segment].concat();
+        let auth = behind(&[
+            6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3,
+        ]);
+        let plain = v4(&[], 0, 6, &segment);
+        let tag = |kind: u16, body: &[u8]| [&[0, 7], &kind.to_be_bytes()[..], body].concat();
+        let tagged = tag(0x8100, &tag(0x8100, &tag(0x0800, &plain)));
+        let secured = [&[0, 0, 0, 0, 0, 1, 0x08, 0x00][..], &plain].concat();
+        vec![
+            (
+                "options",
+                ethernet(0x0800, &v4(&[1, 1, 1, 0], 0, 6, &segment)),
+            ),
+            ("authenticated", ethernet(0x0800, &v4(&[], 0, 51, &auth))),
+            (
+                "hop by hop",
+                ethernet(0x86DD, &v6(0, &behind(&[6, 0, 1, 4, 0, 0, 0, 0]))),
+            ),
+            (
+                "routing",
+                ethernet(0x86DD, &v6(43, &behind(&[6, 0, 0, 0, 0, 0, 0, 0]))),
+            ),
+            (
+                "whole fragment",
+                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 0, 0, 0, 0, 1]))),
+            ),
+            ("three tags", ethernet(0x8100, &tagged)),
+            ("MACsec", ethernet(0x88E5, &secured)),
+            (
+                "first fragment",
+                ethernet(0x0800, &v4(&[], 0x2000, 6, &segment)),
+            ),
+            (
+                "first fragment of IPv6",
+                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 1, 0, 0, 0, 1]))),
+            ),
+            ("later fragment", ethernet(0x0800, &v4(&[], 2, 6, &segment))),
+            (
+                "later fragment of IPv6",
+                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 8, 0, 0, 0, 1]))),
+            ),
+        ]
+    }
+
+    #[test]
+    fn what_the_fast_path_declines_is_read() {
+        for (name, packet) in seldom() {
+            let wire = packet.len() as u32;
+            match parse(ETHERNET, &packet, wire) {
+                Packet::Odd(why) => {
+                    assert_eq!(
+                        (name.starts_with("later"), why),
+                        (true, "ip-fragment"),
+                        "{name}"
+                    );
+                }
+                Packet::Tcp(s) => {
+                    assert_eq!((s.payload, s.seq, s.ttl), (&b"hello"[..], 9, 64), "{name}");
+                    let cut = &packet[..packet.len() - 3];
+                    let Packet::Tcp(s) = parse(ETHERNET, cut, wire) else {
+                        panic!("{name}")
+                    };
+                    assert_eq!((s.payload, s.payload_len), (&b"he"[..], 5), "{name}");
+                    // Etherparse hands out no segment of a fragment.
+                    if !name.contains("fragment") {
+                        assert_eq!(ours(&packet), theirs(&packet), "{name}");
+                    }
+                }
+                Packet::Other => panic!("{name}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever a packet's bytes say: where etherparse finds a segment, so do we, and the same.
+        #[test]
+        fn agrees_with_etherparse_on_damaged_packets(which in 0usize..13, at in 12usize..80, value: u8) {
+            let mut packets: Vec<Vec<u8>> = seldom().into_iter().map(|(_, p)| p).collect();
+            packets.push(tcp_in(&[]));
+            let mut six = Vec::new();
+            PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6([1; 16], [2; 16], 64).tcp(5, 80, 9, 10).write(&mut six, b"hello").unwrap();
+            packets.push(six);
+            let packet = &mut packets[which];
+            if let Some(byte) = packet.get_mut(at) {
+                *byte = value;
+            }
+            let Some(expected) = theirs(packet) else { return Ok(()) };
+            match parse(ETHERNET, packet, packet.len() as u32) {
+                // Etherparse forgives a total length shorter than its own header.
+                Packet::Odd("bad-ip-header") => {}
+                _ => prop_assert_eq!(ours(packet), Some(expected)),
+            }
         }
     }
 

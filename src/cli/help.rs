@@ -20,6 +20,13 @@ pub(super) fn topic(name: &str) -> Option<String> {
         "filters" => Some(filters()),
         "exit-codes" => Some(format!("{}\n", super::args::EXIT_CODES)),
         "severities" => Some(severities()),
+        "--help" | "-h" => {
+            let mut out = String::from("wsdrop help COMMAND, or one of these:\n");
+            for (name, tells) in TOPICS {
+                let _ = writeln!(out, "  {name:<12} {tells}");
+            }
+            Some(out)
+        }
         _ => None,
     }
 }

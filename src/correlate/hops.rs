@@ -25,6 +25,14 @@ fn by_header(value: &str) -> Option<HopKind> {
         Some(HopKind::Envoy)
     } else if v.starts_with("awselb") {
         Some(HopKind::Alb)
+    } else if v.starts_with("apache") {
+        Some(HopKind::Apache)
+    } else if v.starts_with("caddy") {
+        Some(HopKind::Caddy)
+    } else if v.starts_with("cloudflare") {
+        Some(HopKind::Cloudflare)
+    } else if v.starts_with("cloudfront") {
+        Some(HopKind::CloudFront)
     } else {
         None
     }
@@ -151,6 +159,7 @@ impl Places {
         tunnels.sort_by_key(|t| {
             (
                 t.client != outer,
+                !t.hop.is_edge(),
                 !matches!(t.hop, HopKind::Alb | HopKind::Haproxy | HopKind::Proxy),
                 t.record,
             )

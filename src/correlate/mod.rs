@@ -1,5 +1,6 @@
 //! Observations of many vantage points -> connections, each once, on one time line.
 
+mod apps;
 mod build;
 mod clock;
 mod ending;

@@ -5,14 +5,15 @@ use super::eval::weigh;
 use super::extract::timers;
 use super::extract::{self, Subject};
 use super::fact::Row;
+use super::findings::findings;
+use super::incident::incidents;
 use super::outcome::{self, outcome};
 use super::pack::Pack;
 use super::population::Population;
 use crate::model::{
     CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
-    Tier, TimeoutKind, Untestable, Verdict, say_duration,
+    Tier, TimeoutKind, Untestable, Verdict,
 };
-use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub struct Judgement {
@@ -45,8 +46,8 @@ pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -
         })
         .collect();
     Judgement {
-        findings: recurring_timeouts(&connections),
-        incidents: Vec::new(),
+        findings: findings(&connections, context),
+        incidents: incidents(&connections, &population.places, context.window),
         connections,
     }
 }
@@ -301,49 +302,4 @@ fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
             _ => s.c.closer.clone(),
         },
     }
-}
-
-/// W703: one time-out that ended two or more connections.
-fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
-    let mut groups: BTreeMap<(i64, Option<String>, Option<String>), Vec<String>> = BTreeMap::new();
-    for j in all
-        .iter()
-        .filter(|j| j.verdict.cause == Some(Cause::IdleTimeout))
-    {
-        if let Some(ns) = j.verdict.timeout_ns {
-            let key = (
-                ns,
-                j.connection.closer.hop.clone(),
-                j.verdict.timeout_from.clone(),
-            );
-            groups.entry(key).or_default().push(j.connection.id.clone());
-        }
-    }
-    groups
-        .into_iter()
-        .filter(|(_, ids)| ids.len() >= 2)
-        .map(|((ns, hop, from), connections)| {
-            let who = hop.clone().unwrap_or_else(|| "a hop".to_owned());
-            let set_by = from.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
-            let fix = all
-                .iter()
-                .find(|j| j.connection.id == connections[0])
-                .map(|j| j.verdict.fix.clone())
-                .unwrap_or_default();
-            Finding {
-                code: "W703".to_owned(),
-                kind: "recurring-timeout".to_owned(),
-                say: format!(
-                    "{who} ended {} connections after {} of silence{set_by}",
-                    connections.len(),
-                    say_duration(ns)
-                ),
-                hop,
-                timeout_ns: Some(ns),
-                connections,
-                records: Vec::new(),
-                fix,
-            }
-        })
-        .collect()
 }

@@ -5,8 +5,12 @@ pub mod eval;
 pub mod explain;
 mod extract;
 pub mod fact;
+mod findings;
+mod incident;
 mod judge;
 pub mod lint;
+#[cfg(test)]
+mod made_up;
 mod outcome;
 pub mod pack;
 mod population;

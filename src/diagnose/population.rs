@@ -192,6 +192,7 @@ pub(super) fn process_lines<'a>(
         .app_lines
         .iter()
         .find_map(|l| l.hostname.as_deref());
+    let pid = connection.app_lines.iter().find_map(|l| l.pid);
     context.app_lines.iter().filter(move |l| {
         let host_fits = match (host, l.hostname.as_deref()) {
             (Some(a), Some(b)) => a == b,
@@ -207,7 +208,9 @@ pub(super) fn process_lines<'a>(
             _ => true,
         };
         let by_port = matches!((&l.what, upstream_port), (AppEvent::Listening { port: Some(p) }, Some(u)) if *p == u);
-        host_fits && port_fits && (source_fits || by_port)
+        // The host's own lines name the process that they are about.
+        let by_pid = pid.is_some() && l.pid == pid;
+        host_fits && port_fits && (source_fits || by_port || by_pid)
     })
 }
 

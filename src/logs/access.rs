@@ -5,6 +5,41 @@ use super::text;
 use super::{Out, Outcome};
 use crate::model::{HopKind, Line, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
 
+/// A tunnel of which nothing is known yet.
+pub(super) const fn blank(record: RecordRef, hop: HopKind) -> TunnelLine {
+    TunnelLine {
+        record,
+        hop,
+        start: None,
+        end: None,
+        life_ns: None,
+        client: None,
+        client_port: None,
+        forwarded_for: Vec::new(),
+        upstream: None,
+        method: None,
+        uri: None,
+        host: None,
+        status: None,
+        upstream_status: None,
+        bytes_to_client: None,
+        bytes_to_server: None,
+        upgrade_asked: None,
+        termination: None,
+        user_agent: None,
+        request_id: None,
+        ws_key: None,
+        serial: None,
+    }
+}
+
+/// What is worth passing on: a tunnel, a wish for one, or a refusal that may have been of one.
+pub(super) fn matters(tunnel: &TunnelLine) -> bool {
+    tunnel.status.is_none_or(|s| s == 101 || s >= 400)
+        || tunnel.upgrade_asked == Some(true)
+        || tunnel.ws_key.is_some()
+}
+
 /// What a place in an access line holds. Names are nginx's variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Var {

@@ -78,7 +78,7 @@ impl LogFormat for AlbAccess {
 }
 
 /// Blank-separated, quotes kept together.
-fn tokenise<'a>(line: &'a [u8], tokens: &mut Vec<&'a [u8]>) {
+pub(super) fn tokenise<'a>(line: &'a [u8], tokens: &mut Vec<&'a [u8]>) {
     let mut rest = line.trim_ascii();
     while !rest.is_empty() && tokens.len() < 64 {
         if let Some(inner) = rest.strip_prefix(b"\"") {

@@ -58,9 +58,14 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     let own = hits(&words_all);
     // What the event itself is called speaks before what it tells of.
     words(said.error, &mut words_all);
-    words(said.reason, &mut words_all);
     words(said.errno.unwrap_or(b""), &mut words_all);
+    // A closing whose reason speaks of an error is a closing.
+    let told = hits(&words_all);
+    words(said.reason, &mut words_all);
     let all = hits(&words_all);
+    if own.has(Class::Statistics) {
+        return vec![AppEvent::Other];
+    }
 
     let close_code = said
         .close_code
@@ -98,7 +103,9 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     // or sends for its own timer (1011, Python) is about a peer that did not answer.
     let theirs = match close_code {
         None | Some(1006) => false,
-        Some(1011) => memchr::memmem::find(&words_all, b" received 1011 ").is_some(),
+        Some(1011) => text::contains(&words_all, b" received 1011 "),
+        // Tomcat and Jetty send it for their own timer, and say so.
+        Some(1001) => !text::contains(&words_all, b" idle timeout "),
         Some(_) => !own.has(Class::Heartbeat),
     };
     if all.has(Class::Heartbeat)
@@ -138,7 +145,13 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     if all.has(Class::Elsewhere) && !said.has_peer && (closing || own.has(Class::Open)) {
         return vec![AppEvent::Other];
     }
-    let wrong = said.level >= Level::Error || all.has(Class::Error) || said.errno.is_some();
+    let wrong = said.level >= Level::Error || told.has(Class::Error) || said.errno.is_some();
+    if told.has(Class::TooLate) {
+        return vec![AppEvent::Error {
+            code: said.errno.map(text::string),
+            message: message(),
+        }];
+    }
     if own.has(Class::Closed) || closing && !wrong {
         // `closing` and `terminate` alone tell of something under way, not of this connection's end.
         if own.has(Class::Closed) || said.has_peer || plain_close(said) {
@@ -256,7 +269,33 @@ fn code_in(words: &[u8], closing: bool) -> Option<u16> {
         }
         before = word;
     }
-    None
+    by_name(words)
+}
+
+/// Go's coder/websocket names the code of a Close frame it got: `status = StatusGoingAway`.
+fn by_name(words: &[u8]) -> Option<u16> {
+    const NAMES: &[(&[u8], u16)] = &[
+        (b"normal closure", 1000),
+        (b"going away", 1001),
+        (b"protocol error", 1002),
+        (b"unsupported data", 1003),
+        (b"no status rcvd", 1005),
+        (b"abnormal closure", 1006),
+        (b"invalid frame payload data", 1007),
+        (b"policy violation", 1008),
+        (b"message too big", 1009),
+        (b"mandatory extension", 1010),
+        (b"internal error", 1011),
+        (b"service restart", 1012),
+        (b"try again later", 1013),
+        (b"bad gateway", 1014),
+    ];
+    let at = memchr::memmem::find(words, b" received close frame status status ")?;
+    let rest = &words[at + 36..];
+    NAMES
+        .iter()
+        .find(|(name, _)| rest.starts_with(name))
+        .map(|(_, code)| *code)
 }
 
 fn errno_in(words: &[u8]) -> Option<String> {
@@ -271,10 +310,21 @@ fn errno_in(words: &[u8]) -> Option<String> {
         b"enetdown",
         b"enetunreach",
     ];
+    // What C libraries, Go, Java and Rust say instead of the name.
+    const SAID: &[(&[u8], &str)] = &[
+        (b" connection reset by peer ", "ECONNRESET"),
+        (b" broken pipe ", "EPIPE"),
+        (b" connection timed out ", "ETIMEDOUT"),
+        (b" no route to host ", "EHOSTUNREACH"),
+    ];
     words
         .split(|c| *c == b' ')
         .find(|w| KNOWN.contains(w))
         .map(|w| text::string(&w.to_ascii_uppercase()))
+        .or_else(|| {
+            let (_, name) = SAID.iter().find(|(said, _)| text::contains(words, said))?;
+            Some((*name).to_owned())
+        })
 }
 
 #[cfg(test)]

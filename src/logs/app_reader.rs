@@ -4,8 +4,7 @@ use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
 use super::app_trace::{Mark, is_binary};
 use super::{
-    LineReader, Out, Outcome, envoy, haproxy, json, nginx_access, nginx_error, proxy_pairs, stamp,
-    text,
+    LineReader, Out, Outcome, haproxy, is_foreign_json, is_foreign_text, json, stamp, text,
 };
 use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
@@ -95,7 +94,7 @@ impl Reader {
         if !json::scan(object, &mut leaves) || leaves.is_empty() {
             return None;
         }
-        if front.is_none() && (nginx_access::is_access(&leaves) || envoy::is_envoy(&leaves)) {
+        if front.is_none() && is_foreign_json(&leaves) {
             return Some(Outcome::Odd("unknown-line"));
         }
         let mut fields = Fields::json(&leaves, self.assumed_s);
@@ -155,6 +154,9 @@ impl Reader {
                 )
             });
         let connection_id = fields.connection_id.clone().or_else(|| fields.id.clone());
+        let names = &out.outer_names;
+        let pid = fields.pid.or(names.pid);
+        let hostname = fields.hostname.clone().or_else(|| names.host.clone());
         for what in events {
             if what == AppEvent::Other && connection_id.is_none() {
                 continue;
@@ -165,8 +167,8 @@ impl Reader {
                 record,
                 at,
                 what,
-                pid: fields.pid,
-                hostname: fields.hostname.clone(),
+                pid,
+                hostname: hostname.clone(),
                 connection_id: connection_id.clone(),
                 session: fields.session.clone(),
                 client: if own_address {
@@ -320,10 +322,7 @@ impl Reader {
             return self.bare(record, line, out);
         }
         match front(line, self.assumed_s, out) {
-            Some(found) if foreign(line) => {
-                let _ = found;
-                Outcome::Odd("unknown-line")
-            }
+            Some(_) if is_foreign_text(line) => Outcome::Odd("unknown-line"),
             Some(found) => self.text(record, &found, out),
             None if haproxy::looks(line) => Outcome::Odd("unknown-line"),
             None => self.bare(record, line, out),
@@ -384,14 +383,6 @@ fn tells(line: &[u8], assumed_s: i32) -> bool {
         .is_some_and(|e| *e != AppEvent::Other)
 }
 
-/// Another format's line.
-fn foreign(line: &[u8]) -> bool {
-    nginx_error::looks(line)
-        || haproxy::looks(line)
-        || envoy::looks(line)
-        || proxy_pairs::looks(line)
-}
-
 /// The date, program and level in front of a console line; `None` where there is no date.
 fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>> {
     let mut rest = line;
@@ -400,6 +391,31 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
         && text::unsigned(pri).is_some()
     {
         rest = after.strip_prefix(b"1 ").unwrap_or(after);
+    }
+    // Ruby's Logger: `I, [2026-11-20T20:48:09.123456 #1234]  INFO -- : message`.
+    if let [b'A'..=b'Z', b',', b' ', b'[', after @ ..] = rest
+        && let Some(date) = stamp::iso(after)
+    {
+        let (process, message) = text::cut(&after[date.len..], b']')?;
+        let process = process.trim_ascii();
+        let pid = process.strip_prefix(b"#").and_then(text::unsigned);
+        return Some(Front {
+            time: Some(date.stamp(assumed_s)),
+            no_year: false,
+            pid: pid.and_then(|p| u32::try_from(p).ok()),
+            hostname: None,
+            message: message.trim_ascii(),
+        });
+    }
+    // Daphne: `127.0.0.1:1234 - - [20/Nov/2026:20:48:04] "WSCONNECT /ws" - -`.
+    if let Some(date) = daphne(rest) {
+        return Some(Front {
+            time: Some(date.stamp(assumed_s)),
+            no_year: false,
+            pid: None,
+            hostname: None,
+            message: rest,
+        });
     }
     let bracket = rest.first() == Some(&b'[');
     let inner = if bracket { &rest[1..] } else { rest };
@@ -472,6 +488,15 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
     None
 }
 
+/// The date of Daphne's line about a WebSocket.
+pub(super) fn daphne(line: &[u8]) -> Option<stamp::Date> {
+    let at = memchr::memmem::find(line, b"] \"WS")?;
+    let from = memchr::memrchr(b'[', &line[..at])? + 1;
+    let (peer, _) = text::cut(line, b' ')?;
+    text::address(peer)?;
+    stamp::clf(&line[from..at]).or_else(|| stamp::iso(&line[from..at]))
+}
+
 /// `host program[pid]: ` of a syslog line.
 fn program(mut front: Front<'_>) -> Front<'_> {
     let mut rest = front.message;
@@ -539,6 +564,10 @@ fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
         fields.message = Cow::Borrowed(message);
     }
     addresses(message, &mut fields);
+    // ActionCable: `Finished "/cable" [WebSocket] for 127.0.0.1 at ...` is the close, without a code.
+    if text::contains(message, b"Finished \"") && text::contains(message, b"[WebSocket]") {
+        fields.event = Cow::Borrowed(b"socket closed");
+    }
     // uvicorn: `"WebSocket /path" 403`.
     if let Some(at) = memchr::memmem::find(message, b"\"WebSocket /")
         && let Some(status) = message[at..]
@@ -583,8 +612,18 @@ fn addresses(message: &[u8], fields: &mut Fields<'_>) {
                 tuple = port.is_none() && raw.ends_with(b"',");
             }
             fields.port = fields.port.or(port);
-        } else if matches!(before, b"GET" | b"WebSocket" | b"path" | b"url" | b"uri")
-            && word.first() == Some(&b'/')
+        } else if matches!(
+            before,
+            b"GET"
+                | b"WebSocket"
+                | b"WSCONNECT"
+                | b"WSCONNECTING"
+                | b"WSDISCONNECT"
+                | b"WSREJECT"
+                | b"path"
+                | b"url"
+                | b"uri"
+        ) && word.first() == Some(&b'/')
         {
             fields.uri.get_or_insert_with(|| text::string(word));
         } else if let Some(at) = memchr::memmem::find(word, b"://") {

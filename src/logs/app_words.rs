@@ -25,6 +25,10 @@ pub(super) enum Class {
     Elsewhere,
     /// The process survived.
     Recovered,
+    /// Somebody used a connection that was over already: its end is told elsewhere.
+    TooLate,
+    /// Counts over many connections.
+    Statistics,
 }
 
 /// Words in order, lower case, `camelCase` taken apart, everything else a blank (see `words`).
@@ -144,6 +148,8 @@ const PHRASES: &[(Class, &[&str])] = &[
             "client unresponsive",
             "peer unresponsive",
             "connection unresponsive",
+            "idle timeout expired",
+            "connection idle timeout",
         ],
     ),
     (
@@ -194,6 +200,12 @@ const PHRASES: &[(Class, &[&str])] = &[
             "upgrade failed",
             "upgrade denied",
             "connection denied",
+            "token not found in",
+            "not using the websocket protocol",
+            "failed to accept web socket",
+            "does not contain upgrade",
+            "handshake request must be at least",
+            "missing or invalid sec web socket",
         ],
     ),
     (
@@ -265,6 +277,7 @@ const PHRASES: &[(Class, &[&str])] = &[
             "connection dropped",
             "without closing handshake",
             "connection finished",
+            "frame header eof",
         ],
     ),
     (
@@ -279,6 +292,8 @@ const PHRASES: &[(Class, &[&str])] = &[
             "closing",
             "terminated",
             "terminate",
+            "going away",
+            "received close frame",
         ],
     ),
     (
@@ -287,6 +302,7 @@ const PHRASES: &[(Class, &[&str])] = &[
             "ws open",
             "wsopen",
             "socket open",
+            "socket opened",
             "web socket open",
             "websocket open",
             "connection open",
@@ -392,6 +408,14 @@ const PHRASES: &[(Class, &[&str])] = &[
             "protocol error",
             "invalid utf 8",
             "socket hang up",
+            "bad handshake",
+            "unexpected server response",
+            "did not receive a valid http response",
+            "rsv 1 must be clear",
+            "invalid web socket frame",
+            "message handler has a limit",
+            "space limit exceeded",
+            "eofexception",
             "timed out",
             "timeout",
         ],
@@ -421,6 +445,25 @@ const PHRASES: &[(Class, &[&str])] = &[
         ],
     ),
     (Class::Recovered, &["recovered", "recover", "caught"]),
+    (
+        Class::TooLate,
+        &[
+            "use of closed network connection",
+            "write after end",
+            "is not open ready state",
+            "already in closing or closed state",
+            "before the connection was established",
+            "before the connection is established",
+        ],
+    ),
+    (
+        Class::Statistics,
+        &[
+            "message broker stats",
+            "stomp sub protocol",
+            "closed abnormally 0",
+        ],
+    ),
 ];
 
 static MACHINE: LazyLock<(Option<AhoCorasick>, Vec<Class>)> = LazyLock::new(|| {

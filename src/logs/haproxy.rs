@@ -271,7 +271,11 @@ struct Reader {
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
-        let (prefix, message) = prefix(line);
+        let (mut prefix, message) = prefix(line);
+        if let Some(program) = out.program() {
+            prefix.program |= program.contains("haproxy");
+            prefix.pid = prefix.pid.or(out.outer_names.pid);
+        }
         if prefix.other {
             return Outcome::Odd("unknown-line");
         }

@@ -2,6 +2,8 @@
 
 mod access;
 mod alb;
+mod apache_access;
+mod apache_error;
 mod app_event;
 mod app_fields;
 mod app_json;
@@ -9,18 +11,22 @@ mod app_reader;
 mod app_text;
 mod app_trace;
 mod app_words;
+mod aws;
+mod caddy;
+mod cloud;
+mod cloudfront;
 mod envoy;
 mod haproxy;
-mod json;
-mod lines;
+mod heroku;
 mod nginx_access;
 mod nginx_error;
-mod peel;
 mod proxy_pairs;
-mod stamp;
-mod text;
+mod traefik;
 
 use crate::model::{Anomaly, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly};
+use crate::text::peel::Outer;
+use crate::text::records::{self, Verdict};
+use crate::text::{self, json, stamp};
 use std::io::Read;
 
 /// What the reader of logs has to know beside the bytes.
@@ -62,26 +68,13 @@ pub enum Outcome {
     Odd(&'static str),
 }
 
-/// Kinds of odd lines and what they mean to the reader.
-const ODD: &[(&str, &str)] = &[
-    ("unknown-line", "lines that are not of this file's format"),
-    (
-        "no-time",
-        "lines without a time stamp, and none before them to take it from",
-    ),
-    (
-        "no-year",
-        "dates without a year, and no other date in the file to take it from",
-    ),
-    ("binary-line", "lines that hold no text"),
-    ("truncated-tail", "the last line is cut off"),
-];
-
 /// Where a reader puts what it read, and what it may ask about the lines around.
 pub struct Out<'a> {
     emit: &'a mut dyn FnMut(Line),
-    /// The stamp that a container or service manager put before the line.
+    /// The stamp that a container runtime, service manager or log service put before the line.
     pub outer: Option<Stamp>,
+    /// What else the wrapper says: program, process, host.
+    outer_names: Outer,
     first: Option<Stamp>,
     last: Option<Stamp>,
     zone: Option<Zone>,
@@ -102,11 +95,24 @@ impl<'a> Out<'a> {
         Self {
             emit,
             outer: None,
+            outer_names: Outer::default(),
             first: None,
             last: None,
             zone: None,
             recent: None,
         }
+    }
+
+    fn wrapped_in(&mut self, outer: &Outer) {
+        self.outer = outer.stamp;
+        if self.outer_names != *outer {
+            self.outer_names.clone_from(outer);
+        }
+    }
+
+    /// The program that the wrapper names.
+    fn program(&self) -> Option<&str> {
+        self.outer_names.program.as_deref()
     }
 
     pub fn emit(&mut self, line: Line) {
@@ -157,6 +163,10 @@ pub trait LogFormat: Sync {
     fn title(&self) -> &'static str;
     /// Lines that this format reads and no other one does.
     fn samples(&self) -> &'static [&'static str];
+    /// Where one line shows this format, those that may be another's as well (`Outcome::Beside`) are its own.
+    fn shares_layout(&self) -> bool {
+        false
+    }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader>;
     /// Field and value of everything that is read from one line.
     fn fields(&self, options: &LogOptions, line: &[u8]) -> Vec<(String, String)>;
@@ -170,53 +180,70 @@ pub const FORMATS: &[&dyn LogFormat] = &[
     &haproxy::Haproxy,
     &envoy::Envoy,
     &proxy_pairs::ProxyPairs,
+    &apache_access::ApacheAccess,
+    &apache_error::ApacheError,
+    &traefik::Traefik,
+    &caddy::Caddy,
+    &cloudfront::CloudFront,
+    &aws::NlbTls,
+    &aws::ClassicElb,
+    &aws::AlbConnection,
+    &cloud::Cloudflare,
+    &cloud::GcpLb,
+    &heroku::HerokuRouter,
     &app_json::AppJson,
     &app_text::AppText,
 ];
 
+/// A JSON record with another program's own names in it: no application's.
+fn is_foreign_json(leaves: &[json::Leaf<'_>]) -> bool {
+    nginx_access::is_access(leaves)
+        || nginx_error::is_json(leaves)
+        || envoy::is_envoy(leaves)
+        || traefik::is_traefik(leaves)
+        || caddy::is_caddy(leaves)
+        || cloud::is_cloudflare(leaves)
+        || cloud::is_gcp(leaves)
+}
+
+/// A line of another program's own shape, with a date in front as an application's may have it.
+fn is_foreign_text(line: &[u8]) -> bool {
+    nginx_error::looks(line)
+        || haproxy::looks(line)
+        || envoy::looks(line)
+        || proxy_pairs::looks(line)
+        || apache_error::looks(line)
+        || aws::looks(line)
+        || heroku::looks(line)
+}
+
 fn find(name: &str) -> Option<&'static dyn LogFormat> {
     FORMATS.iter().copied().find(|f| f.name() == name)
 }
-
-/// Lines looked at to choose a format.
-const SNIFF_LINES: usize = 200;
-const SNIFF_BYTES: usize = 64 * 1024;
 
 /// The format that reads the first lines of this file, by content alone; `forced` names one (`--as`).
 pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<Choice> {
     if let Some(name) = forced {
         return find(name).map(|f| Choice { name: f.name() });
     }
-    let head = &head[..head.len().min(SNIFF_BYTES)];
-    // A head that ends within a line: that line says nothing.
-    let whole = match memchr::memrchr(b'\n', head) {
-        Some(at) if head.len() > SNIFF_BYTES / 2 => &head[..=at],
-        _ => head,
-    };
+    let samples = records::samples(head);
     let mut best: Option<(usize, &'static str)> = None;
     for format in FORMATS {
         let mut reader = format.open(options);
         let mut ignore = |_: Line| ();
         let mut out = Out::new(&mut ignore);
         let (mut read, mut odd, mut beside) = (0usize, 0usize, 0usize);
-        for (i, line) in whole.split(|c| *c == b'\n').enumerate() {
-            if read + odd >= SNIFF_LINES {
-                break;
-            }
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let record = RecordRef {
-                source: SourceId(0),
-                ordinal: i as u64 + 1,
-                start: 0,
-                len: 0,
-            };
-            match one(reader.as_mut(), record, line, &mut out) {
+        for sample in &samples {
+            out.wrapped_in(&sample.outer);
+            match reader.line(sample.record, &sample.line, &mut out) {
                 // A line of the format that lacks its time is a line of the format.
-                Some(Outcome::Used | Outcome::Odd("no-time" | "no-year")) => read += 1,
-                Some(Outcome::Odd(_)) => odd += 1,
-                Some(Outcome::Beside) => beside += 1,
-                None => {}
+                Outcome::Used | Outcome::Odd("no-time" | "no-year") => read += 1,
+                Outcome::Odd(_) => odd += 1,
+                Outcome::Beside => beside += 1,
             }
+        }
+        if read > 0 && format.shares_layout() {
+            (read, beside) = (read + beside, 0);
         }
         // Nine lines of trace to one record is a crash; more is a text that has a date in it.
         if read > 0 && read >= odd && beside <= read * 9 && best.is_none_or(|(most, _)| read > most)
@@ -225,41 +252,6 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
         }
     }
     best.map(|(_, name)| Choice { name })
-}
-
-/// One line through its wrappers to its reader; `None` = blank.
-fn one(
-    reader: &mut dyn LineReader,
-    record: RecordRef,
-    line: &[u8],
-    out: &mut Out<'_>,
-) -> Option<Outcome> {
-    let mut line = line;
-    if record.ordinal == 1 {
-        line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-    }
-    if line.first() == Some(&0) {
-        // A log cut while its writer had it open begins with zeros.
-        let zeros = line.iter().take_while(|c| **c == 0).count();
-        line = &line[zeros..];
-        if line.trim_ascii().is_empty() {
-            return Some(Outcome::Odd("binary-line"));
-        }
-    }
-    if line.trim_ascii().is_empty() {
-        return None;
-    }
-    out.outer = None;
-    Some(match peel::peel(line) {
-        None => reader.line(record, line, out),
-        Some(peeled) => {
-            out.outer = peeled.stamp;
-            if peeled.line.trim_ascii().is_empty() {
-                return Some(Outcome::Beside);
-            }
-            reader.line(record, &peeled.line, out)
-        }
-    })
 }
 
 /// Reads a whole log.
@@ -271,8 +263,8 @@ pub fn read(
     progress: &mut dyn FnMut(u64),
     emit: &mut dyn FnMut(Line),
 ) -> LogSummary {
-    let mut summary = LogSummary::default();
     let Some(format) = find(choice.name) else {
+        let mut summary = LogSummary::default();
         add_anomaly(
             &mut summary.anomalies,
             "unknown-format",
@@ -284,80 +276,39 @@ pub fn read(
     };
     let mut reader = format.open(options);
     let mut out = Out::new(emit);
-    let mut odd: Vec<(&'static str, u64, u64)> = Vec::new();
-    let ended = lines::split(input, progress, |raw| {
-        let record = RecordRef {
-            source,
-            ordinal: raw.ordinal,
-            start: raw.start,
-            len: u32::try_from(raw.bytes.len()).unwrap_or(u32::MAX),
-        };
-        let Some(outcome) = one(reader.as_mut(), record, raw.bytes, &mut out) else {
-            return;
-        };
-        summary.records += 1;
-        let kind = match outcome {
-            Outcome::Used | Outcome::Beside => {
-                summary.used += 1;
-                return;
-            }
-            Outcome::Odd(_) if raw.last && raw.ordinal > 1 => "truncated-tail",
-            Outcome::Odd(kind) => kind,
-        };
-        summary.odd += 1;
-        match odd.iter_mut().find(|(known, ..)| *known == kind) {
-            Some((_, count, _)) => *count += 1,
-            None => odd.push((kind, 1, raw.ordinal)),
+    let tally = records::read(source, input, progress, &mut |record, line, outer| {
+        out.wrapped_in(outer);
+        match reader.line(record, line, &mut out) {
+            Outcome::Used | Outcome::Beside => Verdict::Used,
+            Outcome::Odd(kind) => Verdict::Odd(kind),
         }
     });
     reader.finish(&mut out);
-    (summary.first, summary.last, summary.zone) = (out.first, out.last, out.zone);
-    for (kind, count, first) in odd {
-        let note = ODD
-            .iter()
-            .find(|(k, _)| *k == kind)
-            .map_or("", |(_, note)| *note);
-        add_anomaly(&mut summary.anomalies, kind, count, first, note);
+    LogSummary {
+        records: tally.records,
+        used: tally.used,
+        odd: tally.odd,
+        first: out.first,
+        last: out.last,
+        zone: out.zone,
+        anomalies: tally.anomalies,
     }
-    if ended.overlong > 0 {
-        summary.records += ended.overlong;
-        summary.odd += ended.overlong;
-        let note = "lines over 1 MiB were skipped";
-        add_anomaly(
-            &mut summary.anomalies,
-            "overlong-line",
-            ended.overlong,
-            ended.first_overlong,
-            note,
-        );
-    }
-    if let Some((kind, after)) = ended.broken {
-        let note = format!("reading broke off ({kind}); what came before it was read");
-        add_anomaly(&mut summary.anomalies, "unreadable-tail", 1, after, note);
-    }
-    summary
 }
 
 /// Field and value of everything that was read from one line, for the Raw view.
 pub fn fields(choice: &Choice, options: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
-    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let Some(format) = find(choice.name) else {
+    let (Some(format), Some(sample)) = (find(choice.name), records::only(line)) else {
         return Vec::new();
     };
-    match peel::peel(line) {
-        None => format.fields(options, line),
-        Some(peeled) => {
-            let mut all = Vec::new();
-            if let Some(stamp) = peeled.stamp {
-                all.push(("wrapper time".to_owned(), stamp.rfc3339()));
-            }
-            all.extend(format.fields(options, &peeled.line));
-            all
-        }
+    let mut all = Vec::new();
+    if let Some(stamp) = sample.outer.stamp {
+        all.push(("wrapper time".to_owned(), stamp.rfc3339()));
     }
+    all.extend(format.fields(options, &sample.line));
+    all
 }
 
+#[cfg(test)]
+mod lifecycle_tests;
 #[cfg(test)]
 mod tests;

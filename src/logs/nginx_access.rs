@@ -1,13 +1,17 @@
 //! nginx access lines (combined, main, JSON, any `log_format` that the case defines) -> tunnels.
 
 use super::access::{AccessState, Values, Var};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, json, text};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, json, text, traefik};
 use crate::model::RecordRef;
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 const MAIN: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" "$http_x_forwarded_for""#;
 /// ingress-nginx's default, docs/user-guide/nginx-configuration/log-format.md.
 const INGRESS: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#;
+/// `stream` lines as nginx.org shows them (ngx_stream_log_module), without and with the upstream.
+const STREAM: &str =
+    r#"$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time"#;
+const STREAM_UPSTREAM: &str = r#"$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time "$upstream_addr" "$upstream_bytes_sent" "$upstream_bytes_received" "$upstream_connect_time""#;
 /// What every layout that began as `combined` begins with.
 const COMMON: &str =
     r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent"#;
@@ -30,6 +34,7 @@ impl LogFormat for NginxAccess {
             r#"2001:db8::7 - - [20/Nov/2026:20:48:04 +0000] "GET /s HTTP/1.1" 101 12 "-" "x" 512 61.004 [default-chat-80] [] 10.8.0.3:8080 0 61.003 101 7f3a"#,
             r#"{"time":"2026-11-20T20:48:04+00:00","msec":"1795207684.246","remote_addr":"192.0.2.1","remote_port":"57958","conn":"51","request":"GET /echo/clean HTTP/1.1","status":"101","request_time":"1.006","http_upgrade":"websocket"}"#,
             r#"{"ts":"2026-11-20T20:48:04+00:00","ip":"192.0.2.1","req":"GET /echo HTTP/1.1","status":502,"dur":-,"upstream_addr":"192.0.2.2:80, 192.0.2.3:80"}"#,
+            r#"192.0.2.17 [20/Nov/2026:20:50:41 +0000] TCP 200 129 178 2.002 "192.0.2.2:18001" "178" "129" "0.000""#,
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
@@ -78,6 +83,8 @@ struct Part {
 struct Layout {
     lead: Vec<u8>,
     parts: Vec<Part>,
+    /// Defined by the case.
+    own: bool,
 }
 
 impl Layout {
@@ -87,6 +94,7 @@ impl Layout {
         let mut layout = Self {
             lead: Vec::new(),
             parts: Vec::new(),
+            own: false,
         };
         let mut at = 0;
         while let Some(c) = bytes.get(at) {
@@ -213,22 +221,31 @@ struct Reader {
     /// The layout that read the line before.
     hot: usize,
     state: AccessState,
+    /// For lines of the shared layout that Apache wrote.
+    apache: apache_access::Reader,
+    /// Such a line was met: the file is Apache's.
+    is_apache: bool,
 }
 
 impl Reader {
     fn new(options: &LogOptions) -> Self {
-        let mut layouts: Vec<Layout> = options
-            .nginx_formats
-            .iter()
-            .map(|(_, format)| format.as_str())
-            .chain([INGRESS, MAIN, COMBINED])
-            .filter_map(Layout::compile)
+        let defined = options.nginx_formats.iter().filter_map(|(_, format)| {
+            let layout = Layout::compile(format)?;
+            Some(Layout {
+                own: true,
+                ..layout
+            })
+        });
+        let predefined = [INGRESS, MAIN, COMBINED, STREAM, STREAM_UPSTREAM];
+        let mut layouts: Vec<Layout> = defined
+            .chain(predefined.into_iter().filter_map(Layout::compile))
             .collect();
         // The one that says most first: a short layout may read what is another's.
         layouts.sort_by_key(|l| std::cmp::Reverse(l.parts.len()));
         let common = Layout::compile(COMMON).unwrap_or(Layout {
             lead: Vec::new(),
             parts: Vec::new(),
+            own: false,
         });
         let state = AccessState::new(options.assumed_offset_s);
         Self {
@@ -236,30 +253,36 @@ impl Reader {
             common,
             hot: 0,
             state,
+            apache: apache_access::Reader::new(options.assumed_offset_s),
+            is_apache: false,
         }
     }
 
+    /// The layout is one that the case defines, not one of those every web server writes.
+    fn own_format(&self, layout: usize) -> bool {
+        self.layouts.get(layout).is_some_and(|l| l.own)
+    }
+
     fn by_layout(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
-        let Self {
-            layouts,
-            hot,
-            state,
-            ..
-        } = self;
-        for step in 0..layouts.len() {
-            let i = (*hot + step) % layouts.len();
-            let Some((values, _)) = layouts.get(i).and_then(|l| l.read(line, false)) else {
+        for step in 0..self.layouts.len() {
+            let i = (self.hot + step) % self.layouts.len();
+            let Some((values, _)) = self.layouts.get(i).and_then(|l| l.read(line, false)) else {
                 continue;
             };
             if values
                 .get(Var::Time)
-                .is_some_and(|t| state.date(t).is_none())
+                .is_some_and(|t| self.state.date(t).is_none())
             {
                 continue;
             }
             if !values.has(Var::Status) && !values.has(Var::Request) && !values.has(Var::Msec) {
                 continue;
             }
+            // nginx always counts what it sent; Apache leaves a dash where it was nothing.
+            if values.get(Var::BodyBytesSent) == Some(b"-") && !self.own_format(i) {
+                return None;
+            }
+            let Self { hot, state, .. } = self;
             *hot = i;
             return Some(state.record(&values, record, out));
         }
@@ -296,6 +319,9 @@ impl Reader {
         out: &mut Out<'_>,
     ) -> Option<Outcome> {
         let (mut values, tail) = self.common.read(line, true)?;
+        if traefik::looks(line) || super::app_reader::daphne(line).is_some() {
+            return None;
+        }
         self.state.date(values.get(Var::Time)?)?;
         let mut rest = tail;
         let mut longest: Option<(&[u8], i64)> = None;
@@ -411,7 +437,27 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
+        if self.is_apache
+            && let Some(outcome) = self.apache.marked(record, line, out)
+        {
+            return match outcome {
+                Outcome::Used => Outcome::Beside,
+                other => other,
+            };
+        }
         self.by_layout(record, line, out)
+            .or_else(|| {
+                // A file of Apache's whose first lines were anybody's.
+                if line.first() == Some(&b'{') {
+                    return None;
+                }
+                let outcome = self.apache.marked(record, line, out)?;
+                self.is_apache = true;
+                Some(match outcome {
+                    Outcome::Used => Outcome::Beside,
+                    other => other,
+                })
+            })
             .or_else(|| {
                 if line.first() == Some(&b'{') {
                     self.by_keys(record, line, out)

@@ -1,5 +1,6 @@
 //! nginx error-log lines -> what happened to a connection or to the process.
 
+use super::json::{self, Kind, Leaf};
 use super::stamp::{self, Memo};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
 use crate::model::{HopEvent, HopKind, HopLine, Line, RecordRef};
@@ -20,6 +21,7 @@ impl LogFormat for NginxError {
             "2026/11/20 20:49:26 [notice] 11064#11064: signal 1 (SIGHUP) received from 14792, reconfiguring",
             "2026/11/20 20:50:46 [crit] 17480#17480: accept4() failed (24: Too many open files)",
             "2026/11/20 20:49:34 [emerg] 15030#15030: bind() to 0.0.0.0:80 failed (98: Address already in use)",
+            r#"{"level":"info","timestamp":"2026-11-20T20:48:09+00:00","pid":11065,"tid":11065,"cnum":57,"msg":"upstream timed out (110: Connection timed out) while proxying upgraded connection","client":"192.0.2.17","server":"","request":"GET /idle HTTP/1.1","upstream":"http://192.0.2.2:18001/idle","errno":110,"errtext":"Connection timed out"}"#,
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
@@ -29,6 +31,9 @@ impl LogFormat for NginxError {
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
+        if line.first() == Some(&b'{') {
+            return json::fields(line);
+        }
         let Some(head) = head(line) else {
             return Vec::new();
         };
@@ -109,6 +114,16 @@ fn head(line: &[u8]) -> Option<Head<'_>> {
 /// True for what no other format should take.
 pub(super) fn looks(line: &[u8]) -> bool {
     head(line).is_some()
+}
+
+/// nginx Plus from 1.29.8 on with `error_log FILE LEVEL json` (nginx.org ngx_core_module).
+pub(super) fn is_json(leaves: &[Leaf<'_>]) -> bool {
+    let has = |name: &[u8]| {
+        leaves
+            .iter()
+            .any(|l| l.depth == 1 && l.key == name && l.kind != Kind::Tree)
+    };
+    has(b"tid") && has(b"pid") && has(b"level") && has(b"msg") && has(b"timestamp")
 }
 
 /// The message, and the parts that `ngx_http_log_error_handler` adds.
@@ -230,9 +245,70 @@ struct Reader {
     assumed_s: i32,
 }
 
+impl Reader {
+    fn json(&self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let mut leaves = Vec::new();
+        if !json::scan(line, &mut leaves) || !is_json(&leaves) {
+            return None;
+        }
+        let get = |name: &[u8]| {
+            leaves
+                .iter()
+                .find(|l| l.depth == 1 && l.key == name && l.kind != Kind::Tree)
+                .map(Leaf::text)
+        };
+        let (at, zone) = match stamp::epoch(&get(b"timestamp")?) {
+            Some(_) => return None,
+            None => stamp::iso(&get(b"timestamp")?)?.stamp(self.assumed_s),
+        };
+        out.saw(at);
+        out.zone(zone);
+        // The number of the error stands beside the message, not in it.
+        let message = get(b"msg")?;
+        let message = match get(b"errno") {
+            Some(errno) if !text::contains(&message, b"failed (") && errno.as_ref() != b"0" => {
+                let at =
+                    memchr::memmem::find(&message, b" failed").map_or(message.len(), |at| at + 7);
+                let (front, back) = message.split_at(at);
+                [front, b" (", errno.as_ref(), b":)", back].concat()
+            }
+            _ => message.into_owned(),
+        };
+        let what = classify(&message);
+        let level = get(b"level")?;
+        let bad = matches!(level.as_ref(), b"error" | b"crit" | b"alert" | b"emerg");
+        let number = |name: &[u8]| get(name).and_then(|v| text::unsigned(&v));
+        let serial = number(b"cnum").filter(|n| *n > 0);
+        if what == HopEvent::Other && !(bad && serial.is_some() && get(b"client").is_some()) {
+            return Some(Outcome::Used);
+        }
+        let client = get(b"client").and_then(|c| text::address(&c));
+        out.emit(Line::Hop(HopLine {
+            record,
+            hop: HopKind::Nginx,
+            at,
+            level: Some(text::string(&level)),
+            pid: number(b"pid").and_then(|p| u32::try_from(p).ok()),
+            what,
+            serial,
+            client: client.map(|(ip, _)| ip),
+            client_port: client.and_then(|(_, port)| port),
+            uri: get(b"request").and_then(|r| text::request(&r).map(|(_, uri)| text::string(uri))),
+            upstream: get(b"upstream").and_then(|u| upstream(&u)),
+            host: get(b"host").and_then(|h| text::kept(&h)),
+        }));
+        Some(Outcome::Used)
+    }
+}
+
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
+        if line.first() == Some(&b'{') {
+            return self
+                .json(record, line, out)
+                .unwrap_or(Outcome::Odd("unknown-line"));
+        }
         let Some(head) = head(line) else {
             return Outcome::Odd("unknown-line");
         };

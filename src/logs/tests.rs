@@ -42,6 +42,10 @@ fn app(lines: &[Line]) -> Vec<&AppLine> {
         .collect()
 }
 
+fn samples(name: &str) -> &'static [&'static str] {
+    find(name).expect("a format").samples()
+}
+
 #[test]
 fn each_sample_is_read_by_its_format_and_by_no_other() {
     for format in FORMATS {
@@ -56,13 +60,11 @@ fn each_sample_is_read_by_its_format_and_by_no_other() {
                     start: 0,
                     len: 0,
                 };
-                let outcome = one(
-                    other.open(&LogOptions::default()).as_mut(),
-                    record,
-                    sample.as_bytes(),
-                    &mut out,
-                );
-                let read = outcome == Some(Outcome::Used);
+                let outcome =
+                    other
+                        .open(&LogOptions::default())
+                        .line(record, sample.as_bytes(), &mut out);
+                let read = outcome == Outcome::Used;
                 assert_eq!(
                     read,
                     format.name() == other.name(),
@@ -104,7 +106,7 @@ fn what_is_no_log_is_none() {
 
 #[test]
 fn a_tunnel_of_each_proxy() {
-    let t = tunnel(FORMATS[0].samples()[2]);
+    let t = tunnel(samples("nginx-access")[2]);
     assert_eq!(
         (t.hop, t.status, t.serial, t.life_ns),
         (HopKind::Nginx, Some(101), Some(5), Some(4_336_000_000))
@@ -124,13 +126,13 @@ fn a_tunnel_of_each_proxy() {
     assert_eq!(t.upstream, "192.0.2.2:8080".parse().ok());
     assert_eq!(t.user_agent.as_deref(), Some("okhttp/4.12.0"));
 
-    let t = tunnel(FORMATS[0].samples()[5]);
+    let t = tunnel(samples("nginx-access")[5]);
     assert_eq!(
         (t.status, t.upgrade_asked, t.upstream),
         (Some(502), None, "192.0.2.3:80".parse().ok())
     );
 
-    let t = tunnel(FORMATS[2].samples()[0]);
+    let t = tunnel(samples("alb-access")[0]);
     assert_eq!(
         (t.hop, t.life_ns, t.bytes_to_server),
         (HopKind::Alb, Some(11_822_641_000), Some(218))
@@ -140,7 +142,7 @@ fn a_tunnel_of_each_proxy() {
         (Some(40_914), Some(true), Some("/"))
     );
 
-    let t = tunnel(FORMATS[3].samples()[0]);
+    let t = tunnel(samples("haproxy")[0]);
     assert_eq!(
         (t.hop, t.termination.as_deref(), t.life_ns),
         (HopKind::Haproxy, Some("cD--"), Some(6_706_000_000))
@@ -149,13 +151,13 @@ fn a_tunnel_of_each_proxy() {
         t.end.map(Stamp::rfc3339).as_deref(),
         Some("2026-11-20T21:42:53.591Z")
     );
-    let t = tunnel(FORMATS[3].samples()[2]);
+    let t = tunnel(samples("haproxy")[2]);
     assert_eq!(
         (t.status, t.upgrade_asked, t.termination.as_deref()),
         (Some(503), Some(true), Some("sQ--"))
     );
 
-    let t = tunnel(FORMATS[4].samples()[1]);
+    let t = tunnel(samples("envoy-access")[1]);
     assert_eq!(
         (t.hop, t.termination.as_deref()),
         (HopKind::Envoy, Some("SI stream_idle_timeout"))
@@ -165,11 +167,376 @@ fn a_tunnel_of_each_proxy() {
         (Some(50_000), Some(2_002_000_000))
     );
 
-    let t = tunnel(FORMATS[5].samples()[0]);
+    let t = tunnel(samples("proxy-pairs")[0]);
     assert_eq!(
         (t.hop, t.termination.as_deref(), t.life_ns),
         (HopKind::Proxy, Some("idle-timeout"), Some(5_007_000_000))
     );
+}
+
+/// What every proxy's line says of one tunnel: kind, start, end, status, client, upstream, path.
+#[test]
+fn starts_and_ends_of_each_proxy() {
+    let check = |name: &str, sample: usize, want: [&str; 7]| {
+        let line = samples(name)[sample];
+        let (format, _, lines) = sniffed(&LogOptions::default(), line.as_bytes());
+        assert_eq!(format, name, "{line}");
+        let [Line::Tunnel(t)] = lines.as_slice() else {
+            panic!("{line}: {lines:?}")
+        };
+        let stamp = |s: Option<Stamp>| s.map(Stamp::rfc3339).unwrap_or_default();
+        let client = match (t.client, t.client_port) {
+            (Some(ip), Some(port)) => std::net::SocketAddr::new(ip, port).to_string(),
+            (Some(ip), None) => ip.to_string(),
+            _ => String::new(),
+        };
+        let got = [
+            t.hop.name().to_owned(),
+            stamp(t.start),
+            stamp(t.end),
+            t.status.map(|s| s.to_string()).unwrap_or_default(),
+            client,
+            t.upstream.map(|u| u.to_string()).unwrap_or_default(),
+            t.uri.clone().unwrap_or_default(),
+        ];
+        assert_eq!(got.each_ref().map(String::as_str), want, "{line}");
+    };
+    check(
+        "apache-access",
+        0,
+        [
+            "apache",
+            "2026-11-20T20:57:56Z",
+            "",
+            "101",
+            "192.0.2.17",
+            "",
+            "/idle",
+        ],
+    );
+    check(
+        "apache-access",
+        1,
+        [
+            "apache",
+            "2026-11-20T20:57:56Z",
+            "2026-11-20T20:58:00Z",
+            "101",
+            "192.0.2.17",
+            "",
+            "/idle",
+        ],
+    );
+    check(
+        "apache-access",
+        2,
+        [
+            "apache",
+            "2026-11-20T20:57:56Z",
+            "",
+            "101",
+            "192.0.2.17",
+            "",
+            "/idle",
+        ],
+    );
+    check(
+        "apache-access",
+        3,
+        [
+            "apache",
+            "2026-11-20T20:57:56Z",
+            "2026-11-20T20:58:00Z",
+            "101",
+            "192.0.2.17:54516",
+            "",
+            "/idle",
+        ],
+    );
+    check(
+        "traefik-access",
+        0,
+        [
+            "traefik",
+            "2026-11-20T20:48:04Z",
+            "2026-11-20T20:48:07Z",
+            "101",
+            "192.0.2.17",
+            "10.8.0.3:8080",
+            "/ws",
+        ],
+    );
+    check(
+        "traefik-access",
+        1,
+        [
+            "traefik",
+            "2026-11-20T20:48:04.123456789Z",
+            "2026-11-20T20:48:07.129977936Z",
+            "101",
+            "192.0.2.17:54516",
+            "10.8.0.3:8080",
+            "/ws",
+        ],
+    );
+    check(
+        "caddy",
+        0,
+        [
+            "caddy",
+            "2026-11-20T20:57:44.090587Z",
+            "2026-11-20T20:57:47.097108Z",
+            "101",
+            "192.0.2.17:54516",
+            "",
+            "/idle",
+        ],
+    );
+    check(
+        "cloudfront",
+        0,
+        [
+            "cloudfront",
+            "2026-11-20T20:38:03Z",
+            "2026-11-20T20:48:04Z",
+            "101",
+            "203.0.113.7:11040",
+            "",
+            "/ws?s=1",
+        ],
+    );
+    check(
+        "nlb-tls",
+        0,
+        [
+            "nlb",
+            "2018-12-20T02:53:39Z",
+            "2018-12-20T02:59:40Z",
+            "",
+            "192.0.2.154:51341",
+            "10.8.0.185:443",
+            "",
+        ],
+    );
+    check(
+        "elb-classic",
+        0,
+        [
+            "elb",
+            "2026-11-20T20:48:04.123456Z",
+            "",
+            "",
+            "192.0.2.131:2817",
+            "10.8.0.1:80",
+            "",
+        ],
+    );
+    check(
+        "elb-classic",
+        1,
+        [
+            "elb",
+            "2026-11-20T20:48:04.123456Z",
+            "",
+            "503",
+            "192.0.2.131:2817",
+            "",
+            "/ws",
+        ],
+    );
+    check(
+        "cloudflare",
+        0,
+        [
+            "cloudflare",
+            "2026-11-20T20:48:04Z",
+            "2026-11-20T20:49:44Z",
+            "101",
+            "203.0.113.7:54516",
+            "",
+            "/ws?s=1",
+        ],
+    );
+    check(
+        "cloudflare",
+        1,
+        [
+            "cloudflare",
+            "2026-11-20T20:48:04.123456789Z",
+            "2026-11-20T20:49:44.123456789Z",
+            "524",
+            "203.0.113.7",
+            "",
+            "/ws",
+        ],
+    );
+    check(
+        "gcp-lb",
+        0,
+        [
+            "gcp",
+            "2026-11-20T20:48:04.123456Z",
+            "2026-11-20T20:48:34.124660Z",
+            "101",
+            "203.0.113.7:54516",
+            "",
+            "/ws?s=1",
+        ],
+    );
+    check(
+        "heroku-router",
+        0,
+        [
+            "heroku",
+            "2026-11-20T21:45:06.136964Z",
+            "2026-11-20T21:46:48.472964Z",
+            "101",
+            "203.0.113.7",
+            "",
+            "/ws",
+        ],
+    );
+    check(
+        "heroku-router",
+        1,
+        [
+            "heroku",
+            "2026-11-20T21:45:47.452964Z",
+            "2026-11-20T21:46:48.472964Z",
+            "101",
+            "198.51.100.2",
+            "",
+            "/ws",
+        ],
+    );
+    check(
+        "nginx-access",
+        6,
+        [
+            "nginx",
+            "2026-11-20T20:50:38Z",
+            "2026-11-20T20:50:41Z",
+            "",
+            "192.0.2.17",
+            "192.0.2.2:18001",
+            "",
+        ],
+    );
+}
+
+#[test]
+fn idle_is_only_what_a_proxy_calls_so() {
+    let ended = |name: &str, sample: usize| tunnel(samples(name)[sample]).ended_by_timer();
+    assert_eq!(ended("heroku-router", 0), Some(true));
+    assert_eq!(ended("heroku-router", 1), None);
+    assert_eq!(ended("gcp-lb", 0), None);
+    assert_eq!(ended("cloudfront", 0), None);
+}
+
+/// Apache's combined format is nginx's until a line shows whose it is; then the stamp is that of the start.
+#[test]
+fn apache_is_told_from_nginx_by_what_only_it_writes() {
+    let plain = r#"192.0.2.17 - - [20/Nov/2026:20:57:56 +0000] "GET /a HTTP/1.1" 404 196 "-" "x""#;
+    let dash = samples("apache-access")[0];
+    let stamps = |lines: &[Line]| -> Vec<(&'static str, bool)> {
+        lines
+            .iter()
+            .filter_map(|l| match l {
+                Line::Tunnel(t) => Some((t.hop.name(), t.end.is_some())),
+                _ => None,
+            })
+            .collect()
+    };
+    let (name, _, lines) = sniffed(&LogOptions::default(), plain.as_bytes());
+    assert_eq!(
+        (name, stamps(&lines)),
+        ("nginx-access", vec![("nginx", true)])
+    );
+    let few = format!("{}{dash}\n{plain}\n", format!("{plain}\n").repeat(40));
+    let (name, summary, lines) = sniffed(&LogOptions::default(), few.as_bytes());
+    assert_eq!((name, summary.odd, lines.len()), ("apache-access", 0, 42));
+    assert!(stamps(&lines).iter().all(|s| *s == ("apache", false)));
+    // The first sign comes after what is looked at to choose.
+    let late = format!("{}{dash}\n{plain}\n", format!("{plain}\n").repeat(300));
+    let (name, summary, lines) = sniffed(&LogOptions::default(), late.as_bytes());
+    assert_eq!((name, summary.odd), ("nginx-access", 0));
+    assert_eq!(stamps(&lines)[300..], [("apache", false); 2]);
+}
+
+#[test]
+fn hop_events_of_the_newer_formats() {
+    let check = |line: &str, hop: HopKind, what: crate::model::HopEvent| {
+        let (_, _, lines) = sniffed(&LogOptions::default(), line.as_bytes());
+        match lines.as_slice() {
+            [Line::Hop(h)] => assert_eq!((h.hop, h.what), (hop, what), "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    };
+    use crate::model::HopEvent as E;
+    check(samples("apache-error")[0], HopKind::Apache, E::IdleTimeout);
+    check(
+        samples("apache-error")[1],
+        HopKind::Apache,
+        E::UpstreamRefused,
+    );
+    check(samples("apache-error")[2], HopKind::Apache, E::Stopped);
+    check(samples("caddy")[1], HopKind::Caddy, E::UpstreamRefused);
+    check(samples("nginx-error")[4], HopKind::Nginx, E::IdleTimeout);
+    check(samples("alb-connection")[1], HopKind::Alb, E::TlsFailed);
+    check(
+        r#"{"level":"error","timestamp":"2026-11-20T20:48:09Z","pid":1,"tid":1,"cnum":3,"msg":"connect() failed while connecting to upstream","client":"192.0.2.1","errno":111,"errtext":"Connection refused"}"#,
+        HopKind::Nginx,
+        E::UpstreamRefused,
+    );
+}
+
+/// The same lines in every wrapper give the same records.
+#[test]
+fn wrapped_lines_are_the_lines() {
+    let error = samples("nginx-error")[0];
+    let quoted = error.replace('\\', "\\\\").replace('"', "\\\"");
+    let (front, back) = error.split_at(60);
+    for text in [
+        format!("2026-11-20T20:48:09.123456789Z stderr F {error}\n"),
+        format!(
+            "2026-11-20T20:48:09.1Z stderr P {front}\n2026-11-20T20:48:09.1Z stdout F other\n2026-11-20T20:48:09.1Z stderr F {back}\n2026-11-20T20:48:09.1Z stderr F {error}\n"
+        ),
+        format!("2026-11-20T20:48:09.123456789Z {error}\n"),
+        format!("web-7d4b9c5f6-abcde nginx {error}\n"),
+        format!("nginx-1  | {error}\n"),
+        format!(
+            "{{\"log\":\"{quoted}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-20T20:48:09.1Z\"}}\n"
+        ),
+        format!(
+            "{{\"__REALTIME_TIMESTAMP\":\"1795207689123456\",\"MESSAGE\":\"{quoted}\",\"_PID\":\"7\",\"SYSLOG_IDENTIFIER\":\"nginx\"}}\n"
+        ),
+        format!("__CURSOR=s=1\n__REALTIME_TIMESTAMP=1795207689123456\nMESSAGE={error}\n_PID=7\n\n"),
+        format!(
+            "{{\n  \"events\": [\n    {{\n \"logStreamName\": \"a\",\n \"timestamp\": 1795207689123,\n \"message\": \"{quoted}\",\n \"ingestionTime\": 1795207689999,\n \"eventId\": \"1\"\n }}\n ],\n \"searchedLogStreams\": []\n}}\n"
+        ),
+        format!(
+            "[\n {{\n \"insertId\": \"a\", \"textPayload\": \"{quoted}\", \"timestamp\": \"2026-11-20T20:48:09Z\"\n }}\n]\n"
+        ),
+    ] {
+        let (name, summary, lines) = sniffed(&LogOptions::default(), text.as_bytes());
+        assert_eq!(name, "nginx-error", "{text}");
+        assert!(summary.odd <= 1, "{text}: {:?}", summary.anomalies);
+        let Some(Line::Hop(h)) = lines.first() else {
+            panic!("{text}: {lines:?}")
+        };
+        assert_eq!(
+            (h.serial, h.uri.as_deref()),
+            (Some(57), Some("/idle")),
+            "{text}"
+        );
+        let from = h.record.start as usize;
+        let raw = &text.as_bytes()[from..from + h.record.len as usize];
+        let read = fields(&Choice { name }, &LogOptions::default(), raw);
+        assert!(
+            read.iter().any(|(k, v)| k == "connection" && v == "57"),
+            "{text}: {read:?}"
+        );
+    }
 }
 
 #[test]
@@ -272,8 +639,8 @@ fn records_of_the_runbooks_and_of_every_logger() {
         code: Some(1006),
         reason: String::new(),
     };
-    let samples = FORMATS[6].samples();
-    for (i, sample) in samples.iter().enumerate() {
+    let all = samples("app-json");
+    for (i, sample) in all.iter().enumerate() {
         let (_, lines) = read_all("app-json", &LogOptions::default(), sample.as_bytes());
         let want = match i {
             0 => AppEvent::Open,
@@ -300,7 +667,7 @@ fn records_of_the_runbooks_and_of_every_logger() {
     let (_, lines) = read_all(
         "app-text",
         &LogOptions::default(),
-        FORMATS[7].samples()[1].as_bytes(),
+        samples("app-text")[1].as_bytes(),
     );
     let line = app(&lines)[0];
     assert_eq!(
@@ -402,7 +769,7 @@ fn an_object_over_several_lines_is_one_record() {
 
 #[test]
 fn wrappers_beginnings_and_tails() {
-    let inner = FORMATS[0].samples()[0];
+    let inner = samples("nginx-access")[0];
     let text = format!(
         "\u{feff}{inner}\r\n2026-11-20T20:48:09.123456789Z stdout F {inner}\n\0\0\0{inner}\n\n{}",
         &inner[..40]

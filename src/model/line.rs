@@ -13,6 +13,19 @@ pub enum HopKind {
     Haproxy,
     Alb,
     Envoy,
+    Apache,
+    Traefik,
+    Caddy,
+    CloudFront,
+    Cloudflare,
+    /// Heroku's router.
+    Heroku,
+    /// AWS Network Load Balancer.
+    Nlb,
+    /// AWS Classic Load Balancer.
+    Elb,
+    /// Google Cloud's Application Load Balancer.
+    Gcp,
     /// A load balancer or proxy whose program is not known.
     Proxy,
     Server,
@@ -26,9 +39,25 @@ impl HopKind {
             Self::Haproxy => "haproxy",
             Self::Alb => "alb",
             Self::Envoy => "envoy",
+            Self::Apache => "apache",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
+            Self::CloudFront => "cloudfront",
+            Self::Cloudflare => "cloudflare",
+            Self::Heroku => "heroku",
+            Self::Nlb => "nlb",
+            Self::Elb => "elb",
+            Self::Gcp => "gcp",
             Self::Proxy => "proxy",
             Self::Server => "server",
         }
+    }
+    /// Stands at the edge of a network, in front of every other proxy.
+    pub const fn is_edge(self) -> bool {
+        matches!(
+            self,
+            Self::CloudFront | Self::Cloudflare | Self::Gcp | Self::Heroku | Self::Nlb | Self::Elb
+        )
     }
     pub const fn is_proxy(self) -> bool {
         !matches!(self, Self::Client | Self::Server)
@@ -76,6 +105,18 @@ impl TunnelLine {
     pub fn ended_by_timer(&self) -> Option<bool> {
         let state = self.termination.as_deref()?;
         Some(match self.hop {
+            // What these say of an end names no timer where there was one, Heroku's H15 apart.
+            HopKind::Apache
+            | HopKind::Traefik
+            | HopKind::Caddy
+            | HopKind::CloudFront
+            | HopKind::Cloudflare
+            | HopKind::Heroku
+            | HopKind::Nlb
+            | HopKind::Elb
+            | HopKind::Gcp => {
+                return state.to_ascii_lowercase().contains("idle").then_some(true);
+            }
             HopKind::Haproxy => state.starts_with("cD") || state.starts_with("sD"),
             HopKind::Envoy => {
                 state.contains("stream_idle_timeout") || state.split([' ', ',']).any(|f| f == "SI")

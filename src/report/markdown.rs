@@ -309,11 +309,11 @@ impl Page<'_> {
     fn foot(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
-            "\nwsdrop {}, rules {}. Times are {}. The same again: wsdrop report {}",
+            "\nwsdrop {}, rules {}. Times are {}. The same again: {}",
             env!("CARGO_PKG_VERSION"),
             escape(&self.analysis.rules),
             self.options.zone.name(),
-            escape(self.options.paths)
+            self.text(&super::again(self.options.paths, self.options.selected))
         )
     }
 }

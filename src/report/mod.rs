@@ -31,6 +31,12 @@ pub struct Selected {
     pub by: String,
 }
 
+/// The command that writes the same report again, hostile text still.
+fn again(paths: &str, selected: Option<&Selected>) -> String {
+    let by = selected.map_or_else(String::new, |s| format!(" {}", s.by));
+    format!("wsdrop report {paths}{by}")
+}
+
 /// How the stamps of a text report are written: seconds east of UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Zone(pub i32);

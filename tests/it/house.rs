@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capture",
             "logs",
             "config",
+            "host",
             "correlate",
             "diagnose",
             "model",
@@ -28,10 +29,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tui", &["model"]),
     ("case", &["model"]),
     ("capture", &["model"]),
-    ("logs", &["model"]),
+    ("logs", &["text", "model"]),
     ("config", &["model"]),
+    ("host", &["text", "model"]),
     ("correlate", &["model"]),
     ("diagnose", &["model"]),
+    ("text", &["model"]),
     ("model", &[]),
 ];
 

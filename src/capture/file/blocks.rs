@@ -1,19 +1,23 @@
 //! The blocks of a pcapng file (draft-ietf-opsawg-pcapng) -> its interfaces and packets.
 
-use super::{Format, Found, MAX_RECORD, Order, PacketFile, SECTION, Step, u16_at, u32_at};
+use super::{Format, Found, MAX_RECORD, Order, PacketFile, Step, u16_at, u32_at};
 use crate::model::{Moment, SECOND_NS, add_anomaly};
+use pcap_parser::{
+    BOM_MAGIC, Block, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE,
+    InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode, SHB_MAGIC as SECTION,
+    SPB_MAGIC as SIMPLE_PACKET, parse_block_be, parse_block_le,
+};
 
-/// A header block (section, interface) larger than this is garbage.
+/// A larger block is not read but passed over; a section or interface larger than this is garbage.
 const MAX_HEADER_BLOCK: usize = 1024 * 1024;
 /// A block that is only passed over may be this large.
 const MAX_SKIPPED: usize = 64 * 1024 * 1024;
 /// Interfaces remembered per section.
 const MAX_INTERFACES: usize = 65_536;
-pub(super) const INTERFACE: u32 = 1;
+/// Of an interface's name, characters that are kept.
+const MAX_NAME: usize = 64;
+/// The obsolete packet block, which pcap-parser leaves unread.
 const OLD_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-pub(super) const ENHANCED_PACKET: u32 = 6;
-pub(super) const BYTE_ORDER: u32 = 0x1A2B_3C4D;
 
 /// How an interface counts time (pcapng, `if_tsresol` and `if_tsoffset`).
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +26,38 @@ pub(super) struct Interface {
     snaplen: u32,
     resolution: u8,
     offset_s: i64,
+    /// Packets that its last statistics said were dropped.
+    dropped: u64,
+}
+
+/// The interfaces of a section, and their names.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    known: Vec<Interface>,
+    names: Vec<String>,
+}
+
+impl Interfaces {
+    pub(super) const fn len(&self) -> usize {
+        self.known.len()
+    }
 }
 
 impl Interface {
+    /// pcap-parser reads the clock's offset as little endian whatever the section's order.
+    fn described(block: &InterfaceDescriptionBlock<'_>, order: Order) -> Self {
+        Self {
+            link: (block.linktype.0 & 0xffff) as u16,
+            snaplen: block.snaplen,
+            resolution: block.if_tsresol,
+            offset_s: match order {
+                Order::Little => block.if_tsoffset,
+                Order::Big => block.if_tsoffset.swap_bytes(),
+            },
+            dropped: 0,
+        }
+    }
+
     fn moment(&self, ticks: u64) -> Moment {
         let power = u32::from(self.resolution & 0x7f);
         let ns = if self.resolution & 0x80 != 0 {
@@ -54,6 +87,68 @@ impl Interface {
     }
 }
 
+/// What a block that is no packet says.
+enum Described {
+    Section(Order),
+    Interface(Interface, String),
+    /// Packets dropped so far at an interface.
+    Dropped(u32, u64),
+    Secrets,
+    /// Names, journals, processes, custom and unknown blocks: nothing that is used.
+    Unused,
+    Damaged,
+}
+
+fn describe(block: &[u8], order: Order) -> Described {
+    let parsed = match order {
+        Order::Little => parse_block_le(block),
+        Order::Big => parse_block_be(block),
+    };
+    match parsed {
+        Ok((_, Block::SectionHeader(b))) => Described::Section(if b.big_endian() {
+            Order::Big
+        } else {
+            Order::Little
+        }),
+        Ok((_, Block::InterfaceDescription(b))) => {
+            let name = b.if_name().and_then(Result::ok).unwrap_or_default();
+            Described::Interface(
+                Interface::described(&b, order),
+                name.chars().take(MAX_NAME).collect(),
+            )
+        }
+        Ok((_, Block::InterfaceStatistics(b))) => Described::Dropped(b.if_id, drops(&b, order)),
+        Ok((_, Block::DecryptionSecrets(_))) => Described::Secrets,
+        Ok((_, Block::Unknown(b))) if b.block_len1 != b.block_len2 => Described::Damaged,
+        Ok(_) => Described::Unused,
+        Err(_) => Described::Damaged,
+    }
+}
+
+/// `isb_ifdrop` and `isb_osdrop` together.
+fn drops(block: &InterfaceStatisticsBlock<'_>, order: Order) -> u64 {
+    let counts = block
+        .options
+        .iter()
+        .filter(|o| matches!(o.code, OptionCode::IsbIfDrop | OptionCode::IsbOsDrop))
+        .filter_map(|o| o.as_bytes().ok()?.first_chunk::<8>().copied());
+    counts.fold(0, |sum: u64, b| {
+        sum.saturating_add(match order {
+            Order::Little => u64::from_le_bytes(b),
+            Order::Big => u64::from_be_bytes(b),
+        })
+    })
+}
+
+/// The byte order of the section header block that `head` begins with.
+fn section_order(head: &[u8]) -> Option<Order> {
+    match u32_at(head, 8, Order::Little) {
+        BOM_MAGIC => Some(Order::Little),
+        x if x.swap_bytes() == BOM_MAGIC => Some(Order::Big),
+        _ => None,
+    }
+}
+
 /// Whether `head` begins with a whole enhanced packet block that contradicts itself nowhere.
 pub(super) fn sound_packet(head: &[u8], order: Order, interfaces: usize) -> bool {
     let total = u32_at(head, 4, order) as usize;
@@ -79,11 +174,10 @@ impl PacketFile<'_> {
         let mut order = order;
         let kind_bytes = [head[0], head[1], head[2], head[3]];
         if u32::from_be_bytes(kind_bytes) == SECTION {
-            order = match u32_at(head, 8, Order::Little) {
-                BYTE_ORDER => Order::Little,
-                x if x.swap_bytes() == BYTE_ORDER => Order::Big,
-                _ => return self.resync_blocks(),
+            let Some(own) = section_order(head) else {
+                return self.resync_blocks();
             };
+            order = own;
         }
         let kind = order.u32(kind_bytes);
         let total = u32_at(head, 4, order) as usize;
@@ -93,21 +187,6 @@ impl PacketFile<'_> {
         // The length counts the padding; writers that forget it are read as if they had not.
         let total = total.next_multiple_of(4);
         match kind {
-            SECTION | INTERFACE if total <= MAX_HEADER_BLOCK => {
-                if !self.fill(total) {
-                    return self.tail();
-                }
-                if kind == SECTION {
-                    self.format = Format::Blocks {
-                        order,
-                        interfaces: Vec::new(),
-                    };
-                } else {
-                    self.interface(total, order);
-                }
-                self.from += total;
-                Step::Again
-            }
             ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET if total <= MAX_RECORD + 4096 => {
                 if !self.fill(total) {
                     let trailer_missing = self.available() + 4 >= total;
@@ -121,75 +200,72 @@ impl PacketFile<'_> {
                 }
                 self.packet_block(kind, total, order)
             }
-            SECTION | INTERFACE | ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET => {
-                self.resync_blocks()
-            }
-            // Name resolution, statistics, secrets, custom blocks; garbage is told by its two lengths.
+            ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET => self.resync_blocks(),
+            SECTION | INTERFACE if total > MAX_HEADER_BLOCK => self.resync_blocks(),
             _ if total > MAX_SKIPPED => self.resync_blocks(),
-            _ => {
-                if total <= MAX_HEADER_BLOCK
-                    && self.fill(total)
-                    && self.trailer(total, order) != total
-                {
-                    return self.resync_blocks();
-                }
+            _ if total > MAX_HEADER_BLOCK => {
                 if self.skip(total as u64) {
                     return Step::Again;
                 }
                 self.note("truncated-tail", 1, "the file ends inside a block");
                 Step::End
             }
+            _ if !self.fill(total) => self.tail(),
+            _ => self.description(kind, total, order),
         }
     }
 
-    /// A block's length as its end repeats it.
-    fn trailer(&self, total: usize, order: Order) -> usize {
-        u32_at(self.view(), total.saturating_sub(4), order) as usize
-    }
-
-    fn interface(&mut self, total: usize, order: Order) {
-        let block = self.view();
-        let block = block.get(..total - 4).unwrap_or_default();
-        let mut known = Interface {
-            link: u16_at(block, 8, order),
-            snaplen: u32_at(block, 12, order),
-            resolution: 6,
-            offset_s: 0,
+    /// A block that is no packet, whole in the buffer.
+    fn description(&mut self, kind: u32, total: usize, order: Order) -> Step {
+        let block = self.view().get(..total).unwrap_or_default();
+        let described = describe(block, order);
+        let closed = u32_at(block, total - 4, order) as usize == total;
+        let Format::Blocks { interfaces, .. } = &mut self.format else {
+            return Step::End;
         };
-        let mut options = block.get(16..).unwrap_or_default();
-        while let Some(head) = options.get(..4) {
-            let code = u16_at(head, 0, order);
-            let len = usize::from(u16_at(head, 2, order));
-            let Some(value) = options.get(4..4 + len) else {
-                break;
-            };
-            match (code, value) {
-                (0, _) => break,
-                (9, [resolution, ..]) => known.resolution = *resolution,
-                (14, [_, _, _, _, _, _, _, _]) => {
-                    let low = u64::from(u32_at(
-                        value,
-                        if order == Order::Little { 0 } else { 4 },
-                        order,
-                    ));
-                    let high = u64::from(u32_at(
-                        value,
-                        if order == Order::Little { 4 } else { 0 },
-                        order,
-                    ));
-                    known.offset_s = (high << 32 | low) as i64;
-                }
-                _ => {}
+        match described {
+            Described::Section(order) => {
+                self.format = Format::Blocks {
+                    order,
+                    interfaces: Interfaces::default(),
+                };
             }
-            options = options
-                .get(4 + len.next_multiple_of(4)..)
-                .unwrap_or_default();
+            Described::Interface(interface, name) => {
+                if interfaces.len() < MAX_INTERFACES {
+                    interfaces.known.push(interface);
+                    interfaces.names.push(name);
+                }
+            }
+            Described::Dropped(number, dropped) => {
+                let number = number as usize;
+                if let Some(interface) = interfaces.known.get_mut(number) {
+                    let more = dropped.saturating_sub(interface.dropped);
+                    interface.dropped = interface.dropped.max(dropped);
+                    let name = interfaces.names.get(number).cloned().unwrap_or_default();
+                    if more > 0 {
+                        let note = format!(
+                            "packets that the capture itself says it dropped, first at interface {number} {name}"
+                        );
+                        self.note("capture-drops", more, note.trim_end());
+                    }
+                }
+            }
+            Described::Secrets => self.note(
+                "unused-secrets",
+                1,
+                "the file carries keys of encrypted connections: nothing is decrypted with them",
+            ),
+            Described::Unused => {}
+            // Two lengths that agree tell a block from garbage.
+            Described::Damaged if closed && !matches!(kind, SECTION | INTERFACE) => self.note(
+                "unread-block",
+                1,
+                "blocks that are no packets and contradict themselves were passed over",
+            ),
+            Described::Damaged => return self.resync_blocks(),
         }
-        if let Format::Blocks { interfaces, .. } = &mut self.format
-            && interfaces.len() < MAX_INTERFACES
-        {
-            interfaces.push(known);
-        }
+        self.from += total;
+        Step::Again
     }
 
     fn packet_block(&mut self, kind: u32, total: usize, order: Order) -> Step {
@@ -216,7 +292,7 @@ impl PacketFile<'_> {
         };
         let room = total.saturating_sub(data_from + 4);
         let interface = match &self.format {
-            Format::Blocks { interfaces, .. } => interfaces.get(number as usize).copied(),
+            Format::Blocks { interfaces, .. } => interfaces.known.get(number as usize).copied(),
             _ => None,
         };
         let Some(interface) = interface else {
@@ -302,14 +378,11 @@ impl PacketFile<'_> {
             self.from += i;
             let mut order = order;
             if u32_at(self.view(), 0, Order::Big) == SECTION {
-                order = match u32_at(self.view(), 8, Order::Little) {
-                    BYTE_ORDER => Order::Little,
-                    x if x.swap_bytes() == BYTE_ORDER => Order::Big,
-                    _ => {
-                        self.from += 1;
-                        continue;
-                    }
+                let Some(own) = section_order(self.view()) else {
+                    self.from += 1;
+                    continue;
                 };
+                order = own;
             }
             let total = u32_at(self.view(), 4, order) as usize;
             if (12..=MAX_RECORD).contains(&total)
@@ -335,6 +408,7 @@ mod tests {
                 snaplen: 0,
                 resolution,
                 offset_s,
+                dropped: 0,
             }
             .moment(ticks)
             .0

@@ -85,7 +85,10 @@ fn round_up(step_ns: i64, by: i64) -> i64 {
 impl Histogram {
     /// What a bar stands for: `60 s`; the last one takes all that is longer.
     pub(super) fn label(&self, at: i64) -> String {
-        let label = crate::model::say_duration(at.saturating_mul(self.step_ns));
+        let label = match at {
+            0 => "0 s".to_owned(),
+            at => crate::model::say_duration(at.saturating_mul(self.step_ns)),
+        };
         if at >= 48 {
             format!("{label} and more")
         } else {
@@ -170,7 +173,7 @@ mod tests {
             &[("20 s", 1), ("60 s", 3)],
         );
         check(&[3.9, 4.0, 4.04], 0.1, &[("3.9 s", 1), ("4 s", 2)]);
-        check(&[0.0, 0.01], 0.1, &[("0 us", 2)]);
+        check(&[0.0, 0.01], 0.1, &[("0 s", 2)]);
         assert_eq!(histogram(&[SECOND_NS]), None);
         let mut many = vec![SECOND_NS; 40];
         many.push(7_200 * SECOND_NS);

@@ -504,12 +504,12 @@ impl Page<'_> {
     fn foot(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
-            "</main>\n<footer>\n<p class=\"soft\">wsdrop {}, rules {}. Times are {}. The same again: <code>wsdrop report {}</code></p>\n\
+            "</main>\n<footer>\n<p class=\"soft\">wsdrop {}, rules {}. Times are {}. The same again: <code>{}</code></p>\n\
              </footer>\n<script>{SCRIPT}</script>\n</body>\n</html>",
             env!("CARGO_PKG_VERSION"),
             self.text(&self.analysis.rules),
             self.zone().name(),
-            self.text(self.options.paths)
+            self.text(&super::again(self.options.paths, self.options.selected))
         )
     }
 }

@@ -4,20 +4,20 @@ use crate::model::{Moment, SECOND_NS, Stamp, Zone, ZoneBasis};
 
 /// A date read from the front of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Date {
+pub(crate) struct Date {
     /// Seconds since the epoch as if the date were UTC.
     wall_s: i64,
     nanos: i64,
-    pub(super) tick_ns: i64,
+    pub(crate) tick_ns: i64,
     /// Seconds east of UTC, as written.
-    pub(super) offset_s: Option<i32>,
+    pub(crate) offset_s: Option<i32>,
     /// Bytes that were read.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Date {
     /// The stamp, with `assumed_s` for a date without an offset, and how its zone is known.
-    pub(super) fn stamp(self, assumed_s: i32) -> (Stamp, Zone) {
+    pub(crate) fn stamp(self, assumed_s: i32) -> (Stamp, Zone) {
         let (offset_s, basis) = match self.offset_s {
             Some(o) => (o, ZoneBasis::Line),
             None => (assumed_s, ZoneBasis::Assumed),
@@ -54,7 +54,7 @@ fn month(b: &[u8], at: usize) -> Option<i64> {
 }
 
 /// Days from 1970-01-01 of a date in the Gregorian calendar; `None` for a date that is none, or outside 1970 to 2261.
-pub(super) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let in_month = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -144,7 +144,7 @@ fn with_tail(b: &[u8], wall_s: i64, at: usize) -> Date {
 }
 
 /// `2026-11-20T21:42:30.123Z`, `2026-11-20 21:42:30,123`, `2026/11/20 21:42:30 +0530` ...
-pub(super) fn iso(b: &[u8]) -> Option<Date> {
+pub(crate) fn iso(b: &[u8]) -> Option<Date> {
     let separator = *b.get(4)?;
     if !matches!(separator, b'-' | b'/') || b.get(7) != Some(&separator) {
         return None;
@@ -157,7 +157,7 @@ pub(super) fn iso(b: &[u8]) -> Option<Date> {
 }
 
 /// `20/Nov/2026:21:42:30 +0000`, `20/Nov/2026:21:42:46.885`: nginx `$time_local`, HAProxy.
-pub(super) fn clf(b: &[u8]) -> Option<Date> {
+pub(crate) fn clf(b: &[u8]) -> Option<Date> {
     if b.get(2) != Some(&b'/') || b.get(6) != Some(&b'/') || b.get(11) != Some(&b':') {
         return None;
     }
@@ -166,7 +166,7 @@ pub(super) fn clf(b: &[u8]) -> Option<Date> {
 }
 
 /// `Nov 20 21:42:53`: RFC 3164 4.1.2, a date without a year, which `near` (a wall-clock moment) gives.
-pub(super) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, usize)> {
+pub(crate) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, usize)> {
     let month = month(b, 0)?;
     if b.get(3) != Some(&b' ') {
         return None;
@@ -203,7 +203,7 @@ pub(super) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, us
 }
 
 /// `Fri Nov 20 21:42:30 2026` (asctime, `dmesg -T`), with a fraction after the seconds.
-pub(super) fn asctime(b: &[u8]) -> Option<Date> {
+pub(crate) fn asctime(b: &[u8]) -> Option<Date> {
     const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
     if !DAYS.contains(&b.get(..3)?) || b.get(3) != Some(&b' ') || b.get(7) != Some(&b' ') {
         return None;
@@ -230,7 +230,7 @@ pub(super) fn asctime(b: &[u8]) -> Option<Date> {
 }
 
 /// A number since the epoch whose unit its size tells (seconds, ms, us, ns), with a fraction: `1795210749.733`, `1795210749007`.
-pub(super) fn epoch(text: &[u8]) -> Option<Stamp> {
+pub(crate) fn epoch(text: &[u8]) -> Option<Stamp> {
     let whole = text.iter().take_while(|c| c.is_ascii_digit()).count();
     if !(9..=19).contains(&whole) {
         return None;
@@ -272,12 +272,12 @@ pub(super) fn epoch(text: &[u8]) -> Option<Stamp> {
 }
 
 /// `4.329` seconds in nanoseconds; `None` for `-` and what is no number.
-pub(super) fn seconds(text: &[u8]) -> Option<i64> {
+pub(crate) fn seconds(text: &[u8]) -> Option<i64> {
     decimal(text, SECOND_NS)
 }
 
 /// A decimal number of units in nanoseconds, never negative.
-pub(super) fn decimal(text: &[u8], unit_ns: i64) -> Option<i64> {
+pub(crate) fn decimal(text: &[u8], unit_ns: i64) -> Option<i64> {
     let whole = text.iter().take_while(|c| c.is_ascii_digit()).count();
     if whole == 0 || whole > 12 {
         return None;
@@ -306,13 +306,13 @@ pub(super) fn decimal(text: &[u8], unit_ns: i64) -> Option<i64> {
 
 /// Remembers the last date of a hot format: in a busy log most lines carry the same second as the line before.
 #[derive(Debug, Default)]
-pub(super) struct Memo {
+pub(crate) struct Memo {
     text: Vec<u8>,
     date: Option<Date>,
 }
 
 impl Memo {
-    pub(super) fn get(&mut self, text: &[u8], parse: fn(&[u8]) -> Option<Date>) -> Option<Date> {
+    pub(crate) fn get(&mut self, text: &[u8], parse: fn(&[u8]) -> Option<Date>) -> Option<Date> {
         if self.date.is_none() || self.text != text {
             self.date = parse(text);
             self.text.clear();

@@ -5,32 +5,32 @@ use std::io::{ErrorKind, Read};
 /// Bytes read at once.
 const BUFFER: usize = 256 * 1024;
 /// A longer line is skipped: no access log, crash dump or JSON record of use is longer.
-pub(super) const MAX_LINE: usize = 1024 * 1024;
+pub(crate) const MAX_LINE: usize = 1024 * 1024;
 
 /// One line without its line end.
 #[derive(Debug)]
-pub(super) struct RawLine<'a> {
+pub(crate) struct RawLine<'a> {
     /// From 1; blank lines count.
-    pub(super) ordinal: u64,
+    pub(crate) ordinal: u64,
     /// Byte offset in the stream.
-    pub(super) start: u64,
-    pub(super) bytes: &'a [u8],
+    pub(crate) start: u64,
+    pub(crate) bytes: &'a [u8],
     /// The line end is missing: the file ends here.
-    pub(super) last: bool,
+    pub(crate) last: bool,
 }
 
 /// What became of the stream.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Lines over `MAX_LINE`: how many, and the first one's ordinal.
-    pub(super) overlong: u64,
-    pub(super) first_overlong: u64,
+    pub(crate) overlong: u64,
+    pub(crate) first_overlong: u64,
     /// The stream broke off with this error after that many lines.
-    pub(super) broken: Option<(ErrorKind, u64)>,
+    pub(crate) broken: Option<(ErrorKind, u64)>,
 }
 
 /// Calls `each` for every line; `progress` gets the count of bytes read so far.
-pub(super) fn split(
+pub(crate) fn split(
     input: &mut dyn Read,
     progress: &mut dyn FnMut(u64),
     mut each: impl FnMut(RawLine<'_>),

@@ -1,11 +1,18 @@
-//! Pieces of log lines -> numbers, addresses and strings.
+//! Bytes of text files -> lines, out of their wrappers, and the numbers, dates, addresses and strings in them.
+
+pub(crate) mod elements;
+pub(crate) mod json;
+pub(crate) mod lines;
+pub(crate) mod peel;
+pub(crate) mod records;
+pub(crate) mod stamp;
 
 use std::net::{IpAddr, SocketAddr};
 
 /// Strings kept from a line are cut here: a longer URI or message names nothing better.
 const KEEP: usize = 2048;
 
-pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
+pub(crate) fn unsigned(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
         return None;
     }
@@ -21,35 +28,35 @@ pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
 }
 
 /// An HTTP status, 100 to 599.
-pub(super) fn status(text: &[u8]) -> Option<u16> {
+pub(crate) fn status(text: &[u8]) -> Option<u16> {
     let [a, b, c] = text else { return None };
     let value = unsigned(&[*a, *b, *c])? as u16;
     (100..=599).contains(&value).then_some(value)
 }
 
 /// A status of a proxy that makes up its own ones (ALB 460 to 561, nginx 444, Envoy 0).
-pub(super) fn any_status(text: &[u8]) -> Option<u16> {
+pub(crate) fn any_status(text: &[u8]) -> Option<u16> {
     unsigned(text)
         .and_then(|v| u16::try_from(v).ok())
         .filter(|v| (100..=999).contains(v))
 }
 
-pub(super) fn string(text: &[u8]) -> String {
+pub(crate) fn string(text: &[u8]) -> String {
     let cut = &text[..text.len().min(KEEP)];
     String::from_utf8_lossy(cut).into_owned()
 }
 
 /// The value unless it is missing (`-` or empty).
-pub(super) fn present(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn present(text: &[u8]) -> Option<&[u8]> {
     (!text.is_empty() && text != b"-").then_some(text)
 }
 
-pub(super) fn kept(text: &[u8]) -> Option<String> {
+pub(crate) fn kept(text: &[u8]) -> Option<String> {
     present(text).map(string)
 }
 
 /// `::ffff:1.2.3.4` is the IPv4 address that a dual-stack socket shows.
-pub(super) fn plain(ip: IpAddr) -> IpAddr {
+pub(crate) fn plain(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
         IpAddr::V4(_) => ip,
@@ -57,7 +64,7 @@ pub(super) fn plain(ip: IpAddr) -> IpAddr {
 }
 
 /// An address with or without port: `10.0.0.1`, `10.0.0.1:80`, `[::1]:80`, `::1`, `::ffff:10.0.0.1`.
-pub(super) fn address(text: &[u8]) -> Option<(IpAddr, Option<u16>)> {
+pub(crate) fn address(text: &[u8]) -> Option<(IpAddr, Option<u16>)> {
     let text = text.trim_ascii();
     if text.len() > 64
         || !text
@@ -81,13 +88,13 @@ pub(super) fn address(text: &[u8]) -> Option<(IpAddr, Option<u16>)> {
     Some((plain(ip.parse().ok()?), Some(port.parse().ok()?)))
 }
 
-pub(super) fn socket(text: &[u8]) -> Option<SocketAddr> {
+pub(crate) fn socket(text: &[u8]) -> Option<SocketAddr> {
     let (ip, port) = address(text)?;
     Some(SocketAddr::new(ip, port?))
 }
 
 /// `203.0.113.7, 10.0.0.1`: all that are addresses, in order.
-pub(super) fn addresses(list: &[u8]) -> Vec<IpAddr> {
+pub(crate) fn addresses(list: &[u8]) -> Vec<IpAddr> {
     list.split(|c| *c == b',')
         .take(32)
         .filter_map(|one| address(one.trim_ascii().strip_prefix(b"for=").unwrap_or(one)))
@@ -96,7 +103,7 @@ pub(super) fn addresses(list: &[u8]) -> Vec<IpAddr> {
 }
 
 /// The last element of nginx's lists of upstreams: `a, b : c`.
-pub(super) fn last_of(list: &[u8]) -> &[u8] {
+pub(crate) fn last_of(list: &[u8]) -> &[u8] {
     let mut last = list;
     if let Some(at) = memchr::memrchr(b',', last) {
         last = &last[at + 1..];
@@ -108,7 +115,7 @@ pub(super) fn last_of(list: &[u8]) -> &[u8] {
 }
 
 /// Method and URI of `GET /ws?x=1 HTTP/1.1`.
-pub(super) fn request(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn request(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (method, rest) = cut(line, b' ')?;
     if method.is_empty()
         || method.len() > 20
@@ -125,7 +132,7 @@ pub(super) fn request(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Path and query of an absolute URI (`http://host:80/ws?x` -> `/ws?x`), and its host.
-pub(super) fn relative(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub(crate) fn relative(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
     let Some(at) = memchr::memmem::find(uri, b"://").filter(|at| *at <= 6) else {
         return (uri, None);
     };
@@ -137,24 +144,24 @@ pub(super) fn relative(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// What stands before and after the first `byte`.
-pub(super) fn cut(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn cut(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(byte, text)?;
     Some((&text[..at], &text[at + 1..]))
 }
 
 /// What stands between two marks, the second one searched after the first.
-pub(super) fn between<'a>(text: &'a [u8], open: &[u8], close: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn between<'a>(text: &'a [u8], open: &[u8], close: &[u8]) -> Option<&'a [u8]> {
     let from = memchr::memmem::find(text, open)? + open.len();
     let rest = &text[from..];
     Some(&rest[..memchr::memmem::find(rest, close)?])
 }
 
-pub(super) fn contains(text: &[u8], what: &[u8]) -> bool {
+pub(crate) fn contains(text: &[u8], what: &[u8]) -> bool {
     memchr::memmem::find(text, what).is_some()
 }
 
 /// nginx's `\xXX` and JSON's escapes undone; what is no escape stays.
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -211,7 +218,7 @@ fn hex(digits: Option<&[u8]>) -> Option<u32> {
 
 /// An iterator over `key=value` pairs; values may be quoted with `"` or `'`. What is no pair is passed over.
 #[derive(Debug)]
-pub(super) struct Pairs<'a>(pub(super) &'a [u8]);
+pub(crate) struct Pairs<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
@@ -257,7 +264,7 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 /// Where the closing quote stands, escapes passed over.
-pub(super) fn quoted(text: &[u8], quote: u8) -> Option<usize> {
+pub(crate) fn quoted(text: &[u8], quote: u8) -> Option<usize> {
     let mut from = 0;
     loop {
         let at = from + memchr::memchr2(quote, b'\\', text.get(from..)?)?;

@@ -1,0 +1,311 @@
+//! Application lines -> the drafts they speak of, and connections of their own where nothing else tells of them.
+
+use super::identity;
+use super::join::{Cost, Draft, Index, Rest};
+use super::legs;
+use crate::model::{AppEvent, AppLine, MILLI_NS, SECOND_NS, SourceId, Stamp};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Lines of one application that certainly speak of one connection: by its own id, its session, or one moment.
+struct Unit {
+    lines: Vec<AppLine>,
+    open: Option<Stamp>,
+    close: Option<Stamp>,
+}
+
+impl Unit {
+    fn new(lines: Vec<AppLine>) -> Self {
+        let open = lines
+            .iter()
+            .find(|l| l.what == AppEvent::Open)
+            .map(|l| l.at);
+        let close = lines
+            .iter()
+            .find(|l| matches!(l.what, AppEvent::Close { .. }))
+            .or_else(|| {
+                lines
+                    .iter()
+                    .find(|l| !matches!(l.what, AppEvent::Open | AppEvent::Other))
+            })
+            .map(|l| l.at);
+        Self { lines, open, close }
+    }
+    fn identity(&self) -> Option<String> {
+        self.lines.iter().find_map(identity::of_app)
+    }
+    fn clients(&self) -> impl Iterator<Item = &IpAddr> {
+        self.lines.iter().flat_map(|l| &l.client)
+    }
+    fn first(&self) -> Option<Stamp> {
+        self.open
+            .or(self.close)
+            .or_else(|| self.lines.first().map(|l| l.at))
+    }
+}
+
+pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest) {
+    let mut by_source: BTreeMap<SourceId, Vec<AppLine>> = BTreeMap::new();
+    for line in lines {
+        let of_connection = matches!(
+            line.what,
+            AppEvent::Open
+                | AppEvent::Close { .. }
+                | AppEvent::Error { .. }
+                | AppEvent::HeartbeatMissed
+                | AppEvent::Rejected { .. }
+                | AppEvent::Backpressure
+                | AppEvent::Exception { .. }
+                | AppEvent::Exhausted { .. }
+                | AppEvent::Other
+        ) && (line.connection_id.is_some()
+            || line.session.is_some()
+            || !line.client.is_empty()
+            || line.uri.is_some());
+        if of_connection {
+            by_source.entry(line.record.source).or_default().push(line);
+        } else {
+            rest.app_lines.push(line);
+        }
+    }
+    // Applications that log to several files speak of different connections: best pairs over all of them.
+    let mut units: Vec<Unit> = by_source.into_values().flat_map(units).collect();
+    units.sort_by_key(|u| (u.first(), u.lines[0].record));
+    let index = Index::new(drafts);
+    let mut pairs = Vec::new();
+    for (i, unit) in units.iter().enumerate() {
+        for d in index.candidates(unit.clients(), unit.identity().as_deref(), None) {
+            if let Some(cost) = unit_cost(&drafts[d], unit) {
+                pairs.push((cost, i, d));
+            }
+        }
+    }
+    pairs.sort_unstable();
+    // A connection takes one opening and one close, which may come from two units (logs that name only an address).
+    let mut has_open = vec![false; drafts.len()];
+    let mut has_close = vec![false; drafts.len()];
+    let mut of_unit = vec![None; units.len()];
+    for (_, u, d) in pairs {
+        if of_unit[u].is_some()
+            || units[u].open.is_some() && has_open[d]
+            || units[u].close.is_some() && has_close[d]
+        {
+            continue;
+        }
+        has_open[d] |= units[u].open.is_some();
+        has_close[d] |= units[u].close.is_some();
+        of_unit[u] = Some(d);
+    }
+    let mut left = Vec::new();
+    for (unit, draft) in units.into_iter().zip(of_unit) {
+        match draft {
+            Some(d) => drafts[d].app_lines.extend(unit.lines),
+            None => left.push(unit),
+        }
+    }
+    adopt(drafts, left, rest);
+    for d in drafts {
+        d.app_lines.sort_by_key(|l| (l.at, l.record));
+    }
+}
+
+/// Groups one source's lines: by connection id; else by session between openings; else each moment of an address for itself.
+fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
+    lines.sort_by_key(|l| (l.at, l.record));
+    let mut done = Vec::new();
+    let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
+    let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
+    let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
+    for line in lines {
+        if let Some(id) = line.connection_id.clone() {
+            by_id.entry(id).or_default().push(line);
+        } else if let Some(session) = identity::of_app(&line) {
+            by_session
+                .entry((session, line.client.first().copied()))
+                .or_default()
+                .push(line);
+        } else {
+            by_address
+                .entry(line.client.clone())
+                .or_default()
+                .push(line);
+        }
+    }
+    done.extend(by_id.into_values().map(Unit::new));
+    for lines in by_session.into_values() {
+        let mut current: Vec<AppLine> = Vec::new();
+        for line in lines {
+            let closed = current
+                .iter()
+                .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
+            let after_close = closed
+                && !matches!(
+                    line.what,
+                    AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
+                );
+            if line.what == AppEvent::Open && !current.is_empty() || after_close {
+                done.push(Unit::new(std::mem::take(&mut current)));
+            }
+            current.push(line);
+        }
+        done.push(Unit::new(current));
+    }
+    for lines in by_address.into_values() {
+        let mut moment: Vec<AppLine> = Vec::new();
+        for line in lines {
+            let opens = line.what == AppEvent::Open;
+            let ends_moment = |m: &[AppLine]| {
+                m.iter()
+                    .any(|l| l.what == AppEvent::Open || matches!(l.what, AppEvent::Close { .. }))
+                    || m.last()
+                        .is_some_and(|l| line.at.at.since(l.at.at) > SECOND_NS)
+            };
+            if !moment.is_empty() && (opens || ends_moment(&moment)) {
+                done.push(Unit::new(std::mem::take(&mut moment)));
+            }
+            moment.push(line);
+        }
+        if !moment.is_empty() {
+            done.push(Unit::new(moment));
+        }
+    }
+    done.retain(|u| !u.lines.is_empty());
+    done
+}
+
+fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
+    let ids = (draft.identity(), unit.identity());
+    let same_identity = match &ids {
+        (Some(a), Some(b)) if a == b => true,
+        (Some(_), Some(_)) => return None,
+        _ => false,
+    };
+    let clients = draft.clients();
+    let shares = unit.clients().next().is_none()
+        || unit
+            .clients()
+            .any(|ip| clients.contains(&ip.to_canonical()));
+    if !shares {
+        return None;
+    }
+    let (open, over) = (draft.opened(), draft.over());
+    let rejected = unit
+        .lines
+        .iter()
+        .any(|l| matches!(l.what, AppEvent::Rejected { .. }));
+    if draft.refused() && (unit.open.is_some() || !rejected && unit.close.is_some()) {
+        return None;
+    }
+    let slack_ns = |a: Stamp, b: Stamp| {
+        a.tick_ns.max(b.tick_ns)
+            + if same_identity {
+                3 * SECOND_NS
+            } else {
+                1500 * MILLI_NS
+            }
+    };
+    let d_open = unit
+        .open
+        .zip(open)
+        .map(|(a, b)| (a.middle().since(b.middle()).abs(), slack_ns(a, b)));
+    let d_over = unit
+        .close
+        .zip(over)
+        .map(|(a, b)| (a.middle().since(b.middle()), slack_ns(a, b)));
+    let mut cost = 0_i64;
+    let mut said = false;
+    if let Some((d, limit)) = d_open {
+        if d > limit {
+            return None;
+        }
+        cost = cost.saturating_add(d);
+        said = true;
+    }
+    match d_over {
+        // The server may end long before the client's leg does; with an identity or a fitting opening that is no contradiction.
+        Some((d, limit)) if d.abs() <= limit => {
+            cost = cost.saturating_add(d.abs() / 4);
+            said = true;
+        }
+        Some((d, _)) if said || same_identity => cost = cost.saturating_add(d.abs() / 64),
+        Some(_) => return None,
+        None => {}
+    }
+    if !said {
+        // Only bounds are left: an opening before the known end, a close after the known opening.
+        let inside = match (unit.open, unit.close, open, over) {
+            (Some(a), _, _, Some(b)) => a.at <= b.at.plus(b.tick_ns),
+            (None, Some(a), Some(b), _) => a.at.plus(a.tick_ns) >= b.at,
+            // The capture began in the middle of it, and it goes on.
+            (Some(a), None, None, None) if !draft.chain.is_empty() => draft
+                .chain
+                .iter()
+                .all(|l| !legs::seen_from_start(l) && a.at <= legs::opened(l).plus(a.tick_ns)),
+            _ => same_identity,
+        };
+        if !inside
+            || !same_identity
+                && (draft.chain.is_empty() && draft.tunnels.iter().any(|t| t.start.is_some()))
+        {
+            return None;
+        }
+        let far = unit
+            .open
+            .zip(over)
+            .map(|(a, b)| b.at.since(a.at).abs())
+            .unwrap_or(0);
+        cost = cost.saturating_add(far / 16).saturating_add(SECOND_NS);
+    }
+    Some((
+        if same_identity {
+            0
+        } else if said {
+            2
+        } else {
+            5
+        },
+        cost,
+    ))
+}
+
+/// What no known connection took: openings and closes of one client paired in order become connections of their own.
+fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, rest: &mut Rest) {
+    left.sort_by_key(|u| (u.first(), u.lines[0].record));
+    // (source, client, identity) -> drafts that are open and wait for their close, oldest first.
+    type Waiting = BTreeMap<(SourceId, Vec<IpAddr>, Option<String>), Vec<usize>>;
+    let mut waiting: Waiting = BTreeMap::new();
+    for unit in left {
+        let line = &unit.lines[0];
+        let key = (line.record.source, line.client.clone(), unit.identity());
+        let whole = unit.lines.iter().any(|l| l.connection_id.is_some());
+        if unit.open.is_some() {
+            let open_ended = unit.close.is_none() && !whole;
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
+            if open_ended {
+                waiting.entry(key).or_default().push(drafts.len() - 1);
+            }
+        } else if let Some(d) = waiting
+            .get_mut(&key)
+            .filter(|w| !w.is_empty())
+            .map(|w| w.remove(0))
+        {
+            drafts[d].app_lines.extend(unit.lines);
+        } else if unit
+            .lines
+            .iter()
+            .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }))
+        {
+            // Its opening lies before the log begins.
+            drafts.push(Draft {
+                app_lines: unit.lines,
+                ..Draft::default()
+            });
+        } else {
+            rest.app_lines.extend(unit.lines);
+        }
+    }
+    rest.app_lines.sort_by_key(|l| (l.at, l.record));
+}

@@ -1,0 +1,542 @@
+//! What the machine under a server says (kernel, service manager, PM2, Kubernetes events, socket tables) -> what befell its processes.
+
+mod journal;
+mod kube;
+mod pm2;
+mod sockets;
+
+use crate::model::{
+    Anomaly, AppEvent, AppLine, Line, Moment, RecordRef, SourceId, Stamp, Zone, ZoneBasis,
+    add_anomaly,
+};
+use crate::text::peel::Outer;
+use crate::text::records::{self, Verdict};
+use crate::text::stamp::Date;
+use std::io::Read;
+
+/// What the reader has to know beside the bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostOptions {
+    /// Seconds east of UTC for stamps without a zone.
+    pub assumed_offset_s: i32,
+    /// A moment of the same incident, from another source: it gives dates without a year theirs.
+    pub near: Option<Moment>,
+}
+
+/// A format that fits a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// As registered in `FORMATS`.
+    pub name: &'static str,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct HostSummary {
+    /// Lines that are not blank: `records = used + odd`.
+    pub records: u64,
+    pub used: u64,
+    pub odd: u64,
+    pub first: Option<Stamp>,
+    pub last: Option<Stamp>,
+    pub zone: Option<Zone>,
+    pub anomalies: Vec<Anomaly>,
+}
+
+/// Where a reader puts what it found.
+struct Found<'a> {
+    emit: &'a mut dyn FnMut(Line),
+    options: HostOptions,
+    first: Option<Stamp>,
+    last: Option<Stamp>,
+    zone: Option<Zone>,
+    recent: Option<Stamp>,
+    notes: Vec<Anomaly>,
+}
+
+impl<'a> Found<'a> {
+    fn new(emit: &'a mut dyn FnMut(Line), options: HostOptions) -> Self {
+        Self {
+            emit,
+            options,
+            first: None,
+            last: None,
+            zone: None,
+            recent: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn saw(&mut self, at: Stamp, zone: Zone) {
+        self.recent = Some(at);
+        self.first = Some(self.first.map_or(at, |f| f.min(at)));
+        self.last = Some(self.last.map_or(at, |l| l.max(at)));
+        self.zone.get_or_insert(zone);
+    }
+
+    /// A date as written, by the zone it carries or the assumed one.
+    fn dated(&mut self, date: Date) -> Stamp {
+        let (at, zone) = date.stamp(self.options.assumed_offset_s);
+        self.saw(at, zone);
+        at
+    }
+
+    /// A stamp that a wrapper carried, in UTC.
+    fn wrapped(&mut self, at: Stamp) -> Stamp {
+        self.saw(
+            at,
+            Zone {
+                offset_s: 0,
+                basis: ZoneBasis::Epoch,
+            },
+        );
+        at
+    }
+
+    /// A moment near this line.
+    fn near(&self) -> Option<Moment> {
+        self.recent.map(|s| s.at).or(self.options.near)
+    }
+
+    /// Something that a count tells better than an event.
+    fn note(&mut self, kind: &str, record: RecordRef, note: impl Into<String>) {
+        add_anomaly(&mut self.notes, kind, 1, record.ordinal, note);
+    }
+
+    fn event(
+        &mut self,
+        record: RecordRef,
+        at: Stamp,
+        what: AppEvent,
+        pid: Option<u32>,
+        host: Option<String>,
+    ) {
+        (self.emit)(Line::App(AppLine {
+            record,
+            at,
+            what,
+            pid,
+            hostname: host,
+            connection_id: None,
+            session: None,
+            client: Vec::new(),
+            client_port: None,
+            uri: None,
+            ws_key: None,
+            request_id: None,
+        }));
+    }
+}
+
+/// Reads the lines of one file.
+trait HostReader {
+    fn line(
+        &mut self,
+        record: RecordRef,
+        line: &[u8],
+        outer: &Outer,
+        found: &mut Found<'_>,
+    ) -> Verdict;
+    /// The file is over.
+    fn finish(&mut self, _found: &mut Found<'_>) {}
+}
+
+/// A kind of host file. Adding one is a file and a line in `FORMATS`.
+trait HostFormat: Sync {
+    /// Stable, kebab-case.
+    fn name(&self) -> &'static str;
+    /// Texts that this format reads and no other one does.
+    fn samples(&self) -> &'static [&'static str];
+    fn open(&self) -> Box<dyn HostReader>;
+    /// Field and value of everything that is read from one line.
+    fn fields(&self, line: &[u8], outer: &Outer) -> Vec<(String, String)>;
+}
+
+/// Every format; their lines have nothing in common.
+const FORMATS: &[&dyn HostFormat] = &[
+    &journal::Journal,
+    &sockets::Sockets,
+    &pm2::Pm2,
+    &kube::KubeEvents,
+];
+
+fn find(name: &str) -> Option<&'static dyn HostFormat> {
+    FORMATS.iter().copied().find(|f| f.name() == name)
+}
+
+/// Names that `sniff` may give.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|f| f.name())
+}
+
+/// Each format's name, and texts that it reads and no other one does.
+pub fn samples() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    FORMATS.iter().map(|f| (f.name(), f.samples()))
+}
+
+/// The format that reads at least half of the first lines, by content alone; `forced` names one.
+pub fn sniff(head: &[u8], forced: Option<&str>) -> Option<Choice> {
+    if let Some(name) = forced {
+        return find(name).map(|f| Choice { name: f.name() });
+    }
+    let samples = records::samples(head);
+    FORMATS
+        .iter()
+        .find(|format| {
+            let mut reader = format.open();
+            let mut ignore = |_: Line| ();
+            // The year does not matter here, only whether the lines are of the format.
+            let any = HostOptions {
+                assumed_offset_s: 0,
+                near: Some(Moment(0)),
+            };
+            let mut found = Found::new(&mut ignore, any);
+            let read = samples
+                .iter()
+                .filter(|s| reader.line(s.record, &s.line, &s.outer, &mut found) == Verdict::Used)
+                .count();
+            read > 0 && read * 2 >= samples.len()
+        })
+        .map(|f| Choice { name: f.name() })
+}
+
+/// Reads a whole file.
+pub fn read(
+    source: SourceId,
+    choice: Choice,
+    options: HostOptions,
+    input: &mut dyn Read,
+    progress: &mut dyn FnMut(u64),
+    emit: &mut dyn FnMut(Line),
+) -> HostSummary {
+    let Some(format) = find(choice.name) else {
+        return HostSummary::default();
+    };
+    let mut reader = format.open();
+    let mut found = Found::new(emit, options);
+    let tally = records::read(source, input, progress, &mut |record, line, outer| {
+        reader.line(record, line, outer, &mut found)
+    });
+    reader.finish(&mut found);
+    let mut anomalies = tally.anomalies;
+    anomalies.append(&mut found.notes);
+    HostSummary {
+        records: tally.records,
+        used: tally.used,
+        odd: tally.odd,
+        first: found.first,
+        last: found.last,
+        zone: found.zone,
+        anomalies,
+    }
+}
+
+/// Field and value of everything that was read from one line, for the Raw view.
+pub fn fields(choice: Choice, line: &[u8]) -> Vec<(String, String)> {
+    match (find(choice.name), records::only(line)) {
+        (Some(format), Some(sample)) => format.fields(&sample.line, &sample.outer),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a text tells: its format, its events in order, the kinds of what was noted.
+    fn told(
+        text: &str,
+    ) -> (
+        &'static str,
+        Vec<(String, AppEvent, Option<u32>)>,
+        Vec<String>,
+    ) {
+        let choice = sniff(text.as_bytes(), None).expect("a format");
+        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.stamp(0).0.at);
+        let mut lines = Vec::new();
+        let summary = read(
+            SourceId(0),
+            choice,
+            HostOptions {
+                assumed_offset_s: 0,
+                near,
+            },
+            &mut text.as_bytes(),
+            &mut |_| (),
+            &mut |line| {
+                if let Line::App(l) = line {
+                    lines.push((l.at.rfc3339(), l.what, l.pid));
+                }
+            },
+        );
+        assert_eq!(summary.odd, 0, "{text}: {:?}", summary.anomalies);
+        let notes = summary.anomalies.into_iter().map(|a| a.kind).collect();
+        (choice.name, lines, notes)
+    }
+
+    #[test]
+    fn each_sample_is_read_by_its_format_and_by_no_other() {
+        for format in FORMATS {
+            for sample in format.samples() {
+                let takers: Vec<_> = FORMATS
+                    .iter()
+                    .filter(|other| {
+                        let mut ignore = |_: Line| ();
+                        let mut found = Found::new(
+                            &mut ignore,
+                            HostOptions {
+                                assumed_offset_s: 0,
+                                near: Some(Moment(0)),
+                            },
+                        );
+                        let mut reader = other.open();
+                        records::samples(sample.as_bytes()).iter().all(|s| {
+                            reader.line(s.record, &s.line, &s.outer, &mut found) == Verdict::Used
+                        })
+                    })
+                    .map(|f| f.name())
+                    .collect();
+                assert_eq!(takers, [format.name()], "{sample}");
+                assert!(
+                    !fields(
+                        Choice {
+                            name: format.name()
+                        },
+                        sample.as_bytes()
+                    )
+                    .is_empty()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn logs_of_programs_are_not_the_hosts() {
+        for text in [
+            r#"192.0.2.17 - - [20/Nov/2026:20:48:04 +0000] "GET /echo HTTP/1.1" 101 12 "-" "x""#,
+            r#"{"level":30,"time":1795209513790,"pid":27065,"msg":"ws close"}"#,
+            "Nov 20 21:42:53 lb1 haproxy[3015]: Server a/b is DOWN, reason: x",
+            "2026-11-20 21:43:56,005 INFO websockets.server connection closed",
+            "2026/11/20 20:49:26 [notice] 11064#11064: signal 1 (SIGHUP) received",
+            "",
+        ] {
+            assert_eq!(sniff(text.as_bytes(), None).map(|c| c.name), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_befell_processes() {
+        enum Want {
+            Nothing,
+            Crashed(Option<u32>),
+            Exhausted,
+            Stopping,
+            Listening,
+        }
+        use Want as W;
+        let check = |text: &str, name: &str, want: &Want| {
+            let (format, lines, _) = told(text);
+            assert_eq!(format, name, "{text}");
+            let got = lines.first();
+            let fits = match (want, got) {
+                (W::Nothing, None) => true,
+                (W::Crashed(pid), Some((_, AppEvent::Crashed { .. }, got))) => pid == got,
+                (W::Exhausted, Some((_, AppEvent::Exhausted { .. }, _)))
+                | (W::Stopping, Some((_, AppEvent::Stopping, _)))
+                | (W::Listening, Some((_, AppEvent::Listening { .. }, _))) => true,
+                _ => false,
+            };
+            assert!(fits, "{text}: {got:?}");
+            if let Some((at, ..)) = got {
+                assert!(at.starts_with("2026-11-20T20:48:09"), "{text}: {at}");
+            }
+        };
+        const SYSLOG: &str = "Nov 20 20:48:09 app1 ";
+        for (message, want) in [
+            (
+                "kernel: [ 3761.293790] node invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0",
+                W::Nothing,
+            ),
+            (
+                "kernel: [ 3761.293790] Memory cgroup out of memory: Killed process 23793 (node) total-vm:2623712kB, anon-rss:506500kB",
+                W::Crashed(Some(23_793)),
+            ),
+            (
+                "kernel: Out of memory: Killed process 811 (java) total-vm:1kB",
+                W::Crashed(Some(811)),
+            ),
+            (
+                "kernel: Out of memory: Kill process 811 (java) score 900 or sacrifice child",
+                W::Nothing,
+            ),
+            (
+                "kernel: node[1234]: segfault at 0 ip 00007f sp 00007f error 4 in node[400000+1000]",
+                W::Crashed(Some(1234)),
+            ),
+            (
+                "kernel: nf_conntrack: nf_conntrack: table full, dropping packet",
+                W::Exhausted,
+            ),
+            (
+                "kernel: TCP: out of memory -- consider tuning tcp_mem",
+                W::Exhausted,
+            ),
+            (
+                "kernel: TCP: request_sock_TCP: Possible SYN flooding on port 8080. Sending cookies.  Check SNMP counters.",
+                W::Exhausted,
+            ),
+            ("kernel: VFS: file-max limit 65536 reached", W::Exhausted),
+            ("kernel: eth0: Link is Down", W::Nothing),
+            (
+                "systemd[1]: app.service: Main process exited, code=killed, status=9/KILL",
+                W::Crashed(None),
+            ),
+            (
+                "systemd[1]: app.service: Main process exited, code=exited, status=1/FAILURE",
+                W::Crashed(None),
+            ),
+            (
+                "systemd[1]: app.service: Main process exited, code=exited, status=143/n/a",
+                W::Nothing,
+            ),
+            (
+                "systemd[1]: app.service: Main process exited, code=killed, status=15/TERM",
+                W::Nothing,
+            ),
+            (
+                "systemd[1]: app.service: A process of this unit has been killed by the OOM killer.",
+                W::Crashed(None),
+            ),
+            (
+                "systemd[1]: app.service: Killing process 4711 (node) with signal SIGKILL.",
+                W::Crashed(Some(4711)),
+            ),
+            ("systemd[1]: Stopping app.service - Chat...", W::Stopping),
+            ("systemd[1]: Started app.service - Chat.", W::Listening),
+            ("systemd[1]: Started Session 7 of User root.", W::Nothing),
+            (
+                "sshd[99]: Connection closed by 192.0.2.1 port 5555 [preauth]",
+                W::Nothing,
+            ),
+        ] {
+            check(&format!("{SYSLOG}{message}"), "host-journal", &want);
+        }
+        check(
+            "[Fri Nov 20 20:48:09 2026] Out of memory: Killed process 811 (java) total-vm:1kB",
+            "host-journal",
+            &W::Crashed(Some(811)),
+        );
+        check(
+            r#"{"__REALTIME_TIMESTAMP":"1795207689123456","_HOSTNAME":"app1","SYSLOG_IDENTIFIER":"kernel","MESSAGE":"Out of memory: Killed process 811 (java) total-vm:1kB"}"#,
+            "host-journal",
+            &W::Crashed(Some(811)),
+        );
+        for (message, want) in [
+            (
+                "App [api:0] exited with code [1] via signal [SIGINT]",
+                W::Crashed(None),
+            ),
+            (
+                "App [api:0] exited with code [0] via signal [SIGKILL]",
+                W::Crashed(None),
+            ),
+            (
+                "App [api:0] exited with code [0] via signal [SIGINT]",
+                W::Nothing,
+            ),
+            ("App [api:0] online", W::Listening),
+            ("Stopping app:api id:0", W::Stopping),
+            (
+                "[PM2][WARN] Process 0 restarted because it exceeds --max-memory-restart value (current_memory=9 max_memory_limit=8 [octets])",
+                W::Exhausted,
+            ),
+        ] {
+            check(
+                &format!("2026-11-20T20:48:09: PM2 log: {message}"),
+                "pm2",
+                &want,
+            );
+        }
+        for (reason, message, want) in [
+            (
+                "OOMKilling",
+                "Memory cgroup out of memory: Killed process 811 (java)",
+                W::Crashed(Some(811)),
+            ),
+            ("Killing", "Stopping container app", W::Stopping),
+            (
+                "BackOff",
+                "Back-off restarting failed container app in pod chat-0",
+                W::Crashed(None),
+            ),
+            ("BackOff", "Back-off pulling image \\\"x\\\"", W::Nothing),
+            ("Started", "Started container app", W::Listening),
+            ("Scheduled", "Successfully assigned", W::Nothing),
+        ] {
+            let event = format!(
+                r#"{{"involvedObject":{{"kind":"Pod","name":"chat-0"}},"lastTimestamp":"2026-11-20T20:48:09Z","reason":"{reason}","message":"{message}","type":"Warning"}}"#
+            );
+            check(&event, "kube-events", &want);
+            let list = format!(
+                "{{\n \"apiVersion\": \"v1\",\n \"items\": [ {event} ],\n \"kind\": \"List\"\n}}\n"
+            );
+            check(&list, "kube-events", &want);
+            let row = format!("2026-11-20T20:48:09Z   Warning   {reason}   pod/chat-0   {message}");
+            check(&row, "kube-events", &want);
+        }
+    }
+
+    #[test]
+    fn what_only_a_count_tells() {
+        let check = |text: &str, name: &str, want: &[&str]| {
+            let (format, lines, notes) = told(text);
+            assert_eq!(
+                (format, notes.as_slice()),
+                (
+                    name,
+                    want.iter()
+                        .map(|k| (*k).to_owned())
+                        .collect::<Vec<_>>()
+                        .as_slice()
+                ),
+                "{text}"
+            );
+            assert!(lines.is_empty());
+        };
+        check(
+            "[ 3761.293790] Out of memory: Killed process 811 (java) total-vm:1kB",
+            "host-journal",
+            &["since-boot"],
+        );
+        check(
+            "LAST SEEN   TYPE      REASON   OBJECT       MESSAGE\n2m10s       Warning   BackOff  pod/chat-0   Back-off restarting failed container\n",
+            "kube-events",
+            &["relative-time"],
+        );
+        let ss = "State  Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n\
+            LISTEN 129 128 0.0.0.0:8080 0.0.0.0:* users:((\"python3\",pid=26458,fd=6))\n\
+            CLOSE-WAIT 1 0 192.0.2.2:18030 192.0.2.1:34400 users:((\"python3\",pid=26458,fd=8))\n\
+            ESTAB 0 3782144 192.0.2.2:18030 192.0.2.1:34434 users:((\"python3\",pid=26458,fd=12)) timer:(persist,,1)\n\
+            ESTAB 0 18 192.0.2.2:18080 192.0.2.1:58770 users:((\"nginx\",pid=5463,fd=19)) timer:(on,252ms,2)\n\
+            ESTAB 0 0 192.0.2.2:18080 192.0.2.1:58771 timer:(keepalive,58sec,0)\n";
+        check(
+            ss,
+            "ss",
+            &[
+                "accept-queue-full",
+                "close-wait",
+                "zero-window",
+                "retransmitting",
+            ],
+        );
+        check(
+            "Total: 200\nTCP:   136 (estab 8, closed 122, orphaned 18, timewait 2)\n\nTransport Total     IP        IPv6\nTCP       14        12        2\n",
+            "ss",
+            &["orphaned"],
+        );
+        check(
+            "Nov 20 20:48:09 app1 kernel: eth0: Link is Down\nNov 20 20:48:10 app1 node[7]: socket closed\n",
+            "host-journal",
+            &["other-program"],
+        );
+    }
+}
