@@ -64,8 +64,12 @@ pub(super) enum Command {
     Demo(Demo),
     /// The JSON Schema of an output
     Schema(Schema),
-    /// The rules in force
+    /// The rules in force: list, show, test, lint, export, doc
     Rules(Rules),
+    /// Which drops would not have happened with another ping or time-out
+    WhatIf(WhatIf),
+    /// Has the fix worked? Causes before and after, new ones first
+    Diff(Diff),
     /// What a shell needs to complete commands and flags
     Completions(Completions),
     /// The man page of the program, or of one command
@@ -142,7 +146,7 @@ pub(super) enum FailOn {
     Never,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Input")]
 pub(super) struct Input {
     /// Files, folders, globs; `-` is standard input [default: the current folder]
@@ -420,6 +424,93 @@ pub(super) struct Rules {
 pub(super) enum RulesCommand {
     /// One line for each rule
     List(RuleFiles),
+    /// The page of one rule
+    Show {
+        /// Its code (W101) or its cause (idle-timeout)
+        rule: String,
+        #[command(flatten)]
+        rules: RuleFiles,
+    },
+    /// Weighs the samples inside the rules; with --corpus, measures recorded incidents
+    Test(RulesTest),
+    /// Every mistake in rule files, with its place and a way out
+    Lint {
+        /// Rule files, or folders of them
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Writes the built-in rules as files
+    Export {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// All rules as Markdown
+    Doc(RuleFiles),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesTest {
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    /// A folder of incidents with an expected.json each: confusion matrix, precision and recall, reliability of each tier
+    #[arg(long, value_name = "DIR")]
+    pub(super) corpus: Option<PathBuf>,
+    /// One JSON document
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A drop is averted where something is sent at least twice in each time-out of the path. \
+More than half of it is a race. Without a heartbeat a longer time-out puts the drop off, as far as the evidence tells."
+)]
+pub(super) struct WhatIf {
+    /// The server pings this often, and each ping is answered: 25s, 500ms
+    #[arg(long, value_name = "DURATION", help_heading = "Changes")]
+    pub(super) ping: Option<String>,
+    /// A hop waits this long before it closes what is silent: nginx=300s; repeatable
+    #[arg(long, value_name = "HOP=DURATION", help_heading = "Changes")]
+    pub(super) timeout: Vec<String>,
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) time: Time,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    /// One JSON document
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Form of the answer: text or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+#[command(override_usage = "wsdrop diff [OPTIONS] BEFORE AFTER")]
+pub(super) struct Diff {
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) rules: RuleFiles,
+    /// One JSON document
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Form of the answer: text or json
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) format: Option<Format>,
 }
 
 #[derive(Debug, Args)]

@@ -39,7 +39,7 @@ pub(super) fn browse(
     pack: Pack,
     chosen: Option<Chosen>,
     paths: String,
-    _zone: Zone,
+    zone: Zone,
     screen: &Screen,
 ) -> Result<Exit, Stop> {
     use super::failure::Failure;
@@ -68,7 +68,16 @@ pub(super) fn browse(
         filter,
         ..TuiOptions::default()
     };
-    let farewell = tui::run(&analysis, &mut raw, &mut Files, &look)
+    let mut files = Files {
+        zone,
+        paths: if paths == super::demo::NAME {
+            "DIR".to_owned()
+        } else {
+            paths
+        },
+        of: analysis.connections.len(),
+    };
+    let farewell = tui::run(&analysis, &mut raw, &mut files, &look)
         .map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
     println!("{}", crate::model::inert(&farewell.line));
     if let Some(signal) = farewell.signal {
@@ -115,11 +124,61 @@ fn again(typed: &[String]) -> (String, String) {
 }
 
 #[cfg(feature = "tui")]
-const FORMATS: &[&str] = &["json", "ndjson"];
+const FORMATS: &[&str] = &["json", "ndjson", "csv", "md", "html"];
 
 /// Exports into files of their own, with what is hidden in every file that is written.
 #[cfg(feature = "tui")]
-struct Files;
+struct Files {
+    zone: Zone,
+    /// How the user would name the case in a command.
+    paths: String,
+    /// Connections of the case.
+    of: usize,
+}
+
+#[cfg(feature = "tui")]
+impl Files {
+    fn write(
+        &self,
+        format: &str,
+        shown: &crate::model::Analysis,
+        filter: &str,
+        out: &mut impl std::io::Write,
+    ) -> std::io::Result<()> {
+        use crate::report::{Redact, Redactor, Selected, csv, html, json, markdown, ndjson};
+
+        let redactor = Redactor::new(Redact::SHARED, shown);
+        let selected = (!filter.is_empty()).then(|| Selected {
+            shown: shown.connections.len(),
+            of: self.of,
+            by: format!("-w {}", super::meaning::quote(filter)),
+        });
+        let (zone, paths, selected) = (self.zone, self.paths.as_str(), selected.as_ref());
+        match format {
+            "ndjson" => ndjson::write(shown, &redactor, out)?,
+            "csv" => csv::write(shown, &redactor, out)?,
+            "md" => {
+                let options = markdown::Options {
+                    zone,
+                    top: 0,
+                    paths,
+                    selected,
+                };
+                markdown::write(shown, &redactor, &options, out)?;
+            }
+            "html" => {
+                let options = html::Options {
+                    zone,
+                    paths,
+                    selected,
+                };
+                html::write(shown, &redactor, &options, out)?;
+            }
+            _ => json::write(shown, &redactor, out)?,
+        }
+        out.flush()
+    }
+}
 
 #[cfg(feature = "tui")]
 impl crate::tui::Exporter for Files {
@@ -128,10 +187,8 @@ impl crate::tui::Exporter for Files {
         format: &str,
         path: &std::path::Path,
         shown: &crate::model::Analysis,
+        filter: &str,
     ) -> Result<String, String> {
-        use crate::report::{Redact, Redactor, json, ndjson};
-        use std::io::Write;
-
         if !FORMATS.contains(&format) {
             return Err(format!("this build writes no {format}"));
         }
@@ -139,13 +196,7 @@ impl crate::tui::Exporter for Files {
         let cant = |e: std::io::Error| format!("can't write {name}: {e}");
         let file = std::fs::File::create_new(path).map_err(cant)?;
         let mut out = std::io::BufWriter::new(file);
-        let redactor = Redactor::new(Redact::SHARED, shown);
-        match format {
-            "ndjson" => ndjson::write(shown, &redactor, &mut out),
-            _ => json::write(shown, &redactor, &mut out),
-        }
-        .and_then(|()| out.flush())
-        .map_err(cant)?;
+        self.write(format, shown, filter, &mut out).map_err(cant)?;
         let n = shown.connections.len();
         let plural = if n == 1 { "" } else { "s" };
         Ok(format!(

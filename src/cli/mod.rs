@@ -68,7 +68,9 @@ pub fn run(args: Vec<OsString>) -> Exit {
         Command::Frames(args) => commands::frames(&args, &screen),
         Command::Demo(args) => commands::demo(&args, &screen),
         Command::Schema(args) => commands::schema(&args),
-        Command::Rules(args) => commands::rules(&args),
+        Command::Rules(args) => commands::rules(&args, &screen),
+        Command::WhatIf(args) => commands::what_if(&args, &screen),
+        Command::Diff(args) => commands::diff(&args, &screen),
         Command::Completions(args) => commands::print(help::completions(args.shell)),
         Command::Man(args) => help::man(args.command.as_deref())
             .map_err(Stop::from)

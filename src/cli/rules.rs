@@ -9,10 +9,7 @@ pub(super) fn load(given: &[PathBuf]) -> Result<Pack, Failure> {
     if given.is_empty() {
         return Ok(Pack::builtin());
     }
-    let mut files = Vec::new();
-    for path in given {
-        read(path, &mut files)?;
-    }
+    let files = texts(given)?;
     let name = given
         .iter()
         .map(|p| p.display().to_string())
@@ -28,6 +25,15 @@ pub(super) fn load(given: &[PathBuf]) -> Result<Pack, Failure> {
             .fold(failure, Failure::because)
             .help("wsdrop explain W101    shows what a rule is made of")
     })
+}
+
+/// `(path, text)` of each file given, and of those in the folders given.
+pub(super) fn texts(given: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
+    let mut files = Vec::new();
+    for path in given {
+        read(path, &mut files)?;
+    }
+    Ok(files)
 }
 
 fn read(path: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {

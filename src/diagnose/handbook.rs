@@ -77,20 +77,34 @@ fn anchor(code: &str, id: &str) -> String {
     format!("{}-{id}", code.to_ascii_lowercase())
 }
 
-/// Text of a rule as Markdown shows it and never obeys it.
+/// Text of a rule as Markdown shows it and never obeys it; code between backticks stays code.
 fn prose(text: &str) -> String {
+    let text = inert(&text.replace('\n', " "));
+    let paired = text.matches('`').count() % 2 == 0;
     let mut out = String::with_capacity(text.len());
-    for c in inert(&text.replace('\n', " ")).chars() {
+    let mut code = false;
+    let mut before = ' ';
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let word = |c: char| c.is_alphanumeric();
         match c {
+            '`' if paired => {
+                code = !code;
+                out.push(c);
+            }
+            c if code => out.push(c),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            '[' | ']' | '*' | '_' | '\\' => {
+            // Inside a word an underscore is itself.
+            '_' if word(before) && rest.peek().is_some_and(|next| word(*next)) => out.push(c),
+            '[' | ']' | '*' | '_' | '`' | '\\' => {
                 out.push('\\');
                 out.push(c);
             }
             c => out.push(c),
         }
+        before = c;
     }
     out
 }
@@ -298,9 +312,19 @@ mod tests {
 
     #[test]
     fn what_a_rule_says_stays_text() {
-        assert_eq!(
-            cell("<b>*x*</b> a|b [y](z)\n\u{1b}[0m"),
-            "&lt;b&gt;\\*x\\*&lt;/b&gt; a\\|b \\[y\\](z) \u{241b}\\[0m"
-        );
+        for (text, shown) in [
+            (
+                "<b>*x*</b> a|b [y](z)\n\u{1b}[0m",
+                "&lt;b&gt;\\*x\\*&lt;/b&gt; a\\|b \\[y\\](z) \u{241b}\\[0m",
+            ),
+            (
+                "proxy_read_timeout, _this_",
+                "proxy_read_timeout, \\_this\\_",
+            ),
+            ("the `error_log <b>` level", "the `error_log <b>` level"),
+            ("one ` alone <b>", "one \\` alone &lt;b&gt;"),
+        ] {
+            assert_eq!(cell(text), shown, "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Judged connections and a change of a ping or a time-out -> which of the drops would not have happened, from the silences measured.
 
 use super::findings::{Heartbeat, heartbeat, idle_timeouts};
+use super::population::round_to_timer;
 use crate::model::{
     CaseContext, Cause, Connection, ConnectionId, Judged, Moment, Outcome, SECOND_NS, say_duration,
 };
@@ -184,9 +185,9 @@ fn wait(c: &Connection, beat: Option<Heartbeat>, one_way: bool, changes: &Change
             "pings flowed at least that often and stopped: their period is not what failed"
                 .to_owned(),
         ),
-        (Some(ping), _, Some(b)) => Wait::Every(ping.min(b.period_ns)),
+        (Some(ping), _, Some(b)) => Wait::Every(ping.min(round_to_timer(b.period_ns))),
         (Some(ping), _, None) => Wait::Every(ping),
-        (None, _, Some(b)) => Wait::Every(b.period_ns),
+        (None, _, Some(b)) => Wait::Every(round_to_timer(b.period_ns)),
         (None, ..) => Wait::Unknown("the time-out that struck stays as it is".to_owned()),
     }
 }

@@ -309,6 +309,8 @@ pub fn fields(choice: &Choice, options: &LogOptions, line: &[u8]) -> Vec<(String
 }
 
 #[cfg(test)]
+mod harm_tests;
+#[cfg(test)]
 mod lifecycle_tests;
 #[cfg(test)]
 mod tests;

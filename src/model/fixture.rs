@@ -1,5 +1,8 @@
 //! Nothing -> a made-up incident behind nginx: what the tests look at.
 
+// Without the terminal UI fewer tests draw on it.
+#![cfg_attr(not(feature = "tui"), allow(dead_code))]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::model::*;

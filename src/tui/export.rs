@@ -11,8 +11,15 @@ use super::update::Effect;
 
 /// Writes reports, for the UI, which only knows their names.
 pub trait Exporter {
-    /// Writes `shown` as `format` into a new file, and says what was written; files that exist are left alone.
-    fn export(&mut self, format: &str, path: &Path, shown: &Analysis) -> Result<String, String>;
+    /// Writes `shown`, which is what `filter` leaves, as `format` into a new file, and says what was written; files that exist
+    /// are left alone.
+    fn export(
+        &mut self,
+        format: &str,
+        path: &Path,
+        shown: &Analysis,
+        filter: &str,
+    ) -> Result<String, String>;
 }
 
 /// Nobody writes anything: what tests and callers without reports pass.
@@ -20,7 +27,7 @@ pub trait Exporter {
 pub struct NoExport;
 
 impl Exporter for NoExport {
-    fn export(&mut self, format: &str, _: &Path, _: &Analysis) -> Result<String, String> {
+    fn export(&mut self, format: &str, _: &Path, _: &Analysis, _: &str) -> Result<String, String> {
         Err(format!("nothing here writes {format}"))
     }
 }

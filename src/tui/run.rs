@@ -129,7 +129,12 @@ fn drive(
                 Effect::Suspend => suspend(terminal, state, analysis)?,
                 Effect::Export { format, path } => {
                     let shown = state.filtered(analysis);
-                    let told = outside.exporter.export(format, Path::new(&path), &shown);
+                    let told = outside.exporter.export(
+                        format,
+                        Path::new(&path),
+                        &shown,
+                        state.filter.text(),
+                    );
                     state.message = Some(told.unwrap_or_else(|why| why));
                 }
             }
@@ -247,9 +252,13 @@ impl Drop for Hook {
     }
 }
 
+/// How often, [`PATIENCE`] apart, a session may look away after a signal before it is ended from outside.
+const GRACE: u32 = 5;
+
 /// The signals that end a session; the first one is kept.
 struct Signals {
     came: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
     #[cfg(unix)]
     ids: Vec<signal_hook::SigId>,
 }
@@ -268,13 +277,19 @@ impl Signals {
                 number,
             )?);
         }
-        Ok(Self { came, ids })
+        let over = Arc::new(AtomicBool::new(false));
+        let (seen, left) = (Arc::clone(&came), Arc::clone(&over));
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || guard(&seen, &left))?;
+        Ok(Self { came, over, ids })
     }
 
     #[cfg(not(unix))]
     fn watch() -> io::Result<Self> {
         Ok(Self {
             came: Arc::default(),
+            over: Arc::default(),
         })
     }
 
@@ -286,8 +301,28 @@ impl Signals {
     }
 }
 
+/// crossterm 0.29 reads a terminal that is gone for ever without returning (EOF and EIO are both tried again), so
+/// that a hang-up can't be answered by the thread that waits for keys: after a while this one ends the process.
+#[cfg(unix)]
+fn guard(came: &AtomicUsize, over: &AtomicBool) {
+    let mut looks = 0;
+    while !over.load(Ordering::Relaxed) {
+        std::thread::sleep(PATIENCE);
+        let signal = came.load(Ordering::Relaxed);
+        looks += u32::from(signal != 0);
+        if looks > GRACE && !over.load(Ordering::Relaxed) {
+            restore();
+            let signal = i32::try_from(signal).unwrap_or(signal_hook::consts::SIGTERM);
+            // It does not return; were it to, this way out is the same for whoever waits.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+            std::process::exit(128 + signal);
+        }
+    }
+}
+
 impl Drop for Signals {
     fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
         #[cfg(unix)]
         for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);

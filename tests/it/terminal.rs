@@ -335,6 +335,22 @@ fn what_is_shown_can_be_written_and_said_again() {
     session.until_text("write json to:");
     session.press("\r");
     session.until_text("can't write wsdrop-report.json");
+    for (key, name, start) in [
+        ("c", "wsdrop-report.csv", "id,"),
+        ("h", "wsdrop-report.html", "<!doctype html>"),
+        ("m", "wsdrop-report.md", ""),
+    ] {
+        session.press("e");
+        session.until_text("export as");
+        session.press(key);
+        session.until_text(name);
+        session.press("\r");
+        session.until_text(&format!("wrote {name}"));
+        let written = std::fs::read_to_string(cwd.path().join(name)).expect("a file");
+        let head: String = written.chars().take(40).collect();
+        assert!(head.to_lowercase().starts_with(start), "{head}");
+        assert!(written.contains("idle-timeout"));
+    }
     session.press("q");
     assert_eq!(session.ends(), 0);
     session.until_text("-w cause:idle-timeout");

@@ -1,15 +1,21 @@
 //! One file for each command that does more than print a text.
 
 mod check;
+mod diff;
 mod look;
 mod report;
+mod rules;
+mod whatif;
 
 pub(super) use check::check;
+pub(super) use diff::diff;
 pub(super) use look::{frames, show, sources};
 pub(super) use report::{demo, open, report};
+pub(super) use rules::rules;
+pub(super) use whatif::what_if;
 
-use super::args::{Explain, Rules, RulesCommand, Schema, SchemaOf};
-use super::failure::{Exit, Stop};
+use super::args::{Explain, Format, Schema, SchemaOf};
+use super::failure::{Exit, Failure, Stop};
 use super::{meaning, rules as pages};
 use std::io::Write;
 
@@ -22,18 +28,32 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
+/// One JSON document, and a line end.
+fn print_json(document: &impl serde::Serialize) -> Result<Exit, Stop> {
+    let mut text = serde_json::to_string_pretty(document)
+        .map_err(|e| Failure::usage(format!("can't write JSON: {e}")))?;
+    text.push('\n');
+    print(text)
+}
+
+/// `--json` or `-f json`; commands that print text or JSON know no other form.
+fn wants_json(json: bool, format: Option<Format>, command: &str) -> Result<bool, Failure> {
+    match format {
+        None => Ok(json),
+        Some(Format::Text) => Ok(false),
+        Some(Format::Json | Format::JsonV1) => Ok(true),
+        Some(_) => Err(Failure::usage(format!(
+            "wsdrop {command} prints text or json"
+        ))),
+    }
+}
+
 pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
     let pack = meaning::pack(&args.rules)?;
     print(&match &args.rule {
         Some(name) => pages::page(&pack, name)?,
         None => pages::list(&pack),
     })
-}
-
-pub(super) fn rules(args: &Rules) -> Result<Exit, Stop> {
-    let RulesCommand::List(files) = &args.command;
-    let pack = meaning::pack(files)?;
-    print(pages::list(&pack))
 }
 
 pub(super) fn schema(args: &Schema) -> Result<Exit, Stop> {

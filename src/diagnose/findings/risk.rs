@@ -138,7 +138,8 @@ pub(super) fn upgrade_risks(all: &[Judged], context: &CaseContext) -> Vec<Findin
             };
             let nginx = settings.hop == HopKind::Nginx;
             let mut missing = Vec::new();
-            if !nginx && !(upgrade.http_11 && upgrade.upgrade_header && upgrade.connection_header) {
+            let passes = upgrade.http_11 && upgrade.upgrade_header && upgrade.connection_header;
+            if !(nginx || passes) {
                 missing.push("`upgrade_configs` with `upgrade_type: websocket`");
             }
             if nginx && !upgrade.http_11 {

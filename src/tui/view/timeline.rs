@@ -161,7 +161,13 @@ fn about(judged: &Judged) -> String {
         || judged.verdict.outcome.name().to_owned(),
         |c| format!("{} {}", c.code(), c.id()),
     );
-    format!("{from}–{to} · {cause} · {}", judged.verdict.sentence)
+    // A refused handshake is a moment, not a life.
+    let span = if judged.verdict.outcome == Outcome::FailedHandshake {
+        from
+    } else {
+        format!("{from}–{to}")
+    };
+    format!("{span} · {cause} · {}", judged.verdict.sentence)
 }
 
 fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale) {
