@@ -3,6 +3,7 @@
 mod app;
 mod assembler;
 mod beat;
+mod cut;
 mod dissect;
 mod events;
 mod file;
@@ -23,6 +24,7 @@ use packet::{Packet, Segment};
 use std::io::Read;
 use tracker::Tracker;
 
+pub use cut::{PcapngWriter, Picked, Wanted, pick, written_here};
 pub use dissect::dissect;
 
 /// Packets looked at together.

@@ -182,14 +182,20 @@ impl Page<'_> {
         for (n, (id, records)) in files.iter_mut().enumerate() {
             let first = records.first().map_or(0, |r| r.ordinal);
             let arrow = if n == 0 { "-->" } else { ":::" };
+            records.sort_by_key(|r| r.ordinal);
+            let filter = if self.is_capture(*id) {
+                let each: Vec<String> = records.iter().map(RecordRef::display_filter).collect();
+                format!("   {}", self.look.dim(&each.join(" || ")))
+            } else {
+                String::new()
+            };
             writeln!(
                 out,
-                "{} {}:{first}",
+                "{} {}:{first}{filter}",
                 self.look.cyan(&format!("  {arrow}")),
                 self.file(*id)
             )?;
             writeln!(out, "       {bar}")?;
-            records.sort_by_key(|r| r.ordinal);
             for record in records {
                 self.record(*record, out)?;
             }
@@ -446,6 +452,16 @@ impl Page<'_> {
         }
         for fix in &v.fix {
             self.note("fix", fix, out)?;
+        }
+        if let Some(filter) = c.display_filter() {
+            // In one row, whatever the width: it is there to be copied.
+            writeln!(
+                out,
+                "       {} {}: {}",
+                self.look.cyan("="),
+                self.look.bold("wireshark"),
+                self.text(&filter)
+            )?;
         }
         if let Some(cause) = v.cause {
             self.note("more", &format!("wsdrop explain {}", cause.code()), out)?;
