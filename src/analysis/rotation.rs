@@ -66,9 +66,9 @@ pub(super) fn alike(a: &str, b: &str) -> usize {
 
 /// The path without digits and without what compression adds to it.
 pub(super) fn stem(path: &str) -> String {
-    let path = path
-        .strip_suffix(".gz")
-        .or_else(|| path.strip_suffix(".zst"))
+    let path = [".gz", ".zst", ".xz", ".bz2", ".lz4"]
+        .iter()
+        .find_map(|packed| path.strip_suffix(packed))
         .unwrap_or(path);
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     format!(

@@ -132,7 +132,7 @@ pub struct Source {
     /// As the user would name it: relative to the case's folder, `/`-separated.
     pub path: String,
     pub kind: SourceKind,
-    /// `gz`, `zst`.
+    /// `gz`, `zst`, `xz`, `bz2`, `lz4`.
     pub compression: Option<&'static str>,
     /// Bytes on disk.
     pub bytes: u64,
