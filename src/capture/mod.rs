@@ -10,6 +10,7 @@ mod file;
 mod frame;
 mod half;
 mod http1;
+mod inflate;
 mod leg;
 mod packet;
 mod tls;
@@ -204,6 +205,8 @@ fn explain(kind: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    mod deflate;
+
     use super::*;
     use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};
     use packet::{ACK, FIN, RST, SYN};

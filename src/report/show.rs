@@ -5,8 +5,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
-    SECOND_NS, SourceId, Stamp, Tier, Truth, say_duration,
+    Analysis, Connection, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef,
+    RivalVerdict, SECOND_NS, SourceId, Stamp, Tier, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -154,6 +154,7 @@ impl Page<'_> {
                 .unwrap_or_default();
             rows.push(("time-out", format!("{}{from}", say_duration(ns))));
         }
+        rows.extend(compression(c).map(|say| ("compression", say)));
         if let Some(identity) = &c.client.identity {
             rows.insert(
                 2,
@@ -608,6 +609,27 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// What permessage-deflate was agreed on, and what of it stayed unread; of the leg that tells most.
+fn compression(c: &Connection) -> Option<String> {
+    let all = c.legs.iter().flat_map(|l| &l.observations);
+    let found = all
+        .filter_map(|o| o.compression)
+        .max_by_key(|c| (c.agreed, c.to_server.messages + c.to_client.messages))?;
+    let (up, down) = (found.to_server, found.to_client);
+    let agreed = match (found.agreed, up.say(), down.say()) {
+        (false, ..) => "in use, its handshake is not in a capture".to_owned(),
+        (true, up, down) if up == down => format!("permessage-deflate ({up})"),
+        (true, up, down) => format!("permessage-deflate (client: {up}; server: {down})"),
+    };
+    let messages = up.messages + down.messages;
+    let unread = match up.unread + down.unread {
+        0 => String::new(),
+        n => format!(", {n} of them short texts that could not be read"),
+    };
+    let plural = if messages == 1 { "" } else { "s" };
+    Some(format!("{agreed}, {messages} message{plural}{unread}"))
 }
 
 #[cfg(test)]
