@@ -1,11 +1,13 @@
 //! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
 
+mod cut;
 mod marks;
 mod raw;
 mod rotation;
 mod sniff;
 mod span;
 
+pub use cut::{Cut, cut, is_cut};
 pub use raw::CaseRaw;
 pub use sniff::Forced;
 pub use span::{TimeSpec, parse_time};

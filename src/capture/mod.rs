@@ -3,12 +3,14 @@
 mod app;
 mod assembler;
 mod beat;
+mod cut;
 mod dissect;
 mod events;
 mod file;
 mod frame;
 mod half;
 mod http1;
+mod inflate;
 mod leg;
 mod packet;
 mod tls;
@@ -23,6 +25,7 @@ use packet::{Packet, Segment};
 use std::io::Read;
 use tracker::Tracker;
 
+pub use cut::{PcapngWriter, Picked, Wanted, pick, written_here};
 pub use dissect::dissect;
 
 /// Packets looked at together.
@@ -202,6 +205,8 @@ fn explain(kind: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    mod deflate;
+
     use super::*;
     use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};
     use packet::{ACK, FIN, RST, SYN};

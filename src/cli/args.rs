@@ -324,6 +324,9 @@ pub(super) struct Show {
     /// Each record in full: neighbouring lines and fields, packet layers and bytes
     #[arg(long, help_heading = "Output")]
     pub(super) raw: bool,
+    /// Write its packets, of all legs and captures, as pcapng with the evidence as comments; payloads are in it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) pcap: Option<PathBuf>,
     /// One JSON document
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

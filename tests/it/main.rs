@@ -4,6 +4,7 @@ mod book;
 mod cli;
 mod house;
 mod outputs;
+mod packets;
 mod samples;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
