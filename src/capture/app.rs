@@ -154,11 +154,7 @@ impl App {
     }
 
     /// Takes bytes of one flow. Those of a TLS leg are handed back: they are for [`App::encrypted`].
-    pub(super) fn feed<'b>(
-        &mut self,
-        input: Bytes<'b>,
-        said: &mut Vec<Said>,
-    ) -> Option<Bytes<'b>> {
+    pub(super) fn feed<'b>(&mut self, input: Bytes<'b>, said: &mut Vec<Said>) -> Option<Bytes<'b>> {
         match &mut self.protocol {
             Protocol::WebSocket(decoders) => {
                 let decoder = decoders.get_mut(input.side)?;

@@ -9,8 +9,9 @@ use super::half::{Half, Sort};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use super::tls;
 use crate::model::{
-    Anomaly, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent, LegEventKind, LegObservation, LegProtocol,
-    MILLI_NS, Mark, Moment, Ping, Request, Reset, Response, SECOND_NS, TlsView, add_anomaly,
+    Anomaly, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent, LegEventKind,
+    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset, Response, SECOND_NS,
+    TlsView, add_anomaly,
 };
 
 /// A copy recorded on another interface comes within this time.

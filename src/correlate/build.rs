@@ -465,11 +465,10 @@ fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
         LegEventKind::TlsAlert { level: 0, .. } => {
             (EventKind::Close, "TLS alert (encrypted)".to_owned())
         }
-        LegEventKind::TlsAlert { description, .. } => {
-            (EventKind::Close, format!("TLS alert {}", alert(*description)))
-        }
-        LegEventKind::TlsRecord { len } => {
-            (EventKind::Data, format!("encrypted record {len} B"))
-        }
+        LegEventKind::TlsAlert { description, .. } => (
+            EventKind::Close,
+            format!("TLS alert {}", alert(*description)),
+        ),
+        LegEventKind::TlsRecord { len } => (EventKind::Data, format!("encrypted record {len} B")),
     }
 }

@@ -181,6 +181,16 @@ pub struct Flow {
     pub ttl: Option<u8>,
 }
 
+impl Flow {
+    /// The first thing by which this side ended the leg in good order: TLS's close_notify, or TCP's FIN.
+    pub fn ended(&self) -> Option<Mark> {
+        [self.close_notify, self.fin]
+            .into_iter()
+            .flatten()
+            .min_by_key(|m| (m.at, m.record))
+    }
+}
+
 /// Something a reader of the evidence ladder wants to see, bounded per leg: the first ones, the last ones, every ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegEvent {
@@ -322,10 +332,7 @@ impl LegObservation {
     /// Encrypted, and by its records a WebSocket.
     pub fn looks_like_websocket(&self) -> bool {
         self.protocol == LegProtocol::Tls
-            && self
-                .tls
-                .as_ref()
-                .is_some_and(|t| t.websocket == Some(true))
+            && self.tls.as_ref().is_some_and(|t| t.websocket == Some(true))
     }
     pub const fn flow(&self, direction: Direction) -> &Flow {
         match direction {

@@ -162,13 +162,15 @@ fn parse(line: &[u8]) -> Line<'_> {
     if line.is_empty() || line.starts_with(b"#") {
         return Line::Blank;
     }
-    let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
+    let mut words = line
+        .split(|b| b.is_ascii_whitespace())
+        .filter(|w| !w.is_empty());
     let (Some(label), Some(random), Some(secret), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
         return Line::Odd;
     };
-    let hex = |w: &[u8]| w.len() % 2 == 0 && w.iter().all(u8::is_ascii_hexdigit);
+    let hex = |w: &[u8]| w.len().is_multiple_of(2) && w.iter().all(u8::is_ascii_hexdigit);
     if !hex(random) || !hex(secret) {
         return Line::Odd;
     }
@@ -178,8 +180,14 @@ fn parse(line: &[u8]) -> Line<'_> {
         b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
         b"CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
         b"SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-        b"RSA" | b"PMS_CLIENT_RANDOM" | b"EXPORTER_SECRET" | b"EARLY_EXPORTER_SECRET"
-        | b"EARLY_EXPORTER_MASTER_SECRET" | b"CLIENT_EARLY_TRAFFIC_SECRET" | b"ECH_SECRET" | b"ECH_CONFIG" => return Line::Unneeded,
+        b"RSA"
+        | b"PMS_CLIENT_RANDOM"
+        | b"EXPORTER_SECRET"
+        | b"EARLY_EXPORTER_SECRET"
+        | b"EARLY_EXPORTER_MASTER_SECRET"
+        | b"CLIENT_EARLY_TRAFFIC_SECRET"
+        | b"ECH_SECRET"
+        | b"ECH_CONFIG" => return Line::Unneeded,
         // The secrets behind a key update follow from the first ones.
         l if l.starts_with(b"CLIENT_TRAFFIC_SECRET_")
             || l.starts_with(b"SERVER_TRAFFIC_SECRET_") =>
@@ -196,7 +204,11 @@ fn parse(line: &[u8]) -> Line<'_> {
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digit = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
     text.chunks_exact(2)
         .map(|pair| match *pair {
             [a, b] => Some(digit(a)? << 4 | digit(b)?),
@@ -226,9 +238,18 @@ mod tests {
             assert_eq!((got.lines, got.used, got.odd), expected, "{line}");
         };
         check(format!("CLIENT_RANDOM {r} {s48}\n"), (1, 1, 0));
-        check(format!("CLIENT_RANDOM {} {s48}\r\n", r.to_uppercase()), (1, 1, 0));
-        check(format!("# made by\n\nCLIENT_TRAFFIC_SECRET_0 {r} {s32}"), (1, 1, 0));
-        check(format!("CLIENT_TRAFFIC_SECRET_1 {r} {s32}\nEXPORTER_SECRET {r} {s32}\n"), (2, 0, 0));
+        check(
+            format!("CLIENT_RANDOM {} {s48}\r\n", r.to_uppercase()),
+            (1, 1, 0),
+        );
+        check(
+            format!("# made by\n\nCLIENT_TRAFFIC_SECRET_0 {r} {s32}"),
+            (1, 1, 0),
+        );
+        check(
+            format!("CLIENT_TRAFFIC_SECRET_1 {r} {s32}\nEXPORTER_SECRET {r} {s32}\n"),
+            (2, 0, 0),
+        );
         check(format!("CLIENT_RANDOM {r}\n"), (1, 0, 1));
         check(format!("CLIENT_RANDOM {r} {s48} more\n"), (1, 0, 1));
         check(format!("CLIENT_RANDOM {r} {s48}0\n"), (1, 0, 1));

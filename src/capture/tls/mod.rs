@@ -4,10 +4,10 @@ mod hello;
 pub(super) mod keylog;
 #[cfg(feature = "tls")]
 mod open;
-mod records;
 #[cfg(not(feature = "tls"))]
 #[path = "shut.rs"]
 mod open;
+mod records;
 mod suite;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
@@ -18,8 +18,8 @@ use crate::model::{Mark, TlsKeys};
 use hello::{Message, Messages, ServerHello, TLS12, TLS13};
 use keylog::{KeyLog, Label};
 use open::Opener;
-pub(super) use records::{Beat, CloseShape, Ends};
 use records::Records;
+pub(super) use records::{Beat, CloseShape, Ends};
 use std::sync::Arc;
 use suite::{plain_len, suite};
 
@@ -311,12 +311,9 @@ impl TlsLeg {
         match (head[0], body) {
             _ if protected => self.protected(side, head, body, mark, shared, said),
             (20, _) => self.change(side),
-            (21, Some(&[level, description])) => self.alert(
-                side,
-                Alert { level, description },
-                mark,
-                said,
-            ),
+            (21, Some(&[level, description])) => {
+                self.alert(side, Alert { level, description }, mark, said)
+            }
             (22, Some(body)) => self.handshake(side, body, mark, shared, said),
             (22, None) => self.walks[side].messages.lose(),
             _ => {}
@@ -609,7 +606,11 @@ impl TlsLeg {
     }
 
     pub(super) fn look(&self) -> Look {
-        let h2 = |names: &Option<String>| names.as_deref().is_some_and(|n| n.split(", ").any(|p| p == "h2"));
+        let h2 = |names: &Option<String>| {
+            names
+                .as_deref()
+                .is_some_and(|n| n.split(", ").any(|p| p == "h2"))
+        };
         let modern = self.modern() == Some(true);
         let alpn = self.chosen.clone();
         let websocket = if h2(&alpn) {

@@ -100,7 +100,12 @@ impl Opener {
         let opener = |side: usize| {
             let mut iv = [0; 12];
             iv.get_mut(..iv_len)?.copy_from_slice(ivs.get(side)?);
-            let seal = seal(suite.cipher, keys.get(side)?, macs.get(side)?, encrypt_then_mac)?;
+            let seal = seal(
+                suite.cipher,
+                keys.get(side)?,
+                macs.get(side)?,
+                encrypt_then_mac,
+            )?;
             Some(Self::new(
                 suite,
                 Keys {
@@ -166,10 +171,7 @@ impl Opener {
     /// `bytes` of records are not in the capture.
     pub(super) fn lose(&mut self, bytes: u64) {
         // The smallest record: header, tag, and one byte.
-        self.slack = self
-            .slack
-            .saturating_add(bytes / 22 + 1)
-            .min(MAX_SLACK);
+        self.slack = self.slack.saturating_add(bytes / 22 + 1).min(MAX_SLACK);
     }
 
     /// Opens a record: its inner type is returned, its plaintext left in `plain`. `None` where no key fits.
@@ -296,17 +298,16 @@ fn updated(hash: Hash, secret: &[u8]) -> Vec<u8> {
 fn expand_label(hash: Hash, secret: &[u8], label: &[u8], out: &mut [u8]) -> Option<()> {
     let len = u16::try_from(out.len()).ok()?;
     let label_len = u8::try_from(label.len() + 6).ok()?;
-    let info = [
-        &len.to_be_bytes()[..],
-        &[label_len],
-        b"tls13 ",
-        label,
-        &[0],
-    ]
-    .concat();
+    let info = [&len.to_be_bytes()[..], &[label_len], b"tls13 ", label, &[0]].concat();
     match hash {
-        Hash::Sha384 => Hkdf::<Sha384>::from_prk(secret).ok()?.expand(&info, out).ok(),
-        _ => Hkdf::<Sha256>::from_prk(secret).ok()?.expand(&info, out).ok(),
+        Hash::Sha384 => Hkdf::<Sha384>::from_prk(secret)
+            .ok()?
+            .expand(&info, out)
+            .ok(),
+        _ => Hkdf::<Sha256>::from_prk(secret)
+            .ok()?
+            .expand(&info, out)
+            .ok(),
     }
 }
 
