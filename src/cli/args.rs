@@ -161,6 +161,9 @@ pub(super) struct Input {
     /// The nginx log_format string of access logs whose configuration is not here
     #[arg(long, value_name = "STRING")]
     pub(super) nginx_log_format: Vec<String>,
+    /// TLS secrets as browsers and curl write them with SSLKEYLOGFILE [default: those found in the case]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_keylog: Vec<PathBuf>,
     /// The zone of stamps that carry none: UTC, +02:00 [default: that of the same program's other logs, else UTC]
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub(super) assume_tz: Option<String>,
