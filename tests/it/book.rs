@@ -177,6 +177,16 @@ fn every_flag_of_the_reference_exists() {
     show(&faults);
 }
 
+#[test]
+fn the_chapter_about_rules_is_up_to_date() {
+    let written = fs::read_to_string(root().join("book/src/rules.md")).unwrap();
+    let output = wsdrop(&["rules", "doc"], &std::env::temp_dir());
+    assert!(
+        written.as_bytes() == output.stdout,
+        "book/src/rules.md is not what the rules say now; renew it with\n    cargo run -q -- rules doc > book/src/rules.md"
+    );
+}
+
 /// The first command of the README, as far as a program without a terminal can type it; the second is running now.
 #[test]
 fn the_readme_keeps_its_word() {
