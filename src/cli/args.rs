@@ -321,6 +321,9 @@ pub(super) struct Show {
     pub(super) rules: RuleFiles,
     #[command(flatten)]
     pub(super) privacy: Privacy,
+    /// Each test of the rules that came close: what was wanted, what was seen, how far off, in which records
+    #[arg(long, help_heading = "Output")]
+    pub(super) why: bool,
     /// Each record in full: neighbouring lines and fields, packet layers and bytes
     #[arg(long, help_heading = "Output")]
     pub(super) raw: bool,
@@ -369,7 +372,7 @@ pub(super) struct Sources {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A rule's code (W101) or its cause (idle-timeout); none lists them all
+    /// A rule's code (W101), its cause (idle-timeout), or a row of the runbook (X1); none lists the rules
     pub(super) rule: Option<String>,
     #[command(flatten)]
     pub(super) rules: RuleFiles,

@@ -80,7 +80,7 @@ fn anchor(code: &str, id: &str) -> String {
 /// Text of a rule as Markdown shows it and never obeys it; code between backticks stays code.
 fn prose(text: &str) -> String {
     let text = inert(&text.replace('\n', " "));
-    let paired = text.matches('`').count() % 2 == 0;
+    let paired = text.matches('`').count().is_multiple_of(2);
     let mut out = String::with_capacity(text.len());
     let mut code = false;
     let mut before = ' ';
@@ -227,8 +227,8 @@ fn section(out: &mut String, rule: &Rule) {
     );
 }
 
-/// The runbook's tables, each row with the rules that cite it.
-fn rows(out: &mut String, pack: &Pack) {
+/// Each row of the runbook, and what rests on it.
+pub(super) fn resting(pack: &Pack) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut by_row: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in &pack.rules {
         let all = rule
@@ -249,6 +249,12 @@ fn rows(out: &mut String, pack: &Pack) {
     for (row, by) in runbook::ELSEWHERE {
         by_row.entry(row).or_default().insert(by);
     }
+    by_row
+}
+
+/// The runbook's tables, each row with what rests on it.
+fn rows(out: &mut String, pack: &Pack) {
+    let by_row = resting(pack);
     out.push_str(
         "\n## The runbook\n\nEvery row, and what rests on it: rules, or the part of the program that does what it asks.\n",
     );
