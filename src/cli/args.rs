@@ -458,6 +458,9 @@ pub(super) struct RulesTest {
     /// A folder of incidents with an expected.json each: confusion matrix, precision and recall, reliability of each tier
     #[arg(long, value_name = "DIR")]
     pub(super) corpus: Option<PathBuf>,
+    /// Every condition of the rules: how many samples show it, refute it and leave it open; what none tries is a mistake
+    #[arg(long)]
+    pub(super) coverage: bool,
     /// One JSON document
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

@@ -291,3 +291,37 @@ fn exported_rules_are_read_and_change_nothing() {
     let again = wsdrop(&["rules", "export", "mine"], dir.path());
     assert_eq!(again.status.code(), Some(2), "nothing is written over");
 }
+
+#[test]
+fn coverage_is_whole_and_gaps_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    assert!(
+        stdout(&dir, &["rules", "test", "--coverage"])
+            .contains("each shown, refuted and unobserved")
+    );
+    let found = json(&dir, &["rules", "test", "--coverage", "--json"]);
+    for c in found["coverage"].as_array().expect("a list") {
+        for way in ["shown", "refuted", "unobserved"] {
+            assert!(c[way].as_u64() > Some(0), "{c}");
+        }
+    }
+    // The only samples in which a code of 4429 closes a connection are this rule's own.
+    let rule =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/policy-close.toml"))
+            .expect("a rule");
+    let rule = format!(
+        "replaces = true\n{}",
+        rule.replace("true, \"close.code\" = 4429", "true, \"close.code\" = 4430")
+    );
+    fs::write(dir.path().join("mine.toml"), rule).expect("written");
+    let output = wsdrop(
+        &["rules", "test", "--coverage", "--rules", "mine.toml"],
+        dir.path(),
+    );
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(
+        err.contains("W603 contributing: close.code 4429: shown by 0"),
+        "{err}"
+    );
+}
