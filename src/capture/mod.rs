@@ -7,6 +7,7 @@ mod cut;
 mod dissect;
 mod events;
 mod file;
+mod fragments;
 mod frame;
 mod half;
 mod http1;
@@ -21,6 +22,7 @@ use crate::model::{
     add_anomaly,
 };
 use file::{PacketFile, Record};
+use fragments::Fragments;
 use packet::{Packet, Segment};
 use std::io::Read;
 use tracker::Tracker;
@@ -62,6 +64,7 @@ pub fn first_packet_at(head: &[u8]) -> Option<Moment> {
 #[derive(Debug)]
 pub struct Vantage {
     tracker: Tracker,
+    fragments: Fragments,
     last_at: Option<Moment>,
 }
 
@@ -69,6 +72,7 @@ impl Vantage {
     pub fn new(index: u32) -> Self {
         Self {
             tracker: Tracker::new(index),
+            fragments: Fragments::default(),
             last_at: None,
         }
     }
@@ -104,6 +108,10 @@ impl Vantage {
             self.tracker.prepare(&segments);
             for (segment, mark) in segments.iter().flatten() {
                 self.tracker.segment(segment, *mark);
+                // Fragments that came before the first one of their packet.
+                while let Some((early, mark)) = self.fragments.waiting(mark.record.ordinal) {
+                    self.tracker.segment(&early.segment(), mark);
+                }
                 if let Some(on_frame) = on_frame.as_mut() {
                     for frame in self.tracker.up.frames.drain(..) {
                         on_frame(frame);
@@ -130,6 +138,7 @@ impl Vantage {
             );
         }
         self.tracker.anomalies(&mut summary.anomalies);
+        self.fragments.anomalies(&mut summary.anomalies);
         summary.links = links.into_iter().map(file::link_name).collect();
         summary
     }
@@ -150,23 +159,28 @@ impl Vantage {
         if self.last_at.is_none_or(|l| record.at > l) {
             self.last_at = Some(record.at);
         }
+        let mark = Mark {
+            at: record.at,
+            record: RecordRef {
+                source,
+                ordinal: record.ordinal,
+                start: record.start,
+                len: record.len,
+            },
+        };
         match packet::parse(record.link, record.data, record.wire_len) {
             Packet::Tcp(mut segment) => {
                 summary.used += 1;
                 segment.tap ^= record.interface << 24;
-                let place = RecordRef {
-                    source,
-                    ordinal: record.ordinal,
-                    start: record.start,
-                    len: record.len,
-                };
-                Some((
-                    segment,
-                    Mark {
-                        at: record.at,
-                        record: place,
-                    },
-                ))
+                Some((segment, mark))
+            }
+            Packet::Fragment(mut fragment) => {
+                summary.used += 1;
+                if let Some(segment) = &mut fragment.segment {
+                    segment.tap ^= record.interface << 24;
+                }
+                let segment = self.fragments.take(&fragment, mark)?;
+                Some((segment, mark))
             }
             Packet::Other => None,
             Packet::Odd(kind) => {
@@ -195,7 +209,7 @@ fn explain(kind: &str) -> &'static str {
         "short-packet" => {
             "packets were cut before the end of their TCP header: capture with a larger snap length"
         }
-        "ip-fragment" => "IP fragments are not put together: their bytes count as lost",
+        "ip-fragment" => "a fragment too short for a TCP header began a packet: it was left out",
         "bad-ip-header" => "packets whose IP header contradicts itself were left out",
         "too-many-layers" => "packets with too many tunnels or extension headers were left out",
         "unknown-link-type" => "packets of a link type that is not read were left out",
@@ -206,6 +220,7 @@ fn explain(kind: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     mod deflate;
+    mod fragmented;
 
     use super::*;
     use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};
