@@ -8,9 +8,11 @@ use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
 use super::inflate::{self, Inflaters};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::tls;
 use crate::model::{
-    CloseFrame, Compression, Direction, Fingerprint, Frame, LegEventKind, LegObservation,
-    LegProtocol, MILLI_NS, Mark, Moment, Request, Reset, Response, SECOND_NS,
+    Anomaly, CloseFrame, CloseShape, Compression, Direction, Fingerprint, Frame, LegEvent,
+    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
+    Response, SECOND_NS, TlsView, add_anomaly,
 };
 
 /// A copy recorded on another interface comes within this time.
@@ -40,6 +42,9 @@ pub(super) struct Yield {
     pub(super) doubtful: Vec<LegObservation>,
     pub(super) budget: Budget,
     pub(super) inflaters: Inflaters,
+    pub(super) tls: tls::Shared,
+    /// What was odd about legs, for the file at hand.
+    pub(super) anomalies: Vec<Anomaly>,
     said: Vec<Said>,
 }
 
@@ -450,15 +455,15 @@ impl Leg {
         let bytes = bytes.get(skip as usize..).unwrap_or_default();
         let cut = fresh.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         let losses = self.app.losses(side);
-        self.app.feed(
-            Bytes {
-                side,
-                bytes,
-                cut,
-                mark,
-            },
-            &mut up.said,
-        );
+        let input = Bytes {
+            side,
+            bytes,
+            cut,
+            mark,
+        };
+        if let Some(input) = self.app.feed(input, &mut up.said) {
+            self.app.encrypted(input, &mut up.tls, &mut up.said);
+        }
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);
         }
@@ -572,6 +577,12 @@ impl Leg {
                     );
                 }
                 Said::ServerName(name) => self.sni = Some(name),
+                Said::Record(side, len, at) => {
+                    self.events.push(at, side, LegEventKind::TlsRecord { len });
+                }
+                Said::Odd(kind, note, at) => {
+                    add_anomaly(&mut up.anomalies, kind, 1, at.record.ordinal, note);
+                }
             }
         }
         let _ = mark;
@@ -750,9 +761,52 @@ impl Leg {
         };
         let (client, server) = (self.client, 1 - self.client);
         let direction = |side: Side| self.direction(side);
+        let ends = [0, 1].map(|side: Side| {
+            let flow = &self.halves[side].flow;
+            tls::Ends {
+                fin: flow.fin,
+                rst: flow.rst.map(|r| r.mark),
+            }
+        });
+        let tls = self.app.tls();
+        let notify = |side: Side| tls.and_then(|t| t.close_notify(side, client, &ends));
         let flow = |side: Side| {
-            self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last)
+            let mut flow =
+                self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last);
+            if let Some(tls) = tls {
+                flow.close_notify = notify(side);
+                flow.last_payload = tls.last_payload(side, flow.close_notify);
+            }
+            flow
         };
+        let mut pings = self.pings.list(direction);
+        let mut events = self.events.list(direction);
+        let view = tls.map(|t| {
+            let (beats, close) = t.shapes(client, &ends);
+            pings.extend(beats.iter().map(|b| Ping {
+                sent: b.sent,
+                direction: direction(b.side),
+                answered: b.answered,
+                acked: None,
+            }));
+            told_by_size(&mut events, [notify(0), notify(1)]);
+            let look = t.look();
+            TlsView {
+                version: look.version,
+                cipher: look.cipher,
+                alpn: look.alpn,
+                keys: look.keys,
+                established: look.established,
+                failed: look.failed,
+                websocket: look.websocket,
+                inferred_pings: !beats.is_empty(),
+                close_shape: close.map(|c| CloseShape {
+                    direction: direction(c.side),
+                    sent: c.sent,
+                    answered: c.answered,
+                }),
+            }
+        });
         Some(LegObservation {
             vantage: self.vantage,
             client: self.ends[client].socket(),
@@ -770,9 +824,9 @@ impl Leg {
             last: self.last,
             to_server: flow(client),
             to_client: flow(server),
-            pings: self.pings.list(direction),
+            pings,
             fingerprints: self.fingerprints.list(direction),
-            events: self.events.list(direction),
+            events,
             duplicates: self.duplicates,
             violations: (0..FAULTS.len())
                 .filter(|b| self.faults >> b & 1 == 1)
@@ -781,6 +835,7 @@ impl Leg {
                 .collect(),
             sni: self.sni.clone(),
             compression: self.compressed(),
+            tls: view,
         })
     }
 }
@@ -797,6 +852,20 @@ impl Leg {
             flow.unread = known.unread.get(side).copied().unwrap_or(0);
         }
         Some(all)
+    }
+}
+
+/// A record that its size and place show to be a close_notify is an alert on the time line as well.
+fn told_by_size(events: &mut [LegEvent], notified: [Option<Mark>; 2]) {
+    for event in events {
+        let record = matches!(event.what, LegEventKind::TlsRecord { .. });
+        let same = |m: &Mark| m.record == event.mark.record;
+        if record && notified.iter().flatten().any(same) {
+            event.what = LegEventKind::TlsAlert {
+                level: 0,
+                description: 0,
+            };
+        }
     }
 }
 

@@ -25,10 +25,12 @@ use file::{PacketFile, Record};
 use fragments::Fragments;
 use packet::{Packet, Segment};
 use std::io::Read;
+use std::sync::Arc;
 use tracker::Tracker;
 
 pub use cut::{PcapngWriter, Picked, Wanted, pick, written_here};
 pub use dissect::dissect;
+pub use tls::keylog::{KeyLog, KeyLogSummary, is_key_log};
 
 /// Packets looked at together.
 const BATCH: usize = 32;
@@ -60,6 +62,19 @@ pub fn first_packet_at(head: &[u8]) -> Option<Moment> {
     file::first_packet_at(head)
 }
 
+/// The TLS secrets that a pcapng carries in its first bytes, where captures have them.
+pub fn secrets_in(head: &[u8]) -> KeyLog {
+    let mut keys = KeyLog::default();
+    if sniff(head) == Some(SourceKind::Pcapng) {
+        let mut input = head;
+        let mut file = PacketFile::new(&mut input);
+        while file.next().is_some() {}
+        let secrets = std::mem::take(&mut file.secrets);
+        keys.read(&mut secrets.as_slice());
+    }
+    keys
+}
+
 /// One vantage point: fed with its file, or with its rotated files one after the other.
 #[derive(Debug)]
 pub struct Vantage {
@@ -75,6 +90,13 @@ impl Vantage {
             fragments: Fragments::default(),
             last_at: None,
         }
+    }
+
+    /// The secrets that may open its TLS legs.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<KeyLog>) -> Self {
+        self.tracker.up.tls.keys = keys;
+        self
     }
 
     /// The time of the last packet read so far.
@@ -99,6 +121,10 @@ impl Vantage {
             file.batch(BATCH, &mut places);
             if places.is_empty() {
                 break;
+            }
+            if !file.secrets.is_empty() {
+                let secrets = std::mem::take(&mut file.secrets);
+                self.tracker.up.tls.own.read(&mut secrets.as_slice());
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
             let mut segments = [const { None }; BATCH];

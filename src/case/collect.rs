@@ -22,6 +22,8 @@ pub struct OpenOptions {
     pub exclude: Vec<String>,
     /// Files that this run will write: they are no part of the case, even if they are there from the last time.
     pub outputs: Vec<PathBuf>,
+    /// Files that belong to the case wherever they lie: key logs.
+    pub beside: Vec<PathBuf>,
 }
 
 /// Why there is no case at all.
@@ -107,6 +109,17 @@ pub(super) fn open(paths: &[PathBuf], options: &OpenOptions) -> Result<Case, Cas
                     Problem::new("not-found", "no such file or folder"),
                 );
             }
+            Err(e) => walk.nowhere(shown(path), true, read_problem(&e, None)),
+        }
+    }
+    for path in &options.beside {
+        match fs::metadata(path) {
+            Ok(meta) if !meta.is_dir() => walk.file(path, shown(path), true),
+            Ok(_) => walk.nowhere(
+                shown(path),
+                true,
+                Problem::new("not-a-file", "a folder, where a file was expected"),
+            ),
             Err(e) => walk.nowhere(shown(path), true, read_problem(&e, None)),
         }
     }

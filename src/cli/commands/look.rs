@@ -68,13 +68,14 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
     let redactor = Redactor::new(redact, &analysis);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let written = if json {
-        json::write_connection(judged, &redactor, &mut out)
+        json::write_connection(judged, &redactor, args.why, &mut out)
     } else {
         let options_of_show = show_report::Options {
             look: screen.look,
             zone,
             verbose: screen.verbose,
             raw: args.raw,
+            why: args.why,
             paths: &paths,
         };
         let mut raw = CaseRaw::new(case, &analysis.sources, &options);
