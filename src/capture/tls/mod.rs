@@ -309,7 +309,8 @@ impl TlsLeg {
     ) {
         let protected = self.protects(head[0], self.walks[side].changed);
         match (head[0], body) {
-            _ if protected => self.protected(side, head, body, mark, shared, said),
+            (_, Some(body)) if protected => self.protected(side, head, body, mark, shared, said),
+            (_, None) if protected => self.broken(side, head, mark, said),
             (20, _) => self.change(side),
             (21, Some(&[level, description])) => {
                 self.alert(side, Alert { level, description }, mark, said)
@@ -459,12 +460,12 @@ impl TlsLeg {
         &mut self,
         side: Side,
         head: [u8; 5],
-        body: Option<&[u8]>,
+        body: &[u8],
         mark: Mark,
         shared: &mut Shared,
         said: &mut Vec<Said>,
     ) {
-        let (Some(opener), Some(body)) = (&mut self.openers[side], body) else {
+        let Some(opener) = &mut self.openers[side] else {
             self.stays_shut(side, head, mark, said);
             return;
         };
