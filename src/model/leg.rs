@@ -276,6 +276,8 @@ pub struct TlsView {
     /// The protocol that was chosen (RFC 7301); TLS 1.3 shows it under encryption only.
     pub alpn: Option<String>,
     pub keys: TlsKeys,
+    /// Bytes that encryption adds to each record; `None` where it depends on the content.
+    pub overhead: Option<u64>,
     /// The handshake was completed: application data of the client followed.
     pub established: bool,
     /// The handshake ended with an alert.

@@ -114,6 +114,7 @@ pub(super) struct Look {
     pub(super) cipher: Option<u16>,
     pub(super) alpn: Option<String>,
     pub(super) keys: TlsKeys,
+    pub(super) overhead: Option<u64>,
     pub(super) established: bool,
     pub(super) failed: bool,
     pub(super) websocket: Option<bool>,
@@ -629,6 +630,10 @@ impl TlsLeg {
             cipher: self.server.as_ref().map(|s| s.cipher),
             alpn,
             keys: self.keys,
+            overhead: self.server.as_ref().and_then(|s| {
+                let probe = 1024;
+                Some((probe - plain_len(s.version, s.cipher, probe)?) as u64)
+            }),
             established: talked,
             failed: self.refused && !talked,
             websocket,
