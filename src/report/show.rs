@@ -5,8 +5,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
-    SECOND_NS, SourceId, Stamp, Tier, Truth, say_duration,
+    Analysis, Connection, Event, EventKind, Judged, LegProtocol, Outcome, Raw, RawReader,
+    RecordRef, RivalVerdict, SECOND_NS, SourceId, Stamp, Tier, TlsView, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -129,7 +129,15 @@ impl Page<'_> {
             .request
             .status
             .map_or_else(|| "no answer seen".to_owned(), |s| s.to_string());
-        let uri = c.request.uri.as_deref().unwrap_or("unknown");
+        let request = match (&c.request.uri, sealed(c)) {
+            (Some(uri), _) => format!("{} ({status})", self.text(uri)),
+            (None, Some(tls)) => {
+                let host = c.request.host.as_deref();
+                let host = host.map_or_else(String::new, |h| format!(" to {}", self.text(h)));
+                format!("encrypted{host} ({}, no keys)", tls.name())
+            }
+            (None, None) => format!("unknown ({status})"),
+        };
         let closed = if v.outcome == Outcome::Open {
             "still open".to_owned()
         } else {
@@ -139,7 +147,7 @@ impl Page<'_> {
             ("connection", c.id.clone()),
             ("client", client(self.judged, self.redactor)),
             ("path", path.join(arrow)),
-            ("request", format!("{} ({status})", self.text(uri))),
+            ("request", request),
             ("opened", when(c.opened)),
             ("closed", closed),
             ("lived", maybe_duration(c.duration_ns())),
@@ -592,6 +600,13 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// How the connection is encrypted, where nothing of it could be read.
+fn sealed(c: &Connection) -> Option<&TlsView> {
+    let mut all = c.legs.iter().flat_map(|l| &l.observations);
+    let only = all.clone().all(|o| o.protocol == LegProtocol::Tls);
+    all.find_map(|o| o.tls.as_ref()).filter(|_| only)
 }
 
 #[cfg(test)]
