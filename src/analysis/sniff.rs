@@ -216,6 +216,18 @@ fn foreign(head: &[u8]) -> Option<Problem> {
             b"\x28\xb5\x2f\xfd",
             "compressed twice: decompress it first (zstd -d)",
         ),
+        (
+            b"\xfd7zXZ\0",
+            "compressed twice: decompress it first (xz -d)",
+        ),
+        (
+            b"BZh91AY&SY",
+            "compressed twice: decompress it first (bzip2 -d)",
+        ),
+        (
+            b"\x04\x22\x4d\x18",
+            "compressed twice: decompress it first (lz4 -d)",
+        ),
         (b"\x7fELF", "a program"),
         (b"%PDF", "a PDF document"),
         (b"\x89PNG", "a picture"),

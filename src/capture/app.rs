@@ -3,6 +3,7 @@
 use super::events::Side;
 use super::frame::{Decoded, FrameDecoder, NEED_MIDSTREAM};
 use super::http1::{self, Head};
+use super::inflate;
 use super::tls::{self, Alert, TlsLeg};
 use crate::model::{Mark, Request, Response};
 
@@ -151,6 +152,24 @@ impl App {
             },
             _ => 0,
         }
+    }
+
+    /// Lets the context of each flow whose compressed messages build on each other come alive, or lets go of it; returns how many
+    /// do.
+    pub(super) fn inflate(&mut self, grant: bool) -> usize {
+        let Protocol::WebSocket(decoders) = &mut self.protocol else {
+            return 0;
+        };
+        let mut granted = 0;
+        for decoder in decoders.iter_mut() {
+            if !grant {
+                decoder.follow(None);
+            } else if let Some(tap) = decoder.tap() {
+                tap.grant();
+                granted += 1;
+            }
+        }
+        granted
     }
 
     /// Takes bytes of one flow. Those of a TLS leg are handed back: they are for [`App::encrypted`].
@@ -467,6 +486,7 @@ impl App {
             .extensions
             .as_deref()
             .is_some_and(|e| !e.trim().is_empty());
+        let agreed = response.extensions.as_deref().and_then(inflate::agreed);
         let status = response.status;
         said.push(Said::Response(Box::new(response)));
         if !upgraded {
@@ -490,7 +510,21 @@ impl App {
         };
         let request_whole = asked.as_ref().is_some_and(|a| !a.cut);
         let sure = |side: Side| if side == client { request_whole } else { !cut };
-        self.protocol = Protocol::WebSocket(Box::new([decoder(0, sure(0)), decoder(1, sure(1))]));
+        let mut decoders = Box::new([decoder(0, sure(0)), decoder(1, sure(1))]);
+        for (side, decoder) in decoders.iter_mut().enumerate() {
+            let flow = agreed.map(|a| {
+                if side == client {
+                    a.to_server
+                } else {
+                    a.to_client
+                }
+            });
+            // A context that begins behind a gap is none.
+            if flow.is_some_and(|f| !f.no_context_takeover) && sure(side) {
+                decoder.follow(Some(Box::default()));
+            }
+        }
+        self.protocol = Protocol::WebSocket(decoders);
         self.replay(asked, client, said);
         if !rest.is_empty() || (input.cut > 0 && !cut) {
             self.feed(

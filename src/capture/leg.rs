@@ -6,12 +6,13 @@ use super::beat::{Beat, application_beat};
 use super::events::{Events, Fingerprints, Pings, Side};
 use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
+use super::inflate::{self, Inflaters};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use super::tls;
 use crate::model::{
-    Anomaly, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent, LegEventKind,
-    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset, Response, SECOND_NS,
-    TlsView, add_anomaly,
+    Anomaly, CloseFrame, CloseShape, Compression, Direction, Fingerprint, Frame, LegEvent,
+    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
+    Response, SECOND_NS, TlsView, add_anomaly,
 };
 
 /// A copy recorded on another interface comes within this time.
@@ -40,10 +41,21 @@ pub(super) struct Yield {
     /// Refusals of requests whose heads are cut: kept where their path turns out to lead to WebSockets.
     pub(super) doubtful: Vec<LegObservation>,
     pub(super) budget: Budget,
+    pub(super) inflaters: Inflaters,
     pub(super) tls: tls::Shared,
     /// What was odd about legs, for the file at hand.
     pub(super) anomalies: Vec<Anomaly>,
     said: Vec<Said>,
+}
+
+impl Yield {
+    /// Takes over what another one collected; its frames go unheard.
+    pub(super) fn join(&mut self, other: Self) {
+        self.observations.extend(other.observations);
+        self.doubtful.extend(other.doubtful);
+        self.anomalies.extend(other.anomalies);
+        self.tls = other.tls;
+    }
 }
 
 /// What tells a copy of a packet from a retransmission; small, because it is looked at for every packet.
@@ -102,6 +114,18 @@ pub(super) struct Leg {
     recent: [[Seen; 4]; 2],
     recent_at: [u8; 2],
     payload_seen: bool,
+    compression: Option<Box<Compressed>>,
+}
+
+/// What is known of a leg's permessage-deflate.
+#[derive(Debug, Default)]
+struct Compressed {
+    agreed: Option<Compression>,
+    /// Contexts taken from the shared number of them.
+    contexts: usize,
+    /// Compressed messages by side, and those short texts of them that stayed unread.
+    messages: [u64; 2],
+    unread: [u64; 2],
 }
 
 impl Leg {
@@ -150,6 +174,7 @@ impl Leg {
             recent: [[Seen::default(); 4]; 2],
             recent_at: [0; 2],
             payload_seen: false,
+            compression: None,
         }
     }
 
@@ -257,6 +282,7 @@ impl Leg {
         flow.last_packet = Some(mark);
         if segment.has(RST) {
             self.reset(side, segment, mark);
+            self.let_go(up);
             return;
         }
         flow.ttl = Some(segment.ttl);
@@ -272,6 +298,20 @@ impl Leg {
             self.events.push(mark, side, event);
         }
         self.payload(side, segment, mark, up);
+        if segment.has(FIN) && self.closed() {
+            self.let_go(up);
+        }
+    }
+
+    /// Gives the contexts of compressed messages back.
+    fn let_go(&mut self, up: &mut Yield) {
+        if let Some(compressed) = &mut self.compression
+            && compressed.contexts > 0
+        {
+            up.inflaters
+                .give_back(std::mem::take(&mut compressed.contexts));
+            self.app.inflate(false);
+        }
     }
 
     fn reset(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
@@ -481,6 +521,7 @@ impl Leg {
             self.pieces(side, last, true, up);
             self.halves[side].assembler.release(&mut up.budget);
         }
+        self.let_go(up);
     }
 
     /// The server is known to speak WebSocket.
@@ -531,9 +572,10 @@ impl Leg {
                 Said::Response(response) => {
                     self.events
                         .push(response.mark, 1 - self.client, LegEventKind::Response);
+                    self.agree(&response, up);
                     self.response = Some(response);
                 }
-                Said::Frame(side, frame) => self.frame(side, &frame, up),
+                Said::Frame(side, mut frame) => self.frame(side, &mut frame, up),
                 Said::Alert(side, alert, at) => {
                     self.events.push(
                         at,
@@ -555,6 +597,25 @@ impl Leg {
         }
         let _ = mark;
         up.said = said;
+    }
+
+    /// The answer to an upgrade names what may be compressed, and how.
+    fn agree(&mut self, response: &Response, up: &mut Yield) {
+        let agreed = response.extensions.as_deref().and_then(inflate::agreed);
+        if response.status != 101 || agreed.is_none() {
+            return;
+        }
+        let mut compressed = Compressed {
+            agreed,
+            ..Compressed::default()
+        };
+        let grant = up.inflaters.take(2);
+        let granted = self.app.inflate(grant);
+        if grant {
+            up.inflaters.give_back(2 - granted.min(2));
+            compressed.contexts = granted;
+        }
+        self.compression = Some(Box::new(compressed));
     }
 
     /// A further upgrade on a leg whose last one was refused: that one is an observation of its own.
@@ -582,8 +643,30 @@ impl Leg {
         }
     }
 
-    fn frame(&mut self, side: Side, frame: &Decoded, up: &mut Yield) {
+    /// Counts a compressed message, and reads it where it stands for itself.
+    fn inflate(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
+        let compressed = self.compression.get_or_insert_default();
+        if let Some(n) = compressed.messages.get_mut(side) {
+            *n += 1;
+        }
+        if frame.opcode != 1 || !frame.fin || !frame.whole {
+            return;
+        }
+        if frame.inflated.is_none() {
+            frame.inflated = up.inflaters.alone(&frame.body);
+        }
+        if frame.inflated.is_none()
+            && let Some(n) = compressed.unread.get_mut(side)
+        {
+            *n += 1;
+        }
+    }
+
+    fn frame(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
         self.faults |= frame.faults;
+        if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
+            self.inflate(side, frame, up);
+        }
         let direction = self.direction(side);
         let mark = frame.mark;
         if let Some(hash) = frame.hash {
@@ -762,8 +845,24 @@ impl Leg {
                 .map(|&n| n.to_owned())
                 .collect(),
             sni: self.sni.clone(),
+            compression: self.compressed(),
             tls: view,
         })
+    }
+}
+
+impl Leg {
+    fn compressed(&self) -> Option<Compression> {
+        let known = self.compression.as_deref()?;
+        let mut all = known.agreed.unwrap_or_default();
+        for (side, flow) in [
+            (self.client, &mut all.to_server),
+            (1 - self.client, &mut all.to_client),
+        ] {
+            flow.messages = known.messages.get(side).copied().unwrap_or(0);
+            flow.unread = known.unread.get(side).copied().unwrap_or(0);
+        }
+        Some(all)
     }
 }
 

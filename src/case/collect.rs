@@ -365,23 +365,13 @@ impl Walk {
 
     fn insert(&mut self, shown: String, named: bool, bytes: u64, head: &[u8], location: Location) {
         let compression = Compression::sniff(head);
-        let problem = compression.and_then(|c| {
-            let how = c.unpack_with()?;
-            Some(Problem::new(
-                "compressed",
-                format!(
-                    "{} is not read in place: decompress it first ({how})",
-                    c.name()
-                ),
-            ))
-        });
         let file = CaseFile {
             id: SourceId(0),
             path: shown.clone(),
             bytes,
             compression,
             named,
-            problem,
+            problem: None,
             location,
         };
         self.files.insert(shown, file);
@@ -528,16 +518,13 @@ mod tests {
             ("a/z.pcap", None),
             ("b.log", None),
             ("empty", None),
-            ("x.xz", Some("compressed")),
+            ("x.xz", None),
         ];
         assert_eq!(listed(files, &[]), expected.map(|(p, k)| (p.to_owned(), k)));
         let left = listed(files, &["*.log", "a/*"]);
         assert_eq!(
             left,
-            [
-                ("empty".to_owned(), None),
-                ("x.xz".to_owned(), Some("compressed"))
-            ]
+            [("empty".to_owned(), None), ("x.xz".to_owned(), None)]
         );
     }
 

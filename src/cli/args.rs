@@ -324,9 +324,15 @@ pub(super) struct Show {
     pub(super) rules: RuleFiles,
     #[command(flatten)]
     pub(super) privacy: Privacy,
+    /// Each test of the rules that came close: what was wanted, what was seen, how far off, in which records
+    #[arg(long, help_heading = "Output")]
+    pub(super) why: bool,
     /// Each record in full: neighbouring lines and fields, packet layers and bytes
     #[arg(long, help_heading = "Output")]
     pub(super) raw: bool,
+    /// Write its packets, of all legs and captures, as pcapng with the evidence as comments; payloads are in it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) pcap: Option<PathBuf>,
     /// One JSON document
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
@@ -372,7 +378,7 @@ pub(super) struct Sources {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A rule's code (W101) or its cause (idle-timeout); none lists them all
+    /// A rule's code (W101), its cause (idle-timeout), or a row of the runbook (X1); none lists the rules
     pub(super) rule: Option<String>,
     #[command(flatten)]
     pub(super) rules: RuleFiles,
@@ -458,6 +464,9 @@ pub(super) struct RulesTest {
     /// A folder of incidents with an expected.json each: confusion matrix, precision and recall, reliability of each tier
     #[arg(long, value_name = "DIR")]
     pub(super) corpus: Option<PathBuf>,
+    /// Every condition of the rules: how many samples show it, refute it and leave it open; what none tries is a mistake
+    #[arg(long)]
+    pub(super) coverage: bool,
     /// One JSON document
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::diagnose::{Pack, explain};
+use crate::model::inert;
 use std::path::{Path, PathBuf};
 
 /// The built-in rules, and those of the files and folders given: every mistake in them is told at once.
@@ -59,10 +60,24 @@ fn read(path: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {
 
 /// The page about one rule, by code or cause.
 pub(super) fn page(pack: &Pack, name: &str) -> Result<String, Failure> {
-    explain::explain(pack, Some(name)).map_err(Failure::usage)
+    explain::explain(pack, Some(name))
+        .map(|page| plain(&page))
+        .map_err(Failure::usage)
 }
 
 /// One line for each rule.
 pub(super) fn list(pack: &Pack) -> String {
-    explain::list(pack)
+    plain(&explain::list(pack))
+}
+
+/// The same, and what is told of many connections.
+pub(super) fn list_all(pack: &Pack) -> Result<String, Failure> {
+    explain::explain(pack, None)
+        .map(|list| plain(&list))
+        .map_err(Failure::usage)
+}
+
+/// A rule file of somebody else's is foreign text as well.
+fn plain(text: &str) -> String {
+    text.lines().map(|l| inert(l) + "\n").collect()
 }

@@ -8,9 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Commands that may come; nobody should get used to them as paths.
-const RESERVED: &[&str] = &[
-    "diff", "config", "scan", "merge", "bundle", "watch", "serve",
-];
+const RESERVED: &[&str] = &["config", "scan", "merge", "bundle", "watch", "serve"];
 
 /// What stands on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -248,7 +246,8 @@ mod tests {
         check("reprot x", Err("wsdrop report"));
         check("shwo 1", Err("wsdrop show"));
         check("fames x", Err("wsdrop frames"));
-        check("diff x", Err("does not have"));
+        check("bundle x", Err("does not have"));
+        check("what-fi x", Err("wsdrop what-if"));
         check("chek x", Err("wsdrop check"));
         check("quite-another-name", Ok("open quite-another-name"));
     }

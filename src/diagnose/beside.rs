@@ -27,6 +27,21 @@ impl Beside {
     }
 }
 
+impl Beside {
+    /// Rows that it rests on, and those that its fixes name in brackets.
+    pub fn rows(&self) -> impl Iterator<Item = &'static str> {
+        let in_brackets = |text: &'static str| {
+            text.split('[')
+                .skip(1)
+                .filter_map(|rest| rest.split(']').next())
+        };
+        self.runbook
+            .iter()
+            .copied()
+            .chain(self.fixes.iter().flat_map(move |f| in_brackets(f)))
+    }
+}
+
 pub fn find(name: &str) -> Option<&'static Beside> {
     ALL.iter()
         .find(|b| b.code.eq_ignore_ascii_case(name) || b.entry().0.eq_ignore_ascii_case(name))
@@ -173,7 +188,7 @@ mod tests {
         let known: Vec<&str> = BESIDE.iter().map(|(code, ..)| *code).collect();
         assert_eq!(codes, known);
         for b in ALL {
-            assert!(b.runbook.iter().all(|r| is_runbook_row(r)), "{}", b.code);
+            assert!(b.rows().all(is_runbook_row), "{}", b.code);
             assert!(page(b).starts_with(&format!("{} {}: ", b.code, b.entry().0)));
             assert!(find(b.entry().0).is_some_and(|f| f.code == b.code));
         }

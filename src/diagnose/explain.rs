@@ -3,8 +3,10 @@
 use super::beside;
 use super::eval;
 use super::fact::{FACTS, FactType, Row, Value};
+use super::handbook;
 use super::pack::Pack;
 use super::rule::{Condition, Expect, Line, Rule, Sample, Want, type_name};
+use super::runbook;
 use crate::model::{RecordRef, Test, say_duration};
 use std::fmt::Write as _;
 
@@ -164,6 +166,23 @@ pub fn list(pack: &Pack) -> String {
             rule.title
         );
     }
+    out
+}
+
+/// A row of the runbook, and what rests on it.
+fn row_page(pack: &Pack, row: &str, words: &str) -> String {
+    let mut out = format!("{row}: {words}\n");
+    let resting = handbook::resting(pack);
+    let lines = resting.get(row).into_iter().flatten().map(|by| {
+        pack.find(by).map_or_else(
+            || match beside::find(by) {
+                Some(b) => format!("{by} {}: {}", b.entry().0, b.entry().1),
+                None => (*by).to_owned(),
+            },
+            |rule| format!("{by} {}: {}", rule.cause.id(), rule.title),
+        )
+    });
+    section(&mut out, "Rests on it", lines);
     out
 }
 
@@ -344,13 +363,22 @@ pub fn facts() -> String {
 /// What `wsdrop explain [NAME]` prints; `Err` carries the advice for an unknown name.
 pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
     let Some(name) = name else {
-        return Ok(list(pack));
+        let mut out = list(pack);
+        for b in beside::ALL {
+            let (id, title, _) = b.entry();
+            let _ = writeln!(out, "{}  {id:<25} {title}", b.code);
+        }
+        return Ok(out);
     };
     if let Some(rule) = pack.find(name) {
         return Ok(page(rule));
     }
     if let Some(b) = beside::find(name) {
         return Ok(beside::page(b));
+    }
+    let row = name.to_ascii_uppercase();
+    if let Some(words) = runbook::row(&row) {
+        return Ok(row_page(pack, &row, words));
     }
     let known = pack.rules.iter().flat_map(|r| [r.code(), r.cause.id()]);
     let known = known.chain(beside::ALL.iter().flat_map(|b| [b.code, b.entry().0]));
@@ -405,7 +433,14 @@ mod tests {
                 .unwrap_err()
                 .contains("lists them all")
         );
-        assert_eq!(explain(&pack, None), Ok(list(&pack)));
+        let all = explain(&pack, None).unwrap();
+        assert!(all.starts_with(&list(&pack)) && all.contains("\nW804  config-risk "));
+        let row = explain(&pack, Some("x1")).unwrap();
+        assert!(
+            row.starts_with("X1: ") && row.contains("W101 idle-timeout"),
+            "{row}"
+        );
+        assert!(explain(&pack, Some("X99")).is_err());
     }
 
     #[test]

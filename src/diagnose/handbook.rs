@@ -80,7 +80,7 @@ fn anchor(code: &str, id: &str) -> String {
 /// Text of a rule as Markdown shows it and never obeys it; code between backticks stays code.
 fn prose(text: &str) -> String {
     let text = inert(&text.replace('\n', " "));
-    let paired = text.matches('`').count() % 2 == 0;
+    let paired = text.matches('`').count().is_multiple_of(2);
     let mut out = String::with_capacity(text.len());
     let mut code = false;
     let mut before = ' ';
@@ -227,8 +227,8 @@ fn section(out: &mut String, rule: &Rule) {
     );
 }
 
-/// The runbook's tables, each row with the rules that cite it.
-fn rows(out: &mut String, pack: &Pack) {
+/// Each row of the runbook, and what rests on it.
+pub(super) fn resting(pack: &Pack) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut by_row: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for rule in &pack.rules {
         let all = rule
@@ -242,15 +242,26 @@ fn rows(out: &mut String, pack: &Pack) {
         }
     }
     for b in beside::ALL {
-        for row in b.runbook {
+        for row in b.rows() {
             by_row.entry(row).or_default().insert(b.code);
         }
     }
-    out.push_str("\n## The runbook\n\nEvery row, and the rules that rest on it.\n");
+    for (row, by) in runbook::ELSEWHERE {
+        by_row.entry(row).or_default().insert(by);
+    }
+    by_row
+}
+
+/// The runbook's tables, each row with what rests on it.
+fn rows(out: &mut String, pack: &Pack) {
+    let by_row = resting(pack);
+    out.push_str(
+        "\n## The runbook\n\nEvery row, and what rests on it: rules, or the part of the program that does what it asks.\n",
+    );
     for table in runbook::TABLES {
         let _ = writeln!(
             out,
-            "\n### {}. {}\n\n| row | | rules |\n|---|---|---|",
+            "\n### {}. {}\n\n| row | | rests on it |\n|---|---|---|",
             table.letter, table.title
         );
         for (n, text) in table.rows.iter().enumerate() {
@@ -278,18 +289,68 @@ mod tests {
         for row in runbook_rows() {
             assert!(text.contains(&format!("\n| {row} | ")), "{row}");
         }
-        // Rows of readers and of people are cited by no rule; every other one is.
-        let bare: Vec<&str> = text
+    }
+
+    /// The chapter's own tables, read back: `(row, words, what rests on it)`.
+    fn read_back(chapter: &str) -> Vec<(String, String, String)> {
+        let (_, runbook) = chapter.split_once("\n## The runbook\n").unwrap();
+        runbook
             .lines()
-            .filter(|l| l.ends_with(" |  |") && l.starts_with("| "))
-            .filter_map(|l| l.split(' ').nth(1))
+            .filter(|l| l.starts_with("| ") && !l.starts_with("| row "))
+            .map(|l| {
+                let cells: Vec<&str> = l.trim_matches('|').split(" | ").map(str::trim).collect();
+                let [row, words, by] = cells.as_slice() else {
+                    panic!("{l}");
+                };
+                let plain = |s: &str| s.replace("\\|", "|");
+                (plain(row), plain(words), plain(by))
+            })
+            .collect()
+    }
+
+    /// Round trip: the tables come out of the chapter as they went in, each row with the rules whose sections name it.
+    #[test]
+    fn the_runbook_comes_back_out_of_the_chapter() {
+        let chapter = markdown(&Pack::builtin());
+        let rows = read_back(&chapter);
+        let expected: Vec<(String, String)> = runbook_rows()
+            .map(|r| {
+                let words = runbook::row(&r).unwrap_or_default().to_owned();
+                (r, words)
+            })
             .collect();
-        let elsewhere: Vec<&str> = bare
-            .into_iter()
-            .filter(|r| !r.starts_with('L') && !["V1", "V2", "V3"].contains(r))
-            .filter(|r| runbook_rows().any(|row| row == *r))
-            .collect();
-        assert_eq!(elsewhere, Vec::<&str>::new());
+        let words: Vec<(String, String)> =
+            rows.iter().map(|r| (r.0.clone(), r.1.clone())).collect();
+        assert_eq!(words, expected);
+        let before_tables = chapter.split("\n## The runbook\n").next().unwrap();
+        let mut sections: BTreeMap<&str, &str> = BTreeMap::new();
+        for section in before_tables.split("\n## ").skip(1) {
+            sections.insert(section.split(' ').next().unwrap(), section);
+        }
+        for (row, _, by) in &rows {
+            assert!(
+                !by.is_empty(),
+                "nothing rests on {row}: cite it in a rule, fix, check or drill"
+            );
+            // A citation stands in brackets, or in the section's last line.
+            let names_row = |section: &str| {
+                let last = section.lines().filter_map(|l| l.strip_prefix("Runbook: "));
+                let bracketed = section
+                    .split('[')
+                    .skip(1)
+                    .filter_map(|s| s.split(']').next());
+                last.chain(bracketed)
+                    .flat_map(|s| s.split(|c: char| !c.is_ascii_alphanumeric()))
+                    .any(|word| word == row)
+            };
+            for (code, section) in &sections {
+                assert_eq!(
+                    by.split(", ").any(|b| b == *code),
+                    names_row(section),
+                    "{row} and {code}"
+                );
+            }
+        }
     }
 
     /// Every link of the chapter to itself has a heading to land on.

@@ -4,6 +4,7 @@ pub mod accuracy;
 pub mod beside;
 pub mod compare;
 pub mod compose;
+pub mod coverage;
 pub mod eval;
 pub mod explain;
 mod extract;

@@ -17,6 +17,25 @@ pub fn row(name: &str) -> Option<&'static str> {
     table.rows.get(number.checked_sub(1)?).copied()
 }
 
+/// Rows that no rule can rest on, and the part of the program that does what they ask.
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("V1", "`wsdrop show ID`: the pings of the time line; W802"),
+    ("V2", "`wsdrop what-if` before, `wsdrop diff` after"),
+    ("V3", "`wsdrop diff BEFORE AFTER`"),
+    ("M1", "`wsdrop diff`: connection-hours"),
+    (
+        "M2",
+        "`wsdrop report -f csv`: close codes of each connection",
+    ),
+    ("L1", "format `app-json`"),
+    ("L2", "format `app-json`"),
+    ("L3", "format `app-json`"),
+    ("L4", "format `app-json`"),
+    ("L5", "format `app-json`"),
+    ("L6", "format `app-text`"),
+    ("L7", "formats `app-json` and `app-text`"),
+];
+
 pub const TABLES: &[Table] = &[
     Table {
         letter: 'Q',
@@ -189,6 +208,9 @@ mod tests {
         assert_eq!(tables, RUNBOOK_TABLES);
         for name in runbook_rows() {
             assert!(row(&name).is_some_and(|r| r.len() > 10), "{name}");
+        }
+        for (name, by) in ELSEWHERE {
+            assert!(row(name).is_some() && !by.is_empty(), "{name}");
         }
         for bad in ["X0", "X99", "", "X", "x1", "Z1"] {
             assert_eq!(row(bad), None, "{bad}");

@@ -23,7 +23,7 @@ pub enum Fate {
     Averted,
     /// The silence would have been shorter than the time-out, and by too little to rely on (runbook row H1).
     Race,
-    /// It would have come later.
+    /// It would have come later, or not at all: what would have been sent in that time is not known.
     PutOff,
     Remains,
 }
@@ -45,10 +45,14 @@ impl Fate {
 pub struct Outlook {
     pub id: ConnectionId,
     pub cause: Cause,
+    /// It never upgraded.
+    pub failed: bool,
     pub fate: Fate,
     /// The silence that ended it, and the time-out inferred, nanoseconds.
     pub silence_ns: Option<i64>,
     pub timeout_ns: Option<i64>,
+    /// The hop whose time-out it was, where one is named.
+    pub hop: Option<String>,
     /// One clause, the same for all drops that it is true of.
     pub why: String,
 }
@@ -65,6 +69,54 @@ impl WhatIf {
     pub fn count(&self, fate: Fate) -> usize {
         self.outlooks.iter().filter(|o| o.fate == fate).count()
     }
+
+    /// The time-outs that struck: hop, nanoseconds, drops, the shortest and the longest silence measured. Most drops first.
+    pub fn struck(&self) -> Vec<Struck> {
+        let mut found: BTreeMap<(String, i64), (usize, Option<(i64, i64)>)> = BTreeMap::new();
+        let idle = self
+            .outlooks
+            .iter()
+            .filter(|o| o.cause == Cause::IdleTimeout);
+        for o in idle {
+            let Some(timeout) = o.timeout_ns else {
+                continue;
+            };
+            let hop = o.hop.clone().unwrap_or_default();
+            let (drops, span) = found.entry((hop, timeout)).or_default();
+            *drops += 1;
+            if let Some(ns) = o.silence_ns {
+                let (least, most) = span.unwrap_or((ns, ns));
+                *span = Some((least.min(ns), most.max(ns)));
+            }
+        }
+        let mut out: Vec<Struck> = found
+            .into_iter()
+            .map(|((hop, timeout_ns), (drops, silences))| Struck {
+                hop,
+                timeout_ns,
+                drops,
+                silences,
+            })
+            .collect();
+        out.sort_by_key(|s| std::cmp::Reverse(s.drops));
+        out
+    }
+
+    /// The longest period of a ping that is under half of every time-out that struck.
+    pub fn period_ns(&self) -> Option<i64> {
+        self.struck().iter().map(|s| s.timeout_ns / 2).min()
+    }
+}
+
+/// A time-out that ended connections of the case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Struck {
+    /// Empty where no source names it.
+    pub hop: String,
+    pub timeout_ns: i64,
+    pub drops: usize,
+    /// The shortest and the longest silence before its closes, nanoseconds.
+    pub silences: Option<(i64, i64)>,
 }
 
 pub fn what_if(all: &[Judged], context: &CaseContext, changes: &Changes) -> WhatIf {
@@ -89,9 +141,11 @@ pub fn what_if(all: &[Judged], context: &CaseContext, changes: &Changes) -> What
         out.outlooks.push(Outlook {
             id: j.connection.id.clone(),
             cause,
+            failed: j.verdict.outcome == Outcome::FailedHandshake,
             fate,
             silence_ns: j.connection.silence_ns,
             timeout_ns: j.verdict.timeout_ns,
+            hop: j.connection.closer.hop.clone(),
             why,
         });
     }
@@ -172,7 +226,7 @@ enum Wait {
 fn wait(c: &Connection, beat: Option<Heartbeat>, one_way: bool, changes: &Changes) -> Wait {
     if one_way {
         return Wait::Unknown(
-            "pings flowed already, and the hop counts the other direction only".to_owned(),
+            "pings flowed already, and nothing came back in the direction that the hop counts: they have to be answered".to_owned(),
         );
     }
     let running = beat.filter(|b| {
@@ -227,9 +281,9 @@ fn later(
     let end: Option<Moment> = context.window.map(|w| w.1);
     match (until, end) {
         (Some(until), Some(end)) if until > end => (
-            Fate::Averted,
+            Fate::PutOff,
             format!(
-                "{hop} would still wait when the evidence ends; without a heartbeat it closes after {} at the latest",
+                "{hop} would still wait when the evidence ends; whether something is sent within its {} is not known",
                 say_duration(next)
             ),
         ),
@@ -349,7 +403,7 @@ mod tests {
             silent(),
             None,
             Some(3_600),
-            Averted,
+            PutOff,
         );
         check("both", silent(), Some(40), Some(300), Averted);
         check("shorter time-out", silent(), None, Some(30), Remains);

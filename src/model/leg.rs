@@ -302,6 +302,43 @@ pub struct TlsView {
     pub close_shape: Option<CloseShape>,
 }
 
+/// permessage-deflate as both sides agreed on it (RFC 7692 7.1), and what of it could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Compression {
+    /// The answer named the extension; false where compressed messages went by without a handshake in the capture.
+    pub agreed: bool,
+    pub to_server: CompressedFlow,
+    pub to_client: CompressedFlow,
+}
+
+/// One direction of [`Compression`]: its parameters, as its sender has to keep them, and its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CompressedFlow {
+    /// Each message stands for itself (`client_no_context_takeover`, `server_no_context_takeover`).
+    pub no_context_takeover: bool,
+    /// `client_max_window_bits`, `server_max_window_bits`: 8 to 15; `None` = not named, which means 15.
+    pub window_bits: Option<u8>,
+    /// Messages that came compressed (RSV1), each by itself.
+    pub messages: u64,
+    /// Of them, short texts whose content is not known: what they refer to is not in the capture, or no longer kept.
+    pub unread: u64,
+}
+
+impl CompressedFlow {
+    /// `context kept, window 2^12`, for people.
+    pub fn say(&self) -> String {
+        let context = if self.no_context_takeover {
+            "each message alone"
+        } else {
+            "context kept"
+        };
+        match self.window_bits {
+            Some(bits) => format!("{context}, window 2^{bits}"),
+            None => context.to_owned(),
+        }
+    }
+}
+
 /// One leg as one vantage point saw it. Flows are named by who receives them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegObservation {
@@ -339,6 +376,8 @@ pub struct LegObservation {
     pub violations: Vec<String>,
     /// First application bytes of a TLS leg named this server (SNI).
     pub sni: Option<String>,
+    /// `None` where no message was, or could be, compressed.
+    pub compression: Option<Compression>,
     /// `None` for legs without TLS.
     pub tls: Option<TlsView>,
 }

@@ -5,8 +5,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Connection, Event, EventKind, Judged, LegProtocol, Outcome, Raw, RawReader,
-    RecordRef, RivalVerdict, SECOND_NS, SourceId, Stamp, Tier, TlsView, Truth, say_duration,
+    Analysis, Cause, Connection, Event, EventKind, Judged, LegProtocol, Outcome, Raw, RawReader,
+    RecordRef, RivalVerdict, SECOND_NS, SourceId, Stamp, Test, Tier, TlsView, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -18,6 +18,8 @@ pub struct Options<'a> {
     pub verbose: u8,
     /// Print each record in full, with what was read from it.
     pub raw: bool,
+    /// The tests of every rule that came close, before the time line.
+    pub why: bool,
     pub paths: &'a str,
 }
 
@@ -48,8 +50,11 @@ pub fn write(
     page.head(out)?;
     page.evidence(out)?;
     page.notes(out)?;
+    if options.why {
+        page.tests(out)?;
+    }
     page.time_line(out)?;
-    if options.verbose > 0 {
+    if options.verbose > 0 && !options.why {
         page.tests(out)?;
     }
     Ok(())
@@ -162,6 +167,7 @@ impl Page<'_> {
                 .unwrap_or_default();
             rows.push(("time-out", format!("{}{from}", say_duration(ns))));
         }
+        rows.extend(compression(c).map(|say| ("compression", say)));
         if let Some(identity) = &c.client.identity {
             rows.insert(
                 2,
@@ -190,14 +196,20 @@ impl Page<'_> {
         for (n, (id, records)) in files.iter_mut().enumerate() {
             let first = records.first().map_or(0, |r| r.ordinal);
             let arrow = if n == 0 { "-->" } else { ":::" };
+            records.sort_by_key(|r| r.ordinal);
+            let filter = if self.is_capture(*id) {
+                let each: Vec<String> = records.iter().map(RecordRef::display_filter).collect();
+                format!("   {}", self.look.dim(&each.join(" || ")))
+            } else {
+                String::new()
+            };
             writeln!(
                 out,
-                "{} {}:{first}",
+                "{} {}:{first}{filter}",
                 self.look.cyan(&format!("  {arrow}")),
                 self.file(*id)
             )?;
             writeln!(out, "       {bar}")?;
-            records.sort_by_key(|r| r.ordinal);
             for record in records {
                 self.record(*record, out)?;
             }
@@ -455,6 +467,16 @@ impl Page<'_> {
         for fix in &v.fix {
             self.note("fix", fix, out)?;
         }
+        if let Some(filter) = c.display_filter() {
+            // In one row, whatever the width: it is there to be copied.
+            writeln!(
+                out,
+                "       {} {}: {}",
+                self.look.cyan("="),
+                self.look.bold("wireshark"),
+                self.text(&filter)
+            )?;
+        }
         if let Some(cause) = v.cause {
             self.note("more", &format!("wsdrop explain {}", cause.code()), out)?;
         }
@@ -550,28 +572,48 @@ impl Page<'_> {
         format!("{}{between}{}", self.file(record.source), record.ordinal)
     }
 
-    /// What every rule that came close wanted, and what was seen.
+    /// How a rule came out: met, ruled out and by what, weaker, not to be tested.
+    fn standing(&self, cause: Cause) -> String {
+        let v = &self.judged.verdict;
+        if v.cause == Some(cause) {
+            return format!("the verdict, {}", v.tier.name());
+        }
+        if let Some(rival) = v.rivals.iter().find(|r| r.cause == cause) {
+            let name = match rival.verdict {
+                RivalVerdict::RuledOut => "ruled out",
+                RivalVerdict::Weaker => "weaker",
+                RivalVerdict::Untestable => "untestable",
+            };
+            return format!("{name}: {}", self.text(&rival.why));
+        }
+        match v.untestable.iter().find(|u| u.cause == cause) {
+            Some(open) => format!("untestable: needs {}", self.text(&open.needs)),
+            None => "tested".to_owned(),
+        }
+    }
+
+    /// What every rule that came close wanted, and what was seen, where.
     fn tests(&self, out: &mut impl Write) -> io::Result<()> {
         let tests = &self.judged.verdict.tests;
         if tests.is_empty() {
             return Ok(());
         }
         writeln!(out, "\n{}", self.look.bold("why"))?;
-        let wanted_w = tests
-            .iter()
-            .map(|t| width_of(&self.text(&t.wanted)))
-            .max()
-            .unwrap_or(0)
-            .min(40);
-        let fact_w = tests.iter().map(|t| width_of(&t.fact)).max().unwrap_or(0);
+        let longest = |of: &dyn Fn(&Test) -> String| {
+            tests.iter().map(|t| width_of(&of(t))).max().unwrap_or(0)
+        };
+        let wanted_w = longest(&|t| self.text(&t.wanted)).min(40);
+        let fact_w = longest(&|t| t.fact.clone());
+        let seen_w = longest(&|t| self.text(&t.seen)).min(24);
         let mut cause = None;
         for test in tests {
             if cause != Some(test.cause) {
                 writeln!(
                     out,
-                    "  {} {}",
+                    "  {} {} ({})",
                     test.cause.code(),
-                    self.look.bold(test.cause.id())
+                    self.look.bold(test.cause.id()),
+                    self.standing(test.cause)
                 )?;
                 cause = Some(test.cause);
             }
@@ -580,23 +622,29 @@ impl Page<'_> {
                 Truth::Refuted => self.look.red(self.look.mark("✗", "n")),
                 Truth::Unobserved => self.look.dim("?"),
             };
+            // Nothing is off where it is as wanted.
             let off = test
                 .distance
                 .as_deref()
-                .map(|d| format!("  (off by {})", self.text(d)))
-                .unwrap_or_default();
+                .filter(|_| test.truth == Truth::Refuted)
+                .map(|d| format!("off by {}", self.text(d)));
+            let places = test.records.iter().take(2).map(|r| self.place(*r));
+            let more = test.records.len().saturating_sub(2);
+            let more = (more > 0).then(|| format!("and {more} more"));
+            let tail: Vec<String> = off.into_iter().chain(places).chain(more).collect();
             let required = if test.required { "required" } else { "" };
-            writeln!(
-                out,
-                "    {mark} {}  {}  {}  {}{off}",
+            let line = format!(
+                "    {mark} {}  {}  {}  {}  {}",
                 pad(&self.text(&test.fact), fact_w),
                 pad(
                     &cut(&self.text(&test.wanted), wanted_w, self.look),
                     wanted_w
                 ),
                 pad(required, 8),
-                self.text(&test.seen),
-            )?;
+                pad(&cut(&self.text(&test.seen), seen_w, self.look), seen_w),
+                tail.join(", ")
+            );
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -607,6 +655,27 @@ fn sealed(c: &Connection) -> Option<&TlsView> {
     let mut all = c.legs.iter().flat_map(|l| &l.observations);
     let only = all.clone().all(|o| o.protocol == LegProtocol::Tls);
     all.find_map(|o| o.tls.as_ref()).filter(|_| only)
+}
+
+/// What permessage-deflate was agreed on, and what of it stayed unread; of the leg that tells most.
+fn compression(c: &Connection) -> Option<String> {
+    let all = c.legs.iter().flat_map(|l| &l.observations);
+    let found = all
+        .filter_map(|o| o.compression)
+        .max_by_key(|c| (c.agreed, c.to_server.messages + c.to_client.messages))?;
+    let (up, down) = (found.to_server, found.to_client);
+    let agreed = match (found.agreed, up.say(), down.say()) {
+        (false, ..) => "in use, its handshake is not in a capture".to_owned(),
+        (true, up, down) if up == down => format!("permessage-deflate ({up})"),
+        (true, up, down) => format!("permessage-deflate (client: {up}; server: {down})"),
+    };
+    let messages = up.messages + down.messages;
+    let unread = match up.unread + down.unread {
+        0 => String::new(),
+        n => format!(", {n} of them short texts that could not be read"),
+    };
+    let plural = if messages == 1 { "" } else { "s" };
+    Some(format!("{agreed}, {messages} message{plural}{unread}"))
 }
 
 #[cfg(test)]
@@ -639,6 +708,7 @@ mod tests {
             zone: Zone(3_600),
             verbose: 0,
             raw: false,
+            why: true,
             paths: "incident",
         };
         let mut out = Vec::new();

@@ -97,6 +97,12 @@ fn flags(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// `report`, `what-if`; no path and no flag.
+fn is_command(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+}
+
 fn help(args: &[&str]) -> Option<String> {
     let output = wsdrop(&[args, &["--help"]].concat(), &std::env::temp_dir());
     output
@@ -119,7 +125,7 @@ fn every_command_in_the_book_exists() {
                 _ => continue,
             };
             let word = words.first().copied().unwrap_or_default();
-            let is_command = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+            let is_command = is_command(word);
             let help = if is_command {
                 of.entry(word.to_owned())
                     .or_insert_with(|| help(&[word]))
@@ -155,7 +161,7 @@ fn every_flag_of_the_reference_exists() {
     // The first block lists the commands: `wsdrop word ...`.
     for line in reference.split("```").nth(1).unwrap_or_default().lines() {
         let word = line.split_whitespace().nth(1).unwrap_or_default();
-        if line.starts_with("wsdrop ") && word.chars().all(|c| c.is_ascii_lowercase()) {
+        if line.starts_with("wsdrop ") && is_command(word) {
             match help(&[word]) {
                 Some(text) => known.push_str(&text),
                 None => faults.push(format!("cli.md: there is no command `{word}`")),
@@ -175,6 +181,16 @@ fn every_flag_of_the_reference_exists() {
         }
     }
     show(&faults);
+}
+
+#[test]
+fn the_chapter_about_rules_is_up_to_date() {
+    let written = fs::read_to_string(root().join("book/src/rules.md")).unwrap();
+    let output = wsdrop(&["rules", "doc"], &std::env::temp_dir());
+    assert!(
+        written.as_bytes() == output.stdout,
+        "book/src/rules.md is not what the rules say now; renew it with\n    cargo run -q -- rules doc > book/src/rules.md"
+    );
 }
 
 /// The first command of the README, as far as a program without a terminal can type it; the second is running now.

@@ -105,7 +105,7 @@ fn exit_codes_and_what_is_said() {
     );
     check(
         &dir,
-        &["diff", "incident"],
+        &["bundle", "incident"],
         2,
         "",
         "this version does not have",

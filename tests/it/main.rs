@@ -3,7 +3,9 @@
 mod book;
 mod cli;
 mod house;
+mod insight;
 mod outputs;
+mod packets;
 mod samples;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

@@ -7,7 +7,7 @@ use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
 use crate::diagnose::Pack;
 use crate::diagnose::compare::{Change, Comparison, Row, Side, compare};
-use crate::model::{Analysis, inert};
+use crate::model::{Analysis, inert, say_duration};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -69,6 +69,7 @@ fn text(found: &Comparison, before: &str, after: &str) -> String {
         before: b,
         after: a,
         rows,
+        ..
     } = found;
     for row in rows {
         let name = format!("{} {}", row.cause.code(), row.cause.id());
@@ -126,45 +127,109 @@ fn text(found: &Comparison, before: &str, after: &str) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{}\nbefore: {}, after: {}; rates are for each hour that a connection stood.",
-        verdict(rows),
+        "  {:<31}{:>9}{:>9}",
+        "with answered pings", b.pinged, a.pinged
+    );
+    if b.ping_period_ns.or(a.ping_period_ns).is_some() {
+        let period = |s: &Side| {
+            s.ping_period_ns
+                .map_or_else(|| "-".to_owned(), say_duration)
+        };
+        let _ = writeln!(
+            out,
+            "  {:<31}{:>9}{:>9}",
+            "their period",
+            period(b),
+            period(a)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\nbefore: {}, after: {}; rates are for each hour that a connection stood.\n\n{}",
         inert(before),
-        inert(after)
+        inert(after),
+        verdict(found)
     );
     out
 }
 
-/// The answer in a line: what runbook row V3 asks.
-fn verdict(rows: &[Row]) -> String {
-    let of = |change: Change, chance: bool| -> Vec<&str> {
+/// The answer: what runbook rows V1 to V3 ask.
+fn verdict(found: &Comparison) -> String {
+    let rows = &found.rows;
+    let mut out = String::new();
+    let of = |change: Change, chance: bool| -> Vec<&Row> {
         rows.iter()
             .filter(|r| r.change == change && r.chance == chance)
-            .map(|r| r.cause.id())
             .collect()
     };
-    let mut parts = Vec::new();
     for (change, says) in [
         (Change::New, "New"),
         (Change::More, "More"),
         (Change::Fewer, "Fewer"),
         (Change::Gone, "Gone"),
     ] {
-        let causes = of(change, false);
-        if !causes.is_empty() {
-            parts.push(format!("{says}: {}.", causes.join(", ")));
+        let sure = of(change, false);
+        if !sure.is_empty() {
+            let names: Vec<&str> = sure.iter().map(|r| r.cause.id()).collect();
+            let _ = writeln!(out, "{says}: {}.", names.join(", "));
+        }
+        for row in of(change, true) {
+            let more = row.hours_to_tell.map_or_else(String::new, |h| {
+                let left = h - found.after.connection_hours;
+                format!(
+                    "; {} connection-hours more without it would tell",
+                    hours(left.max(0.0))
+                )
+            });
+            let _ = writeln!(
+                out,
+                "{says}, and so few that it may be chance: {}{more}.",
+                row.cause.id()
+            );
         }
     }
-    let unsure = rows.iter().filter(|r| r.chance).count();
-    if unsure > 0 {
-        parts.push(format!(
-            "Too few to tell from chance: {unsure} cause{}.",
-            if unsure == 1 { "" } else { "s" }
-        ));
+    for s in &found.timeouts {
+        let hop = if s.hop.is_empty() {
+            "a hop".to_owned()
+        } else {
+            inert(&s.hop)
+        };
+        let outlived = match s.outlived {
+            0 => String::new(),
+            1 => ", and 1 connection outlived such a silence".to_owned(),
+            n => format!(", and {n} connections outlived such a silence"),
+        };
+        let _ = writeln!(
+            out,
+            "{hop}'s time-out of {}: {} drops before, {} after{outlived}.",
+            say_duration(s.timeout_ns),
+            s.before,
+            s.after
+        );
     }
-    if parts.is_empty() {
-        parts.push("Nothing changed.".to_owned());
-    }
-    parts.join(" ")
+    let nothing = rows.iter().all(|r| r.change == Change::Same);
+    let worse =
+        |chance| !of(Change::New, chance).is_empty() || !of(Change::More, chance).is_empty();
+    let better =
+        |chance| !of(Change::Gone, chance).is_empty() || !of(Change::Fewer, chance).is_empty();
+    out.push_str("Has the fix worked? ");
+    out.push_str(if rows.is_empty() {
+        "Nothing dropped on either side: there is nothing to compare."
+    } else if nothing {
+        "Nothing changed."
+    } else if worse(false) && better(false) {
+        "In part: some causes went or shrank, others came or grew."
+    } else if worse(false) {
+        "No: causes came or grew."
+    } else if better(false) && worse(true) {
+        "Yes, as far as it is known; what came with it may be chance."
+    } else if better(false) {
+        "Yes, and no other cause came."
+    } else {
+        "There is too little to tell."
+    });
+    out.push('\n');
+    out
 }
 
 fn rate(rate: Option<f64>) -> String {
@@ -191,6 +256,16 @@ struct Document<'a> {
     before: SideOut<'a>,
     after: SideOut<'a>,
     causes: Vec<RowOut>,
+    timeouts: Vec<StruckOut<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct StruckOut<'a> {
+    hop: Option<&'a str>,
+    timeout_ms: f64,
+    before: usize,
+    after: usize,
+    outlived_after: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,6 +275,8 @@ struct SideOut<'a> {
     failed_handshakes: usize,
     connection_hours: f64,
     beside: std::collections::BTreeMap<&'a str, usize>,
+    with_answered_pings: usize,
+    ping_period_ms: Option<f64>,
 }
 
 impl<'a> SideOut<'a> {
@@ -209,6 +286,8 @@ impl<'a> SideOut<'a> {
             drops: s.drops,
             failed_handshakes: s.failed_handshakes,
             connection_hours: s.connection_hours,
+            with_answered_pings: s.pinged,
+            ping_period_ms: s.ping_period_ns.map(|ns| ns as f64 / 1e6),
             beside: s.beside.iter().map(|(k, n)| (k.as_str(), *n)).collect(),
         }
     }
@@ -224,6 +303,8 @@ struct RowOut {
     before_per_connection_hour: Option<f64>,
     after_per_connection_hour: Option<f64>,
     may_be_chance: bool,
+    /// For a cause that is gone by what may be chance.
+    connection_hours_to_tell: Option<f64>,
 }
 
 fn document(found: &Comparison) -> Document<'_> {
@@ -243,6 +324,18 @@ fn document(found: &Comparison) -> Document<'_> {
                 before_per_connection_hour: r.rate_before,
                 after_per_connection_hour: r.rate_after,
                 may_be_chance: r.chance,
+                connection_hours_to_tell: r.hours_to_tell,
+            })
+            .collect(),
+        timeouts: found
+            .timeouts
+            .iter()
+            .map(|s| StruckOut {
+                hop: Some(s.hop.as_str()).filter(|h| !h.is_empty()),
+                timeout_ms: s.timeout_ns as f64 / 1e6,
+                before: s.before,
+                after: s.after,
+                outlived_after: s.outlived,
             })
             .collect(),
     }

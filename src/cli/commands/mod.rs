@@ -52,7 +52,7 @@ pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
     let pack = meaning::pack(&args.rules)?;
     print(&match &args.rule {
         Some(name) => pages::page(&pack, name)?,
-        None => pages::list(&pack),
+        None => pages::list_all(&pack)?,
     })
 }
 

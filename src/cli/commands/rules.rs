@@ -8,6 +8,7 @@ use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
 use crate::cli::rules as pages;
 use crate::diagnose::accuracy::{self, Accuracy, Label, Share};
+use crate::diagnose::coverage::{Covered, coverage};
 use crate::diagnose::pack::{self, BUILTIN};
 use crate::diagnose::{Pack, RuleError, handbook, lint};
 use crate::model::{Cause, Tier, inert};
@@ -81,12 +82,26 @@ fn test(args: &RulesTest, screen: &Screen) -> Result<Exit, Stop> {
     if !wrong.is_empty() {
         return Err(mistakes("the samples of the rules", &wrong).into());
     }
+    let covered = args.coverage.then(|| coverage(&pack));
+    let gaps: Vec<&Covered> = covered.iter().flatten().filter(|c| !c.is_whole()).collect();
+    if !gaps.is_empty() && !args.json {
+        let failure = Failure::usage(format!(
+            "{} condition{} that no sample tries in every way",
+            gaps.len(),
+            if gaps.len() == 1 { "" } else { "s" }
+        ));
+        let failure = gaps
+            .iter()
+            .fold(failure, |f, c| f.because(condition(c)))
+            .help("add a [[sample]] in which it holds, and one in which it does not");
+        return Err(failure.into());
+    }
     let accuracy = match &args.corpus {
         Some(folder) => Some(measure(folder, &pack, screen)?),
         None => None,
     };
     if args.json {
-        super::print_json(&document(&pack, accuracy.as_ref()))
+        super::print_json(&document(&pack, accuracy.as_ref(), covered))
     } else {
         let samples: usize = pack.rules.iter().map(|r| r.samples.len()).sum();
         let mut out = format!(
@@ -94,11 +109,31 @@ fn test(args: &RulesTest, screen: &Screen) -> Result<Exit, Stop> {
             pack.rules.len(),
             inert(&pack.name)
         );
+        if let Some(covered) = &covered {
+            let _ = writeln!(
+                out,
+                "{} conditions, each shown, refuted and unobserved in some sample",
+                covered.len()
+            );
+        }
         if let Some(accuracy) = &accuracy {
             table(&mut out, accuracy);
         }
         super::print(out)
     }
+}
+
+fn condition(c: &Covered) -> String {
+    format!(
+        "{} {}: {} {}: shown by {}, refuted by {}, unobserved in {}",
+        c.cause.code(),
+        c.part.name(),
+        c.fact,
+        c.wanted,
+        c.shown,
+        c.refuted,
+        c.unobserved
+    )
 }
 
 /// Folders with an `expected.json` in `folder`, or `folder` itself.
@@ -230,7 +265,20 @@ struct Document {
     schema: &'static str,
     rules: String,
     samples: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Vec<CoveredOut>>,
     corpus: Option<Corpus>,
+}
+
+#[derive(Debug, Serialize)]
+struct CoveredOut {
+    rule: &'static str,
+    part: &'static str,
+    fact: &'static str,
+    wanted: String,
+    shown: usize,
+    refuted: usize,
+    unobserved: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -262,11 +310,24 @@ struct Cell {
     count: usize,
 }
 
-fn document(pack: &Pack, accuracy: Option<&Accuracy>) -> Document {
+fn document(pack: &Pack, accuracy: Option<&Accuracy>, covered: Option<Vec<Covered>>) -> Document {
     Document {
         schema: "wsdrop.rules-test/1",
         rules: pack.name.clone(),
         samples: pack.rules.iter().map(|r| r.samples.len()).sum(),
+        coverage: covered.map(|all| {
+            all.into_iter()
+                .map(|c| CoveredOut {
+                    rule: c.cause.code(),
+                    part: c.part.name(),
+                    fact: c.fact,
+                    wanted: c.wanted,
+                    shown: c.shown,
+                    refuted: c.refuted,
+                    unobserved: c.unobserved,
+                })
+                .collect()
+        }),
         corpus: accuracy.map(|a| Corpus {
             incidents: a.folders,
             connections: a.connections,

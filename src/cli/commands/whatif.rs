@@ -5,9 +5,10 @@ use crate::cli::args::WhatIf as Args;
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
+use crate::diagnose::lint;
 use crate::diagnose::rule::parse_duration;
-use crate::diagnose::whatif::{Changes, Fate, WhatIf};
-use crate::model::{Cause, inert, say_duration};
+use crate::diagnose::whatif::{Changes, Fate, Struck, WhatIf};
+use crate::model::{Cause, MILLI_NS, SECOND_NS, inert, say_duration};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +32,10 @@ pub(in crate::cli) fn what_if(args: &Args, screen: &Screen) -> Result<Exit, Stop
     for (hop, _) in &changes.timeouts {
         if !found.hops.contains(hop) {
             let known: Vec<&str> = found.hops.iter().map(String::as_str).collect();
-            let failure = Failure::usage(format!("no hop of this case is called {hop}"));
+            let mut failure = Failure::usage(format!("no hop of this case is called {hop}"));
+            if let Some(near) = lint::did_you_mean(hop, known.iter().copied()) {
+                failure = failure.help(format!("did you mean {near}?"));
+            }
             return Err(match known.as_slice() {
                 [] => failure.because("no proxy or load balancer is seen in it"),
                 known => failure.because(format!("there is {}", known.join(", "))),
@@ -40,7 +44,7 @@ pub(in crate::cli) fn what_if(args: &Args, screen: &Screen) -> Result<Exit, Stop
         }
     }
     if json {
-        super::print_json(&document(&changes, &found))?;
+        super::print_json(&document(&changes, &found, &found.struck()))?;
     } else {
         super::print(text(&changes, &found))?;
     }
@@ -61,7 +65,10 @@ fn changes(args: &Args) -> Result<Changes, Failure> {
         .transpose()?;
     let mut timeouts: Vec<(String, i64)> = Vec::new();
     for text in &args.timeout {
-        let Some((hop, value)) = text.split_once('=').filter(|(hop, _)| !hop.is_empty()) else {
+        let Some((hop, value)) = text
+            .split_once('=')
+            .filter(|(hop, value)| !hop.is_empty() && !value.is_empty())
+        else {
             return Err(
                 Failure::usage(format!("--timeout {text} is not HOP=DURATION"))
                     .help("--timeout nginx=300s"),
@@ -112,12 +119,16 @@ fn text(changes: &Changes, found: &WhatIf) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, what)| format!("{n} {what}"))
         .collect();
-    let _ = writeln!(
-        out,
-        "  Of {all} drop{}: {}.\n",
-        if all == 1 { "" } else { "s" },
-        counts.join(", ")
-    );
+    let failed = found.outlooks.iter().filter(|o| o.failed).count();
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    let mut of = vec![
+        format!("{} drop{}", all - failed, plural(all - failed)),
+        format!("{failed} failed handshake{}", plural(failed)),
+    ];
+    if failed == 0 {
+        of.truncate(1);
+    }
+    let _ = writeln!(out, "  Of {}: {}.\n", of.join(" and "), counts.join(", "));
     let mut by_cause: BTreeMap<Cause, [usize; 4]> = BTreeMap::new();
     let mut reasons: BTreeMap<Fate, BTreeMap<&str, usize>> = BTreeMap::new();
     for o in &found.outlooks {
@@ -155,17 +166,65 @@ fn text(changes: &Changes, found: &WhatIf) -> String {
             let _ = writeln!(out, "  {n:>5}  {}", inert(why));
         }
     }
+    let struck = found.struck();
+    if !struck.is_empty() {
+        out.push_str("\nTime-outs that struck\n");
+    }
+    for s in &struck {
+        let _ = writeln!(out, "  {:>5}  {}", s.drops, silences(s));
+    }
+    // What the change leaves, a faster ping may not.
+    if let Some(period) = found
+        .period_ns()
+        .filter(|ns| changes.ping_ns.is_none_or(|p| p > *ns))
+    {
+        let _ = writeln!(
+            out,
+            "\nA ping every {} or less is under half of each of them: wsdrop what-if --ping {}",
+            say_duration(period),
+            flag(period)
+        );
+    }
     out.push_str(
         "\nMeasured from the silences before each close; what users would have done instead is not known.\n",
     );
     out
 }
 
+fn silences(s: &Struck) -> String {
+    let hop = if s.hop.is_empty() {
+        "a hop".to_owned()
+    } else {
+        inert(&s.hop)
+    };
+    let timeout = say_duration(s.timeout_ns);
+    match s.silences {
+        Some((least, most)) if say_duration(least) == say_duration(most) => {
+            format!("{hop}'s {timeout}, silent for {}", say_duration(least))
+        }
+        Some((least, most)) => format!(
+            "{hop}'s {timeout}, silent for {} to {}",
+            say_duration(least),
+            say_duration(most)
+        ),
+        None => format!("{hop}'s {timeout}, how long they were silent is not shown"),
+    }
+}
+
+/// As `--ping` reads it.
+fn flag(ns: i64) -> String {
+    if ns % SECOND_NS == 0 {
+        format!("{}s", ns / SECOND_NS)
+    } else {
+        format!("{}ms", ns / MILLI_NS)
+    }
+}
+
 const fn words(fate: Fate) -> &'static str {
     match fate {
         Fate::Averted => "would not have happened",
         Fate::Race => "would have been a race",
-        Fate::PutOff => "would have come later",
+        Fate::PutOff => "would have come later or not at all",
         Fate::Remains => "remain",
     }
 }
@@ -174,7 +233,7 @@ const fn title(fate: Fate) -> &'static str {
     match fate {
         Fate::Averted => "Averted",
         Fate::Race => "A race: not to be relied on",
-        Fate::PutOff => "Put off",
+        Fate::PutOff => "Put off, perhaps for good",
         Fate::Remains => "Remain",
     }
 }
@@ -185,6 +244,10 @@ struct Document<'a> {
     ping_ms: Option<f64>,
     timeouts: Vec<Timeout<'a>>,
     summary: BTreeMap<&'static str, usize>,
+    /// What ended silent connections, most drops first.
+    struck: Vec<StruckOut<'a>>,
+    /// A ping at most this far apart is under half of each of them.
+    ping_at_most_ms: Option<f64>,
     drops: Vec<Drop<'a>>,
 }
 
@@ -192,6 +255,15 @@ struct Document<'a> {
 struct Timeout<'a> {
     hop: &'a str,
     timeout_ms: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct StruckOut<'a> {
+    hop: Option<&'a str>,
+    timeout_ms: f64,
+    drops: usize,
+    silence_least_ms: Option<f64>,
+    silence_most_ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,7 +277,7 @@ struct Drop<'a> {
     why: &'a str,
 }
 
-fn document<'a>(changes: &'a Changes, found: &'a WhatIf) -> Document<'a> {
+fn document<'a>(changes: &'a Changes, found: &'a WhatIf, struck: &'a [Struck]) -> Document<'a> {
     let ms = |ns: i64| ns as f64 / 1e6;
     Document {
         schema: "wsdrop.what-if/1",
@@ -222,6 +294,17 @@ fn document<'a>(changes: &'a Changes, found: &'a WhatIf) -> Document<'a> {
             .into_iter()
             .map(|fate| (fate.name(), found.count(fate)))
             .collect(),
+        struck: struck
+            .iter()
+            .map(|s| StruckOut {
+                hop: Some(s.hop.as_str()).filter(|h| !h.is_empty()),
+                timeout_ms: ms(s.timeout_ns),
+                drops: s.drops,
+                silence_least_ms: s.silences.map(|s| ms(s.0)),
+                silence_most_ms: s.silences.map(|s| ms(s.1)),
+            })
+            .collect(),
+        ping_at_most_ms: found.period_ns().map(ms),
         drops: found
             .outlooks
             .iter()

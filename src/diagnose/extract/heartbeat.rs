@@ -52,6 +52,13 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         .filter(|p| p.sent.at <= s.until.plus(50 * MILLI_NS))
         .collect();
     let seen = !pings.is_empty() || o.to_client.pings + o.to_server.pings > 0;
+    // A short text whose compression could not be undone may be one.
+    let unread = o
+        .compression
+        .is_some_and(|c| c.to_server.unread + c.to_client.unread > 0);
+    if !seen && unread {
+        return;
+    }
     row.set(
         "heartbeat.seen",
         shown(

@@ -107,7 +107,7 @@ impl Reader<'_> {
                 "R019",
                 node.span(),
                 format!("`{key}` is above 0 and at most {most}, not {number}"),
-                None,
+                Some("write 0.02 for two per cent, 0.5 for half".to_owned()),
             );
             return None;
         }

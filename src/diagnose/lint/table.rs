@@ -80,8 +80,9 @@ fn errors(text: &str) -> Vec<RuleError> {
     lint::read("r.toml", text).err().unwrap_or_default()
 }
 
-/// Spoils `from` into `to` and wants `code` at the line where the change begins, with `help` in its advice.
-fn check(from: &str, to: &str, code: &str, help: &str) {
+/// Spoils `from` into `to` and wants `code` at the line where the change begins, with `help` in its advice. What is said of it: the whole
+/// of it is a snapshot.
+fn check(from: &str, to: &str, code: &str, help: &str) -> String {
     assert!(GOOD.contains(from), "the good rule has no {from:?}");
     let text = GOOD.replacen(from, to, 1);
     let found = errors(&text);
@@ -93,10 +94,19 @@ fn check(from: &str, to: &str, code: &str, help: &str) {
         error.help.clone().unwrap_or_default().contains(help),
         "{from:?} -> {to:?}: no {help:?} in\n{said}"
     );
-    assert!(
-        error.line >= 1 && error.column >= 1 && error.line <= text.lines().count() + 1,
-        "{said}"
-    );
+    for error in &found {
+        let line = text.lines().nth(error.line - 1).unwrap_or_default();
+        assert!(
+            (1..=line.chars().count() + 1).contains(&error.column),
+            "no such place:\n{said}"
+        );
+        assert!(
+            error.help.as_ref().is_some_and(|h| !h.is_empty()),
+            "no advice:\n{said}"
+        );
+    }
+    let flat = |s: &str| s.replace('\n', "; ");
+    format!("{} => {}\n{said}\n", flat(from), flat(to))
 }
 
 #[test]
@@ -456,9 +466,11 @@ fn every_malformed_rule_is_refused_with_its_code() {
         ),
     ];
     assert!(table.len() >= 60);
-    for (from, to, code, help) in table {
-        check(from, to, code, help);
-    }
+    let said: String = table
+        .iter()
+        .map(|(from, to, code, help)| check(from, to, code, help))
+        .collect();
+    insta::assert_snapshot!("malformed-rules", said);
     // R012, R032 and R033 need a pack, and have their tests there.
     for (code, _) in CODES {
         let elsewhere = ["R012", "R032", "R033"].contains(code);

@@ -71,6 +71,19 @@ fn inert(text: &str) -> String {
         .collect()
 }
 
+/// What to do about a mistake that needs no advice of its own.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "R001" => "`wsdrop rules export DIR` writes rules that read, to start from",
+        "R007" => "compare with a fact that is a duration",
+        "R015" => "name other causes there",
+        "R019" => "tolerances belong to `near_any`, `ratio` to `reaches` and `below`",
+        "R028" => "take one of them out",
+        "R030" => "write something there, or take the key out",
+        _ => "`wsdrop rules export DIR` writes rules that read, to compare with",
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn error(
         &mut self,
@@ -86,7 +99,7 @@ impl Reader<'_> {
             line,
             column,
             message: inert(&message.into()),
-            help: help.map(|h| inert(&h)),
+            help: Some(inert(&help.unwrap_or_else(|| advice(code).to_owned()))),
         });
     }
 
@@ -96,7 +109,7 @@ impl Reader<'_> {
             "R004",
             node.span(),
             format!("`{what}` is {wanted}, not {found}"),
-            None,
+            Some(format!("write {wanted} here")),
         );
     }
 
@@ -119,7 +132,17 @@ impl Reader<'_> {
     }
 
     pub(super) fn missing(&mut self, span: &Range<usize>, key: &str, of: &str) {
-        self.error("R003", span.clone(), format!("{of} needs `{key}`"), None);
+        let help = if key.starts_with('[') {
+            format!("add a {key} table")
+        } else {
+            format!("add `{key} = ...`")
+        };
+        self.error(
+            "R003",
+            span.clone(),
+            format!("{of} needs `{key}`"),
+            Some(help),
+        );
     }
 
     pub(super) fn text<'n>(&mut self, node: &'n Node<'_>, key: &str) -> Option<&'n str> {
@@ -328,13 +351,15 @@ impl Reader<'_> {
                 continue;
             }
             let rows: Vec<String> = runbook_rows().collect();
-            let help = did_you_mean(text, rows.iter().map(String::as_str))
-                .map(|k| format!("did you mean `{k}`?"));
+            let help = did_you_mean(text, rows.iter().map(String::as_str)).map_or_else(
+                || "`wsdrop rules doc` lists the rows".to_owned(),
+                |k| format!("did you mean `{k}`?"),
+            );
             self.error(
                 "R013",
                 span,
                 format!("the runbook has no row `{text}`"),
-                help,
+                Some(help),
             );
         }
         out

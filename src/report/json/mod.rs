@@ -31,13 +31,18 @@ pub fn write_sources(
     out.write_all(b"\n")
 }
 
-/// One connection, as it stands in the report.
+/// One connection, as it stands in the report; with `why` also the tests of the rules that came close.
 pub fn write_connection(
     judged: &crate::model::Judged,
     redactor: &Redactor,
+    why: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &v1::Connection::new(judged, redactor))?;
+    let connection = v1::ConnectionAndTests {
+        connection: v1::Connection::new(judged, redactor),
+        tests: why.then(|| v1::tests(judged, redactor)),
+    };
+    serde_json::to_writer_pretty(&mut *out, &connection)?;
     out.write_all(b"\n")
 }
 

@@ -1,6 +1,6 @@
 //! The wire types of `wsdrop.report/1`: an `Analysis` as programs outside read it, free of how the program holds it inside.
 
-use crate::model::{self, Analysis, Judged, RecordRef, Stamp};
+use crate::model::{self, Analysis, Judged, RecordRef, Stamp, Truth};
 use crate::report::Redactor;
 use serde::{Serialize, Serializer};
 use std::net::{IpAddr, SocketAddr};
@@ -142,6 +142,67 @@ pub struct Connection {
     pub fix: Vec<String>,
 }
 
+/// What `wsdrop show --why --json` prints.
+#[derive(Debug, Serialize)]
+pub struct ConnectionAndTests {
+    #[serde(flatten)]
+    pub connection: Connection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests: Option<Vec<Test>>,
+}
+
+/// One evidence line of one rule, as it came out.
+#[derive(Debug, Serialize)]
+pub struct Test {
+    pub rule: &'static str,
+    pub cause: &'static str,
+    pub fact: String,
+    pub wanted: String,
+    /// `null` where nothing could show it.
+    pub seen: Option<String>,
+    pub truth: &'static str,
+    pub required: bool,
+    /// In the fact's unit; `null` where there is no distance.
+    pub off_by: Option<String>,
+    pub records: Vec<TestRecord>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TestRecord {
+    pub source: u32,
+    pub record: u64,
+}
+
+pub fn tests(judged: &Judged, redactor: &Redactor) -> Vec<Test> {
+    judged
+        .verdict
+        .tests
+        .iter()
+        .map(|t| Test {
+            rule: t.cause.code(),
+            cause: t.cause.id(),
+            fact: t.fact.clone(),
+            wanted: redactor.text(&t.wanted).to_string(),
+            seen: (t.seen != "not observed").then(|| redactor.text(&t.seen).to_string()),
+            truth: match t.truth {
+                Truth::Shown => "shown",
+                Truth::Refuted => "refuted",
+                Truth::Unobserved => "unobserved",
+            },
+            required: t.required,
+            off_by: t.distance.clone(),
+            records: t
+                .records
+                .iter()
+                .map(|r| TestRecord {
+                    source: r.source.0,
+                    record: r.ordinal,
+                })
+                .collect(),
+        })
+        .collect()
+}
+
 #[derive(Debug, Serialize)]
 pub struct Closer {
     pub role: &'static str,
@@ -178,6 +239,8 @@ pub struct Leg {
     pub client: String,
     pub server: String,
     pub sources: Vec<u32>,
+    /// The Wireshark display filter that finds its packets; null where addresses are redacted.
+    pub filter: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -440,6 +503,7 @@ impl Leg {
             client: endpoint(leg.client, redactor),
             server: endpoint(leg.server, redactor),
             sources,
+            filter: (!redactor.what().ips).then(|| leg.display_filter()),
         }
     }
 }
