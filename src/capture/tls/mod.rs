@@ -16,7 +16,7 @@ use super::app::{App, Bytes, Kind, Said};
 use super::events::Side;
 use crate::model::{Mark, TlsKeys};
 use hello::{Message, Messages, ServerHello, TLS12, TLS13};
-use keylog::{KeyLog, Label};
+use keylog::{KeyLog, Label, Secrets};
 use open::Opener;
 use records::Records;
 pub(super) use records::{Beat, CloseShape, Ends};
@@ -54,13 +54,18 @@ pub(super) struct Shared {
     /// Of the case's key logs.
     pub(super) keys: Arc<KeyLog>,
     /// Of the capture's own decryption secrets blocks.
-    pub(super) own: Arc<KeyLog>,
+    pub(super) own: Vec<Arc<KeyLog>>,
     plain: Vec<u8>,
 }
 
 impl Shared {
     fn empty(&self) -> bool {
         self.keys.is_empty() && self.own.is_empty()
+    }
+
+    fn secrets(&self, random: &[u8; 32]) -> Option<&Secrets> {
+        let own = self.own.iter().rev().find_map(|log| log.get(random));
+        own.or_else(|| self.keys.get(random))
     }
 }
 
@@ -391,10 +396,7 @@ impl TlsLeg {
         let (Some(server), Some(client)) = (&self.server, self.client) else {
             return;
         };
-        let secrets = self
-            .client_random
-            .as_ref()
-            .and_then(|r| shared.own.get(r).or_else(|| shared.keys.get(r)));
+        let secrets = self.client_random.as_ref().and_then(|r| shared.secrets(r));
         let Some(secrets) = secrets else {
             self.keys = TlsKeys::Missing;
             if !shared.empty() {

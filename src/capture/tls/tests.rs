@@ -1,8 +1,8 @@
 //! Real TLS traffic, made by rustls and by OpenSSL -> whether what is said inside is told, whole, cut, with holes and without its keys.
 
 use super::*;
-use crate::capture::frame;
-use crate::model::{Moment, RecordRef, SourceId};
+use crate::capture::{Vantage, frame};
+use crate::model::{LegProtocol, Moment, RecordRef, SourceId};
 use proptest::prelude::*;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -264,6 +264,94 @@ fn word(said: &Said) -> Option<String> {
 
 fn whole(traffic: &Traffic) -> impl Iterator<Item = (Side, Seen<'_>)> {
     traffic.flights.iter().map(|(s, b)| (*s, Seen::Bytes(b)))
+}
+
+/// A pcapng of raw IP packets, each packet 1 ms after the one before it, a FIN of each side at the end; `keys` in a block of it.
+fn pcapng(traffic: &Traffic, keys: &str) -> Vec<u8> {
+    fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
+        let padded = body.len().next_multiple_of(4);
+        let total = (padded as u32 + 12).to_le_bytes();
+        out.extend(kind.to_le_bytes());
+        out.extend(total);
+        out.extend(body);
+        out.resize(out.len() + padded - body.len(), 0);
+        out.extend(total);
+    }
+    let mut out = Vec::new();
+    let section = [
+        &0x1A2B_3C4D_u32.to_le_bytes()[..],
+        &[1, 0, 0, 0],
+        &[0xff; 8],
+    ]
+    .concat();
+    block(&mut out, 0x0A0D_0D0A, &section);
+    block(&mut out, 1, &[101, 0, 0, 0, 0, 0, 4, 0]);
+    if !keys.is_empty() {
+        let len = (keys.len() as u32).to_le_bytes();
+        let body = [&0x544c_534b_u32.to_le_bytes()[..], &len, keys.as_bytes()].concat();
+        block(&mut out, 10, &body);
+    }
+    let mut next = [1000_u32, 5000];
+    let mut at = 0_u32;
+    let mut packet = |side: Side, flags: u8, payload: &[u8]| {
+        let (from, to) = if side == CLIENT { (0, 1) } else { (1, 0) };
+        let (ips, ports) = ([[10, 0, 0, 1], [10, 0, 0, 2]], [40_000_u16, 443]);
+        let mut ip = vec![0x45, 0];
+        ip.extend((40 + payload.len() as u16).to_be_bytes());
+        ip.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+        ip.extend(ips[from]);
+        ip.extend(ips[to]);
+        ip.extend(ports[from].to_be_bytes());
+        ip.extend(ports[to].to_be_bytes());
+        ip.extend(next[from].to_be_bytes());
+        ip.extend(next[to].to_be_bytes());
+        ip.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+        ip.extend(payload);
+        next[from] += payload.len() as u32 + u32::from(flags & 3 != 0);
+        at += 1;
+        let words = [0, 0, at * 1000, ip.len() as u32, ip.len() as u32];
+        let mut body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        body.extend(ip);
+        block(&mut out, 6, &body);
+    };
+    packet(CLIENT, 2, &[]);
+    packet(SERVER, 0x12, &[]);
+    for (side, bytes) in &traffic.flights {
+        bytes.chunks(1400).for_each(|c| packet(*side, 0x10, c));
+    }
+    packet(SERVER, 0x11, &[]);
+    packet(CLIENT, 0x11, &[]);
+    out
+}
+
+#[test]
+fn a_capture_may_bring_its_own_keys() {
+    for (suite, version) in suites() {
+        let traffic = chat(suite, version);
+        for (keys, expected) in [
+            (traffic.keys.as_str(), LegProtocol::WebSocket),
+            ("", LegProtocol::Tls),
+        ] {
+            let bytes = pcapng(&traffic, keys);
+            let mut vantage = Vantage::new(0, (0, 1), &Arc::default());
+            let summary = vantage.read(SourceId(0), &mut &bytes[..], None, &mut |_| {});
+            assert!(summary.anomalies.is_empty(), "{:?}", summary.anomalies);
+            let legs = Vantage::finish(vec![vantage]);
+            let [leg] = legs.as_slice() else {
+                panic!("{} legs", legs.len());
+            };
+            assert_eq!(leg.protocol, expected, "{suite:?}");
+            assert_eq!(leg.sni.as_deref(), Some("ws.test"));
+            let view = leg.tls.as_ref().unwrap();
+            let read = expected == LegProtocol::WebSocket;
+            assert_eq!(view.close_shape.is_some(), !read);
+            assert_eq!(leg.to_client.close.is_some(), read);
+            for flow in [&leg.to_server, &leg.to_client] {
+                let (notify, payload) = (flow.close_notify.unwrap(), flow.last_payload.unwrap());
+                assert!(payload.at < notify.at && notify.at < flow.fin.unwrap().at);
+            }
+        }
+    }
 }
 
 #[test]
