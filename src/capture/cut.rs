@@ -88,7 +88,7 @@ fn of_leg(record: &Record<'_>, wanted: &[Pair]) -> bool {
         Packet::Fragment(f) => match f.segment {
             Some(s) => near.any(|w| w.is(s.src, s.dst)),
             None => near.any(|w| {
-                let hosts = w.ends.map(|e| e.addr);
+                let hosts = w.ends.map(|e| e.host());
                 hosts == [f.of.src, f.of.dst] || hosts == [f.of.dst, f.of.src]
             }),
         },

@@ -87,8 +87,9 @@ pub struct Vantage {
     trackers: Vec<Tracker>,
     share: usize,
     of: usize,
-    secrets: KeyLog,
     fragments: Fragments,
+    /// Of the file's own blocks: each has more sessions than the one behind it, so that they are few.
+    secrets: Vec<Arc<KeyLog>>,
     last_at: Option<Moment>,
 }
 
@@ -105,8 +106,8 @@ impl Vantage {
             trackers: (share..LANES).step_by(of).map(tracker).collect(),
             share,
             of,
-            secrets: KeyLog::default(),
             fragments: Fragments::default(),
+            secrets: Vec::new(),
             last_at: None,
         }
     }
@@ -186,10 +187,15 @@ impl Vantage {
 
     /// Secrets that the capture itself holds.
     fn learn(&mut self, secrets: &[u8]) {
-        self.secrets.read(&mut &*secrets);
-        let all = Arc::new(self.secrets.clone());
+        let mut log = KeyLog::default();
+        log.read(&mut &*secrets);
+        // Merged as a binary counter counts: a file of nothing but such blocks must not cost the square of their number.
+        while let Some(last) = self.secrets.pop_if(|l| l.len() <= log.len()) {
+            log.merge(last.as_ref().clone());
+        }
+        self.secrets.push(Arc::new(log));
         for tracker in &mut self.trackers {
-            tracker.up.tls.own = Arc::clone(&all);
+            tracker.up.tls.own.clone_from(&self.secrets);
         }
     }
 

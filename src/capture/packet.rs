@@ -39,14 +39,18 @@ impl Endpoint {
         }
     }
 
+    /// The address as a number.
+    pub(super) const fn host(&self) -> u128 {
+        (self.addr[0] as u128) << 64 | self.addr[1] as u128
+    }
+
     /// All of it folded into one number.
     pub(super) const fn bits(&self) -> u64 {
         self.addr[0] ^ self.addr[1] ^ (self.port as u64) << 40
     }
 
     pub(super) fn socket(self) -> std::net::SocketAddr {
-        let addr = u128::from(self.addr[0]) << 64 | u128::from(self.addr[1]);
-        let v6 = std::net::Ipv6Addr::from(addr);
+        let v6 = std::net::Ipv6Addr::from(self.host());
         let ip = v6
             .to_ipv4_mapped()
             .map_or(std::net::IpAddr::V6(v6), std::net::IpAddr::V4);
