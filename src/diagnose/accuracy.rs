@@ -292,7 +292,7 @@ fn pair(wanted: &[Wanted], got: &[Judged]) -> Vec<Option<usize>> {
 mod tests {
     use super::*;
     use crate::diagnose::made_up::came;
-    use crate::model::{Incident, Moment, Stamp};
+    use crate::model::{Adapted, Incident, Moment, Stamp};
 
     fn at_zero() -> Stamp {
         Stamp::new(Moment(0), 1)
@@ -331,6 +331,7 @@ mod tests {
             findings: Vec::new(),
             incidents: Vec::new(),
             marks: Vec::new(),
+            adapted: Adapted::default(),
         }
     }
 

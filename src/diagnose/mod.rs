@@ -17,6 +17,7 @@ pub mod lint;
 #[cfg(test)]
 mod made_up;
 mod outcome;
+pub mod overrides;
 pub mod pack;
 mod population;
 pub mod rule;
@@ -27,4 +28,5 @@ pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};
 pub use judge::{Judgement, facts, judge};
 pub use lint::RuleError;
+pub use overrides::Overrides;
 pub use pack::Pack;

@@ -452,6 +452,9 @@ impl Page<'_> {
         for fix in &v.fix {
             self.note("fix", fix, out)?;
         }
+        if let Some(own) = &v.own_rule {
+            self.note("own rule", own, out)?;
+        }
         if let Some(cause) = v.cause {
             self.note("more", &format!("wsdrop explain {}", cause.code()), out)?;
         }

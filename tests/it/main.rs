@@ -6,5 +6,6 @@ mod house;
 mod insight;
 mod outputs;
 mod samples;
+mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

@@ -55,7 +55,14 @@ fn lint_files(files: &[PathBuf]) -> Result<Exit, Stop> {
     );
     let mut errors: Vec<RuleError> = Vec::new();
     for (path, text) in &texts {
-        errors.extend(lint::read(path, text).err().unwrap_or_default());
+        if Path::new(path)
+            .file_name()
+            .is_some_and(|n| n == lint::OVERRIDES)
+        {
+            errors.extend(lint::read_overrides(path, text).err().unwrap_or_default());
+        } else {
+            errors.extend(lint::read(path, text).err().unwrap_or_default());
+        }
     }
     if errors.is_empty() {
         // A built-in rule as it is stands in for nothing; its samples are weighed like all others.
@@ -103,10 +110,11 @@ fn test(args: &RulesTest, screen: &Screen) -> Result<Exit, Stop> {
     if args.json {
         super::print_json(&document(&pack, accuracy.as_ref(), covered))
     } else {
-        let samples: usize = pack.rules.iter().map(|r| r.samples.len()).sum();
+        let all = || pack.rules.iter().chain(&pack.own);
+        let samples: usize = all().map(|r| r.samples.len()).sum();
         let mut out = format!(
             "{samples} samples of {} rules come out as they say ({})\n",
-            pack.rules.len(),
+            all().count(),
             inert(&pack.name)
         );
         if let Some(covered) = &covered {
