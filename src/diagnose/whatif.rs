@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn another_hop_on_the_path_is_the_next_to_close() {
         let mut far = nginx(90_000, true);
-        far.hop = crate::model::HopKind::Haproxy;
+        far.hop = HopKind::Haproxy;
         let mut context = context(10_000);
         context.settings.push(far);
         let found = what_if(
