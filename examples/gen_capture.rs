@@ -26,6 +26,16 @@ struct Options {
     pcapng: bool,
 }
 
+/// A nonce of sixteen bytes in base64 (RFC 6455 4.1), another one for each handshake.
+fn key(random: &mut Random) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut key: String = (0..21)
+        .map(|_| char::from(DIGITS[random.below(64) as usize]))
+        .collect();
+    key.push_str("A==");
+    key
+}
+
 fn options() -> Result<Options, String> {
     let mut options = Options {
         out: String::new(),
@@ -228,8 +238,11 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
             send(&mut w, flow, 0, SYN, b"")?;
             send(&mut w, flow, 1, SYN | ACK, b"")?;
             send(&mut w, flow, 0, ACK, b"")?;
-            let request = b"GET /ws HTTP/1.1\r\nHost: example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-            send(&mut w, flow, 0, DATA, request)?;
+            let key = key(&mut random);
+            let request = format!(
+                "GET /ws HTTP/1.1\r\nHost: example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+            );
+            send(&mut w, flow, 0, DATA, request.as_bytes())?;
             let response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
             send(&mut w, flow, 1, DATA, response)?;
             continue;

@@ -1,11 +1,13 @@
 //! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
 
+mod cut;
 mod marks;
 mod raw;
 mod rotation;
 mod sniff;
 mod span;
 
+pub use cut::{Cut, cut, is_cut};
 pub use raw::CaseRaw;
 pub use sniff::Forced;
 pub use span::{TimeSpec, parse_time};
@@ -24,6 +26,7 @@ use rayon::prelude::*;
 use sniff::Sniffed;
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Configuration is read whole: a file larger than this is read up to here.
@@ -247,6 +250,7 @@ fn read(
     };
     progress.total(sources.iter().filter(|s| wanted(s)).map(|s| s.bytes).sum());
 
+    let keys = Arc::new(read_keys(case, &mut sniffed, &mut sources));
     let sets = rotation::sets(&sources, &sniffed);
     if let Some(on_frame) = on_frame {
         let until = Until {
@@ -259,7 +263,7 @@ fn read(
                     until.enough.store(true, Ordering::Relaxed);
                 }
             };
-            let results = read_captures(case, set, &until, Some(&mut sink));
+            let results = read_captures(case, set, &keys, &until, Some(&mut sink));
             settle_captures(results, &mut sources, &mut observations);
             observations.legs.clear();
         }
@@ -272,7 +276,7 @@ fn read(
     let (captures, lines) = rayon::join(
         || {
             sets.par_iter()
-                .map(|set| read_captures(case, set, progress, None))
+                .map(|set| read_captures(case, set, &keys, progress, None))
                 .collect::<Vec<_>>()
         },
         || {
@@ -416,6 +420,28 @@ fn read_config(
     log_options.nginx_formats.extend(log_formats);
 }
 
+/// Every TLS secret of the case: of its key logs, and of its captures' first blocks.
+fn read_keys(case: &Case, sniffed: &mut [Sniffed], sources: &mut [Source]) -> capture::KeyLog {
+    let mut keys = capture::KeyLog::default();
+    for (source, found) in sources.iter_mut().zip(sniffed) {
+        keys.merge(std::mem::take(&mut found.secrets));
+        if !found.key_log {
+            continue;
+        }
+        let mut input = case.reader(source.id);
+        let capture::KeyLogSummary {
+            lines,
+            used,
+            odd,
+            anomalies,
+        } = keys.read(&mut input);
+        (source.records, source.used, source.odd) = (lines, used, odd);
+        source.anomalies.extend(anomalies);
+        note_problem(source, input.problem().cloned());
+    }
+    keys
+}
+
 fn note_problem(source: &mut Source, problem: Option<crate::case::Problem>) {
     if let Some(problem) = problem {
         source.anomaly(problem.kind, 1, 0, problem.say.clone());
@@ -556,6 +582,7 @@ struct CaptureResult {
 fn read_captures(
     case: &Case,
     set: &rotation::Set,
+    keys: &Arc<capture::KeyLog>,
     progress: &dyn Progress,
     mut on_frame: Option<&mut dyn FnMut(Frame)>,
 ) -> CaptureResult {
@@ -572,7 +599,8 @@ fn read_captures(
             open.iter().map(|(v, name)| (v.last_at(), name.as_str())),
         );
         let at = at.unwrap_or_else(|| {
-            open.push((capture::Vantage::new(file.source.0), String::new()));
+            let vantage = capture::Vantage::new(file.source.0).with_keys(Arc::clone(keys));
+            open.push((vantage, String::new()));
             open.len() - 1
         });
         let Some((vantage, name)) = open.get_mut(at) else {

@@ -60,15 +60,15 @@ pub(super) fn continues<'a>(
         .map(|(at, _)| at)
 }
 
-fn alike(a: &str, b: &str) -> usize {
+pub(super) fn alike(a: &str, b: &str) -> usize {
     a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
 }
 
 /// The path without digits and without what compression adds to it.
-fn stem(path: &str) -> String {
-    let path = path
-        .strip_suffix(".gz")
-        .or_else(|| path.strip_suffix(".zst"))
+pub(super) fn stem(path: &str) -> String {
+    let path = [".gz", ".zst", ".xz", ".bz2", ".lz4"]
+        .iter()
+        .find_map(|packed| path.strip_suffix(packed))
         .unwrap_or(path);
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     format!(

@@ -23,8 +23,9 @@ pub(super) struct Sniffed {
     pub(super) config: Option<&'static str>,
     pub(super) log: Option<Choice>,
     pub(super) host: Option<host::Choice>,
-    /// Lines of a key log in the head.
-    key_lines: Option<u64>,
+    pub(super) key_log: bool,
+    /// TLS secrets in a capture's head: for the other captures as well.
+    pub(super) secrets: capture::KeyLog,
     empty: bool,
     reason: Option<Problem>,
 }
@@ -34,7 +35,7 @@ impl Sniffed {
     pub(super) const fn undecided(&self) -> bool {
         self.capture.is_none()
             && self.config.is_none()
-            && self.key_lines.is_none()
+            && !self.key_log
             && !self.empty
             && self.reason.is_none()
     }
@@ -97,12 +98,9 @@ pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sni
     if found.capture.is_some() {
         found.first = capture::first_packet_at(&head);
         found.link = super::rotation::link_type(&head);
-    } else if is_key_log(&head) {
-        found.key_lines = Some(
-            head.split(|&b| b == b'\n')
-                .filter(|l| !l.trim_ascii().is_empty())
-                .count() as u64,
-        );
+        found.secrets = capture::secrets_in(&head);
+    } else if capture::is_key_log(&head) {
+        found.key_log = true;
     } else {
         found.reason = foreign(&head);
     }
@@ -149,7 +147,7 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
         (Some(kind), ..) => kind,
         (_, Some(reader), _) => SourceKind::Config(reader),
         (_, _, Some(name)) => SourceKind::Log(name),
-        _ if found.key_lines.is_some() => SourceKind::KeyLog,
+        _ if found.key_log => SourceKind::KeyLog,
         _ if found.empty => SourceKind::Empty,
         _ => SourceKind::Unrecognised,
     };
@@ -158,10 +156,6 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
             offset_s: 0,
             basis: ZoneBasis::Epoch,
         });
-    } else if source.kind == SourceKind::KeyLog {
-        source.records = found.key_lines.unwrap_or_default();
-        source.reason =
-            Some("TLS keys: traffic is not decrypted yet, so nothing of it was used".to_owned());
     } else if source.kind == SourceKind::Empty {
         source.reason = Some("an empty file".to_owned());
     }
@@ -184,31 +178,9 @@ pub(super) fn reason_for_nothing(source: &mut Source) {
             Some("no TCP packet in it that could be read".to_owned())
         }
         SourceKind::Log(_) if source.records > 0 => Some("no line of it could be read".to_owned()),
+        SourceKind::KeyLog => Some("no secret in it that opens a TLS record".to_owned()),
         _ => None,
     };
-}
-
-/// The NSS key log format: a label, the client random and a secret in hex on each line.
-fn is_key_log(head: &[u8]) -> bool {
-    let mut lines = head
-        .split(|&b| b == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|l| !l.is_empty() && !l.starts_with(b"#"));
-    lines.next().is_some_and(|line| {
-        let mut words = line.split(|&b| b == b' ');
-        let label = words.next().unwrap_or_default();
-        let random = words.next().unwrap_or_default();
-        let secret = words.next().unwrap_or_default();
-        let known = label == b"CLIENT_RANDOM"
-            || label == b"RSA"
-            || label == b"EXPORTER_SECRET"
-            || label == b"EARLY_EXPORTER_SECRET"
-            || [&b"_TRAFFIC_SECRET"[..], b"_TRAFFIC_SECRET_0"]
-                .iter()
-                .any(|end| label.ends_with(end));
-        let hex = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_hexdigit);
-        known && hex(random) && hex(secret)
-    })
 }
 
 /// Files of known kinds that no stage reads, with what to do about it.
@@ -243,6 +215,18 @@ fn foreign(head: &[u8]) -> Option<Problem> {
         (
             b"\x28\xb5\x2f\xfd",
             "compressed twice: decompress it first (zstd -d)",
+        ),
+        (
+            b"\xfd7zXZ\0",
+            "compressed twice: decompress it first (xz -d)",
+        ),
+        (
+            b"BZh91AY&SY",
+            "compressed twice: decompress it first (bzip2 -d)",
+        ),
+        (
+            b"\x04\x22\x4d\x18",
+            "compressed twice: decompress it first (lz4 -d)",
         ),
         (b"\x7fELF", "a program"),
         (b"%PDF", "a PDF document"),
@@ -311,7 +295,7 @@ mod tests {
             ("GET /ws HTTP/1.1\n".to_owned(), false),
             (String::new(), false),
         ] {
-            assert_eq!(is_key_log(line.as_bytes()), expected, "{line}");
+            assert_eq!(capture::is_key_log(line.as_bytes()), expected, "{line}");
         }
     }
 

@@ -3,7 +3,8 @@
 use super::events::Side;
 use super::frame::{Decoded, FrameDecoder, NEED_MIDSTREAM};
 use super::http1::{self, Head};
-use super::tls::{self, Alert, TlsFlow};
+use super::inflate;
+use super::tls::{self, Alert, TlsLeg};
 use crate::model::{Mark, Request, Response};
 
 /// Bytes of the client kept while its upgrade waits for an answer.
@@ -28,6 +29,10 @@ pub(super) enum Said {
     Frame(Side, Decoded),
     Alert(Side, Alert, Mark),
     ServerName(String),
+    /// A record of encrypted application data that stays shut, and its length.
+    Record(Side, u64, Mark),
+    /// Something of the input could not be used: kind, what it means.
+    Odd(&'static str, &'static str, Mark),
 }
 
 /// Bytes of a flow in order.
@@ -75,7 +80,7 @@ enum Protocol {
     Http(Box<Http>),
     WebSocket(Box<[FrameDecoder; 2]>),
     Midstream(Box<[FrameDecoder; 2]>),
-    Tls(Box<[TlsFlow; 2]>),
+    Tls(Box<TlsLeg>),
     Other,
 }
 
@@ -109,20 +114,24 @@ impl App {
         }
     }
 
-    pub(super) const fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self.protocol {
             Protocol::Silent => Kind::Silent,
             Protocol::Http(_) => Kind::Http,
             Protocol::WebSocket(_) => Kind::WebSocket,
             Protocol::Midstream(_) => Kind::Midstream,
-            Protocol::Tls(_) => Kind::Tls,
+            Protocol::Tls(ref leg) => leg.kind(),
             Protocol::Other => Kind::Other,
         }
     }
 
     /// An upgrade was asked for by a head that is not whole, and nothing in it says WebSocket.
     pub(super) fn doubtful(&self) -> bool {
-        matches!(&self.protocol, Protocol::Http(h) if h.asked.as_ref().is_some_and(|a| !a.sure))
+        match &self.protocol {
+            Protocol::Http(h) => h.asked.as_ref().is_some_and(|a| !a.sure),
+            Protocol::Tls(leg) => leg.inner().is_some_and(Self::doubtful),
+            _ => false,
+        }
     }
 
     /// Reads a little of what the next bytes need.
@@ -134,8 +143,9 @@ impl App {
     }
 
     /// Times that frames of `side` were lost track of.
-    pub(super) const fn losses(&self, side: Side) -> u32 {
+    pub(super) fn losses(&self, side: Side) -> u32 {
         match &self.protocol {
+            Protocol::Tls(leg) => leg.holes(side),
             Protocol::WebSocket(d) => match side {
                 0 => d[0].losses,
                 _ => d[1].losses,
@@ -144,33 +154,58 @@ impl App {
         }
     }
 
-    /// Takes bytes of one flow.
-    pub(super) fn feed(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+    /// Lets the context of each flow whose compressed messages build on each other come alive, or lets go of it; returns how many
+    /// do.
+    pub(super) fn inflate(&mut self, grant: bool) -> usize {
+        let Protocol::WebSocket(decoders) = &mut self.protocol else {
+            return 0;
+        };
+        let mut granted = 0;
+        for decoder in decoders.iter_mut() {
+            if !grant {
+                decoder.follow(None);
+            } else if let Some(tap) = decoder.tap() {
+                tap.grant();
+                granted += 1;
+            }
+        }
+        granted
+    }
+
+    /// Takes bytes of one flow. Those of a TLS leg are handed back: they are for [`App::encrypted`].
+    pub(super) fn feed<'b>(&mut self, input: Bytes<'b>, said: &mut Vec<Said>) -> Option<Bytes<'b>> {
         match &mut self.protocol {
             Protocol::WebSocket(decoders) => {
-                let Some(decoder) = decoders.get_mut(input.side) else {
-                    return;
-                };
+                let decoder = decoders.get_mut(input.side)?;
                 decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
                 said.extend(self.scratch.drain(..).map(|f| Said::Frame(input.side, f)));
             }
             Protocol::Other => {}
-            Protocol::Silent => self.begin(input, said),
+            Protocol::Silent => return self.begin(input, said),
             Protocol::Http(_) => self.http(input, said),
-            Protocol::Tls(flows) => {
-                let mut alerts = Vec::new();
-                let Some(flow) = flows.get_mut(input.side) else {
-                    return;
-                };
-                let name = flow.feed(input.bytes, input.cut, &mut alerts);
-                said.extend(name.map(Said::ServerName));
-                said.extend(
-                    alerts
-                        .into_iter()
-                        .map(|a| Said::Alert(input.side, a, input.mark)),
-                );
-            }
-            Protocol::Midstream(_) => self.midstream(input, said),
+            Protocol::Tls(_) => return Some(input),
+            Protocol::Midstream(_) => return self.midstream(input, said),
+        }
+        None
+    }
+
+    /// Takes bytes of one flow of a TLS leg.
+    pub(super) fn encrypted(
+        &mut self,
+        input: Bytes<'_>,
+        shared: &mut tls::Shared,
+        said: &mut Vec<Said>,
+    ) {
+        if let Protocol::Tls(leg) = &mut self.protocol {
+            leg.feed(input, shared, said);
+        }
+    }
+
+    /// The leg speaks TLS.
+    pub(super) fn tls(&self) -> Option<&TlsLeg> {
+        match &self.protocol {
+            Protocol::Tls(leg) => Some(leg),
+            _ => None,
         }
     }
 
@@ -185,11 +220,7 @@ impl App {
                 decoder.gap(count, mark, &mut self.scratch);
                 said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
             }
-            Protocol::Tls(flows) => {
-                if let Some(flow) = flows.get_mut(side) {
-                    flow.gap(count);
-                }
-            }
+            Protocol::Tls(leg) => leg.gap(side, count, mark, said),
             Protocol::Http(http) => {
                 if side == http.client {
                     match &mut http.asked {
@@ -210,23 +241,24 @@ impl App {
         }
     }
 
-    fn begin(&mut self, mut input: Bytes<'_>, said: &mut Vec<Said>) {
+    fn begin<'b>(&mut self, mut input: Bytes<'b>, said: &mut Vec<Said>) -> Option<Bytes<'b>> {
         if input.bytes.is_empty() {
             // Nothing of the segment was captured.
             self.from_start = false;
             self.protocol = self.unknown();
-            return;
+            return None;
         }
         input.bytes = behind_proxy_header(input.bytes);
         if input.bytes.is_empty() {
-            return;
+            return None;
         }
         if !self.recognise(input, said) {
             self.protocol = self.unknown();
             if matches!(self.protocol, Protocol::Midstream(_)) {
-                self.midstream(input, said);
+                return self.midstream(input, said);
             }
         }
+        self.tls().map(|_| input)
     }
 
     fn unknown(&self) -> Protocol {
@@ -267,8 +299,7 @@ impl App {
                     1 - input.side.min(1)
                 }));
             }
-            self.protocol = Protocol::Tls(Box::default());
-            self.feed(input, said);
+            self.protocol = Protocol::Tls(Box::new(TlsLeg::new(self.client)));
             return true;
         }
         false
@@ -455,6 +486,7 @@ impl App {
             .extensions
             .as_deref()
             .is_some_and(|e| !e.trim().is_empty());
+        let agreed = response.extensions.as_deref().and_then(inflate::agreed);
         let status = response.status;
         said.push(Said::Response(Box::new(response)));
         if !upgraded {
@@ -478,7 +510,21 @@ impl App {
         };
         let request_whole = asked.as_ref().is_some_and(|a| !a.cut);
         let sure = |side: Side| if side == client { request_whole } else { !cut };
-        self.protocol = Protocol::WebSocket(Box::new([decoder(0, sure(0)), decoder(1, sure(1))]));
+        let mut decoders = Box::new([decoder(0, sure(0)), decoder(1, sure(1))]);
+        for (side, decoder) in decoders.iter_mut().enumerate() {
+            let flow = agreed.map(|a| {
+                if side == client {
+                    a.to_server
+                } else {
+                    a.to_client
+                }
+            });
+            // A context that begins behind a gap is none.
+            if flow.is_some_and(|f| !f.no_context_takeover) && sure(side) {
+                decoder.follow(Some(Box::default()));
+            }
+        }
+        self.protocol = Protocol::WebSocket(decoders);
         self.replay(asked, client, said);
         if !rest.is_empty() || (input.cut > 0 && !cut) {
             self.feed(
@@ -509,34 +555,32 @@ impl App {
     fn replay(&mut self, asked: Option<Asked>, client: Side, said: &mut Vec<Said>) {
         for pending in asked.map(|a| a.pending).unwrap_or_default() {
             match pending {
-                Pending::Bytes(bytes, cut, mark) => self.feed(
-                    Bytes {
+                Pending::Bytes(bytes, cut, mark) => {
+                    let bytes = Bytes {
                         side: client,
                         bytes: &bytes,
                         cut,
                         mark,
-                    },
-                    said,
-                ),
+                    };
+                    self.feed(bytes, said);
+                }
                 Pending::Gap(count, mark) => self.gap(client, count, mark, said),
             }
         }
     }
 
-    fn midstream(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) {
+    fn midstream<'b>(&mut self, input: Bytes<'b>, said: &mut Vec<Said>) -> Option<Bytes<'b>> {
         let Protocol::Midstream(decoders) = &mut self.protocol else {
-            return;
+            return None;
         };
         let untold = decoders.iter().all(|d| d.trust() == 0);
         if untold && input.bytes.len() >= 5 && self.recognise(input, said) {
-            return;
+            return self.tls().map(|_| input);
         }
         let Protocol::Midstream(decoders) = &mut self.protocol else {
-            return;
+            return None;
         };
-        let Some(decoder) = decoders.get_mut(input.side) else {
-            return;
-        };
+        let decoder = decoders.get_mut(input.side)?;
         decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
         self.scratch.clear();
         let trust = decoders
@@ -547,6 +591,7 @@ impl App {
         } else if trust == 0 && decoders.iter().map(|d| d.misses).sum::<u32>() >= MAX_MISSES {
             self.protocol = Protocol::Other;
         }
+        None
     }
 
     /// The leg's shape is that of a WebSocket: masked one way, unmasked the other (RFC 6455 5.1).
@@ -581,6 +626,11 @@ impl App {
 
     /// At the end of the evidence: what little was seen is enough where the server is known to speak WebSocket.
     pub(super) fn confirm_with(&mut self, client: Side, said: &mut Vec<Said>) -> bool {
+        if let Protocol::Tls(leg) = &mut self.protocol {
+            return leg
+                .inner_mut()
+                .is_some_and(|i| i.confirm_with(client, said));
+        }
         let Protocol::Midstream(decoders) = &self.protocol else {
             return false;
         };

@@ -10,10 +10,19 @@ pub(super) enum Beat {
 
 /// Heartbeats of the application: Engine.IO 4 (`2`, `3`), and JSON or bare words `ping` and `pong`.
 pub(super) fn application_beat(frame: &Decoded) -> Option<Beat> {
-    if frame.opcode != 1 || !frame.fin || frame.rsv != 0 || !frame.whole {
+    if frame.opcode != 1 || !frame.fin {
         return None;
     }
-    let body = frame.body.trim_ascii();
+    match (&frame.inflated, frame.rsv) {
+        (Some(text), _) => text_beat(text),
+        (None, 0) if frame.whole => text_beat(&frame.body),
+        (None, _) => None,
+    }
+}
+
+/// The same of a message's text.
+pub(super) fn text_beat(text: &[u8]) -> Option<Beat> {
+    let body = text.trim_ascii();
     match body {
         b"2" => return Some(Beat::Ping),
         b"3" => return Some(Beat::Pong),
@@ -66,6 +75,7 @@ mod tests {
                 whole: true,
                 hash: None,
                 faults: 0,
+                inflated: None,
             })
         };
         for (opcode, text, expected) in [

@@ -160,6 +160,8 @@ pub(super) struct PacketFile<'r> {
     /// Packets that could not be read at all.
     odd: u64,
     finished: bool,
+    /// Lines of key logs that blocks carried, until somebody takes them.
+    pub(super) secrets: Vec<u8>,
 }
 
 /// Where a record lies in the buffer.
@@ -199,6 +201,7 @@ impl<'r> PacketFile<'r> {
             links: Vec::new(),
             odd: 0,
             finished: false,
+            secrets: Vec::new(),
         }
     }
 
@@ -795,12 +798,17 @@ mod tests {
                 (ISB_MAGIC, body)
             };
             let mut secrets = Vec::new();
-            word(&mut secrets, 0x544c_534b, big);
+            word(&mut secrets, 0x5353_484b, big);
             word(&mut secrets, 4, big);
             secrets.extend(b"KEYS");
+            let mut lines = Vec::new();
+            word(&mut lines, 0x544c_534b, big);
+            word(&mut lines, 5, big);
+            lines.extend(b"LINES\0\0\0");
             let mut names = Vec::new();
             word(&mut names, 0x7fff_7fff, big);
-            let cases: [(Blocks, Vec<(&str, u64)>); 5] = [
+            let cases: [(Blocks, Vec<(&str, u64)>); 6] = [
+                (vec![(DSB_MAGIC, lines)], vec![]),
                 (vec![statistics(0)], vec![]),
                 // The count of an interface goes on from block to block.
                 (
@@ -816,12 +824,19 @@ mod tests {
                 let mut input = &bytes[..];
                 let mut file = PacketFile::new(&mut input);
                 assert!(file.next().is_some() && file.next().is_none());
+                let secrets_of = std::mem::take(&mut file.secrets);
                 let (anomalies, _) = file.finish();
                 let got: Vec<_> = anomalies
                     .iter()
                     .map(|a| (a.kind.as_str(), a.count))
                     .collect();
                 assert_eq!(got, expected, "{after:?}");
+                let held: &[u8] = if after[0].1.ends_with(b"LINES\0\0\0") {
+                    b"LINES\n"
+                } else {
+                    b""
+                };
+                assert_eq!(secrets_of, held);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod header;
 
+use super::inflate::Tap;
 use crate::model::Mark;
 use header::{Header, close_code, code_allowed, header};
 
@@ -56,6 +57,8 @@ pub(super) struct Decoded {
     /// `None` where the first bytes are lost.
     pub(super) hash: Option<u64>,
     pub(super) faults: u16,
+    /// The text of a short compressed message, where it could be read.
+    pub(super) inflated: Option<Vec<u8>>,
 }
 
 impl Decoded {
@@ -96,6 +99,8 @@ pub(super) struct FrameDecoder {
     odd_headers: u32,
     last_end_evidence: u32,
     held: Vec<Decoded>,
+    /// Follows the flow's compressed messages, where each refers to those before it.
+    tap: Option<Box<Tap>>,
     /// Segments that fitted no frame.
     pub(super) misses: u32,
     /// Times that sync was lost.
@@ -143,9 +148,19 @@ impl FrameDecoder {
             odd_headers: 0,
             last_end_evidence: 0,
             held: Vec::new(),
+            tap: None,
             misses: 0,
             losses: 0,
         }
+    }
+
+    /// Compressed messages are followed from here on.
+    pub(super) fn follow(&mut self, tap: Option<Box<Tap>>) {
+        self.tap = tap;
+    }
+
+    pub(super) fn tap(&mut self) -> Option<&mut Tap> {
+        self.tap.as_deref_mut()
     }
 
     /// Evidence gathered so far, for the leg to add up.
@@ -179,6 +194,9 @@ impl FrameDecoder {
     }
 
     fn lose(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.lost();
+        }
         self.synced = false;
         self.sure = false;
         self.losses += 1;
@@ -205,6 +223,7 @@ impl FrameDecoder {
     pub(super) fn feed(&mut self, bytes: &[u8], cut: u32, mark: Mark, out: &mut Vec<Decoded>) {
         if self.trusted()
             && self.current.is_some()
+            && self.tap.is_none()
             && self.left > bytes.len() as u64
             && self.raw_len == self.raw_wanted()
         {
@@ -273,6 +292,9 @@ impl FrameDecoder {
         if self.raw_len < self.raw_wanted() {
             self.raw_broken = true;
         }
+        if let Some(tap) = &mut self.tap {
+            tap.missed();
+        }
         let beyond = count > self.left;
         self.left -= count.min(self.left);
         if self.left == 0 {
@@ -311,6 +333,9 @@ impl FrameDecoder {
                 if !self.judge(&h) {
                     return;
                 }
+                if let Some(tap) = &mut self.tap {
+                    tap.frame(h.opcode, h.rsv, h.masked);
+                }
                 self.left = h.body();
                 self.current = Some(h);
                 self.raw_len = 0;
@@ -324,6 +349,9 @@ impl FrameDecoder {
                     bytes.get(..take),
                 ) {
                     to.copy_from_slice(from);
+                    if let Some(tap) = &mut self.tap {
+                        tap.bytes(from);
+                    }
                 }
                 self.raw_len += take;
                 self.left -= (take as u64).min(self.left);
@@ -333,6 +361,9 @@ impl FrameDecoder {
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
             self.left -= step as u64;
+            if let (Some(tap), Some(passed)) = (&mut self.tap, bytes.get(..step)) {
+                tap.bytes(passed);
+            }
             bytes = bytes.get(step..).unwrap_or_default();
             if self.left == 0 {
                 self.complete(mark, out);
@@ -456,6 +487,7 @@ impl FrameDecoder {
             body,
             whole,
             faults: self.faults,
+            inflated: self.tap.as_mut().and_then(|tap| tap.complete(h.fin)),
         };
         let mut bits = 0;
         if h.opcode == 8 && whole {

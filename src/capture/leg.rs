@@ -6,10 +6,13 @@ use super::beat::{Beat, application_beat};
 use super::events::{Events, Fingerprints, Pings, Side};
 use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
+use super::inflate::{self, Inflaters};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::tls;
 use crate::model::{
-    CloseFrame, Direction, Fingerprint, Frame, LegEventKind, LegObservation, LegProtocol, MILLI_NS,
-    Mark, Moment, Request, Reset, Response, SECOND_NS,
+    Anomaly, CloseFrame, CloseShape, Compression, Direction, Fingerprint, Frame, LegEvent,
+    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
+    Response, SECOND_NS, TlsView, add_anomaly,
 };
 
 /// A copy recorded on another interface comes within this time.
@@ -38,6 +41,10 @@ pub(super) struct Yield {
     /// Refusals of requests whose heads are cut: kept where their path turns out to lead to WebSockets.
     pub(super) doubtful: Vec<LegObservation>,
     pub(super) budget: Budget,
+    pub(super) inflaters: Inflaters,
+    pub(super) tls: tls::Shared,
+    /// What was odd about legs, for the file at hand.
+    pub(super) anomalies: Vec<Anomaly>,
     said: Vec<Said>,
 }
 
@@ -97,6 +104,18 @@ pub(super) struct Leg {
     recent: [[Seen; 4]; 2],
     recent_at: [u8; 2],
     payload_seen: bool,
+    compression: Option<Box<Compressed>>,
+}
+
+/// What is known of a leg's permessage-deflate.
+#[derive(Debug, Default)]
+struct Compressed {
+    agreed: Option<Compression>,
+    /// Contexts taken from the shared number of them.
+    contexts: usize,
+    /// Compressed messages by side, and those short texts of them that stayed unread.
+    messages: [u64; 2],
+    unread: [u64; 2],
 }
 
 impl Leg {
@@ -145,6 +164,7 @@ impl Leg {
             recent: [[Seen::default(); 4]; 2],
             recent_at: [0; 2],
             payload_seen: false,
+            compression: None,
         }
     }
 
@@ -252,6 +272,7 @@ impl Leg {
         flow.last_packet = Some(mark);
         if segment.has(RST) {
             self.reset(side, segment, mark);
+            self.let_go(up);
             return;
         }
         flow.ttl = Some(segment.ttl);
@@ -267,6 +288,20 @@ impl Leg {
             self.events.push(mark, side, event);
         }
         self.payload(side, segment, mark, up);
+        if segment.has(FIN) && self.closed() {
+            self.let_go(up);
+        }
+    }
+
+    /// Gives the contexts of compressed messages back.
+    fn let_go(&mut self, up: &mut Yield) {
+        if let Some(compressed) = &mut self.compression
+            && compressed.contexts > 0
+        {
+            up.inflaters
+                .give_back(std::mem::take(&mut compressed.contexts));
+            self.app.inflate(false);
+        }
     }
 
     fn reset(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
@@ -420,15 +455,15 @@ impl Leg {
         let bytes = bytes.get(skip as usize..).unwrap_or_default();
         let cut = fresh.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         let losses = self.app.losses(side);
-        self.app.feed(
-            Bytes {
-                side,
-                bytes,
-                cut,
-                mark,
-            },
-            &mut up.said,
-        );
+        let input = Bytes {
+            side,
+            bytes,
+            cut,
+            mark,
+        };
+        if let Some(input) = self.app.feed(input, &mut up.said) {
+            self.app.encrypted(input, &mut up.tls, &mut up.said);
+        }
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);
         }
@@ -476,6 +511,7 @@ impl Leg {
             self.pieces(side, last, true, up);
             self.halves[side].assembler.release(&mut up.budget);
         }
+        self.let_go(up);
     }
 
     /// The server is known to speak WebSocket.
@@ -526,9 +562,10 @@ impl Leg {
                 Said::Response(response) => {
                     self.events
                         .push(response.mark, 1 - self.client, LegEventKind::Response);
+                    self.agree(&response, up);
                     self.response = Some(response);
                 }
-                Said::Frame(side, frame) => self.frame(side, &frame, up),
+                Said::Frame(side, mut frame) => self.frame(side, &mut frame, up),
                 Said::Alert(side, alert, at) => {
                     self.events.push(
                         at,
@@ -540,10 +577,35 @@ impl Leg {
                     );
                 }
                 Said::ServerName(name) => self.sni = Some(name),
+                Said::Record(side, len, at) => {
+                    self.events.push(at, side, LegEventKind::TlsRecord { len });
+                }
+                Said::Odd(kind, note, at) => {
+                    add_anomaly(&mut up.anomalies, kind, 1, at.record.ordinal, note);
+                }
             }
         }
         let _ = mark;
         up.said = said;
+    }
+
+    /// The answer to an upgrade names what may be compressed, and how.
+    fn agree(&mut self, response: &Response, up: &mut Yield) {
+        let agreed = response.extensions.as_deref().and_then(inflate::agreed);
+        if response.status != 101 || agreed.is_none() {
+            return;
+        }
+        let mut compressed = Compressed {
+            agreed,
+            ..Compressed::default()
+        };
+        let grant = up.inflaters.take(2);
+        let granted = self.app.inflate(grant);
+        if grant {
+            up.inflaters.give_back(2 - granted.min(2));
+            compressed.contexts = granted;
+        }
+        self.compression = Some(Box::new(compressed));
     }
 
     /// A further upgrade on a leg whose last one was refused: that one is an observation of its own.
@@ -571,8 +633,30 @@ impl Leg {
         }
     }
 
-    fn frame(&mut self, side: Side, frame: &Decoded, up: &mut Yield) {
+    /// Counts a compressed message, and reads it where it stands for itself.
+    fn inflate(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
+        let compressed = self.compression.get_or_insert_default();
+        if let Some(n) = compressed.messages.get_mut(side) {
+            *n += 1;
+        }
+        if frame.opcode != 1 || !frame.fin || !frame.whole {
+            return;
+        }
+        if frame.inflated.is_none() {
+            frame.inflated = up.inflaters.alone(&frame.body);
+        }
+        if frame.inflated.is_none()
+            && let Some(n) = compressed.unread.get_mut(side)
+        {
+            *n += 1;
+        }
+    }
+
+    fn frame(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
         self.faults |= frame.faults;
+        if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
+            self.inflate(side, frame, up);
+        }
         let direction = self.direction(side);
         let mark = frame.mark;
         if let Some(hash) = frame.hash {
@@ -677,9 +761,52 @@ impl Leg {
         };
         let (client, server) = (self.client, 1 - self.client);
         let direction = |side: Side| self.direction(side);
+        let ends = [0, 1].map(|side: Side| {
+            let flow = &self.halves[side].flow;
+            tls::Ends {
+                fin: flow.fin,
+                rst: flow.rst.map(|r| r.mark),
+            }
+        });
+        let tls = self.app.tls();
+        let notify = |side: Side| tls.and_then(|t| t.close_notify(side, client, &ends));
         let flow = |side: Side| {
-            self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last)
+            let mut flow =
+                self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last);
+            if let Some(tls) = tls {
+                flow.close_notify = notify(side);
+                flow.last_payload = tls.last_payload(side, flow.close_notify);
+            }
+            flow
         };
+        let mut pings = self.pings.list(direction);
+        let mut events = self.events.list(direction);
+        let view = tls.map(|t| {
+            let (beats, close) = t.shapes(client, &ends);
+            pings.extend(beats.iter().map(|b| Ping {
+                sent: b.sent,
+                direction: direction(b.side),
+                answered: b.answered,
+                acked: None,
+            }));
+            told_by_size(&mut events, [notify(0), notify(1)]);
+            let look = t.look();
+            TlsView {
+                version: look.version,
+                cipher: look.cipher,
+                alpn: look.alpn,
+                keys: look.keys,
+                established: look.established,
+                failed: look.failed,
+                websocket: look.websocket,
+                inferred_pings: !beats.is_empty(),
+                close_shape: close.map(|c| CloseShape {
+                    direction: direction(c.side),
+                    sent: c.sent,
+                    answered: c.answered,
+                }),
+            }
+        });
         Some(LegObservation {
             vantage: self.vantage,
             client: self.ends[client].socket(),
@@ -697,9 +824,9 @@ impl Leg {
             last: self.last,
             to_server: flow(client),
             to_client: flow(server),
-            pings: self.pings.list(direction),
+            pings,
             fingerprints: self.fingerprints.list(direction),
-            events: self.events.list(direction),
+            events,
             duplicates: self.duplicates,
             violations: (0..FAULTS.len())
                 .filter(|b| self.faults >> b & 1 == 1)
@@ -707,7 +834,38 @@ impl Leg {
                 .map(|&n| n.to_owned())
                 .collect(),
             sni: self.sni.clone(),
+            compression: self.compressed(),
+            tls: view,
         })
+    }
+}
+
+impl Leg {
+    fn compressed(&self) -> Option<Compression> {
+        let known = self.compression.as_deref()?;
+        let mut all = known.agreed.unwrap_or_default();
+        for (side, flow) in [
+            (self.client, &mut all.to_server),
+            (1 - self.client, &mut all.to_client),
+        ] {
+            flow.messages = known.messages.get(side).copied().unwrap_or(0);
+            flow.unread = known.unread.get(side).copied().unwrap_or(0);
+        }
+        Some(all)
+    }
+}
+
+/// A record that its size and place show to be a close_notify is an alert on the time line as well.
+fn told_by_size(events: &mut [LegEvent], notified: [Option<Mark>; 2]) {
+    for event in events {
+        let record = matches!(event.what, LegEventKind::TlsRecord { .. });
+        let same = |m: &Mark| m.record == event.mark.record;
+        if record && notified.iter().flatten().any(same) {
+            event.what = LegEventKind::TlsAlert {
+                level: 0,
+                description: 0,
+            };
+        }
     }
 }
 

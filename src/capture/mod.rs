@@ -3,12 +3,14 @@
 mod app;
 mod assembler;
 mod beat;
+mod cut;
 mod dissect;
 mod events;
 mod file;
 mod frame;
 mod half;
 mod http1;
+mod inflate;
 mod leg;
 mod packet;
 mod tls;
@@ -21,9 +23,12 @@ use crate::model::{
 use file::{PacketFile, Record};
 use packet::{Packet, Segment};
 use std::io::Read;
+use std::sync::Arc;
 use tracker::Tracker;
 
+pub use cut::{PcapngWriter, Picked, Wanted, pick, written_here};
 pub use dissect::dissect;
+pub use tls::keylog::{KeyLog, KeyLogSummary, is_key_log};
 
 /// Packets looked at together.
 const BATCH: usize = 32;
@@ -55,6 +60,19 @@ pub fn first_packet_at(head: &[u8]) -> Option<Moment> {
     file::first_packet_at(head)
 }
 
+/// The TLS secrets that a pcapng carries in its first bytes, where captures have them.
+pub fn secrets_in(head: &[u8]) -> KeyLog {
+    let mut keys = KeyLog::default();
+    if sniff(head) == Some(SourceKind::Pcapng) {
+        let mut input = head;
+        let mut file = PacketFile::new(&mut input);
+        while file.next().is_some() {}
+        let secrets = std::mem::take(&mut file.secrets);
+        keys.read(&mut secrets.as_slice());
+    }
+    keys
+}
+
 /// One vantage point: fed with its file, or with its rotated files one after the other.
 #[derive(Debug)]
 pub struct Vantage {
@@ -68,6 +86,13 @@ impl Vantage {
             tracker: Tracker::new(index),
             last_at: None,
         }
+    }
+
+    /// The secrets that may open its TLS legs.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<KeyLog>) -> Self {
+        self.tracker.up.tls.keys = keys;
+        self
     }
 
     /// The time of the last packet read so far.
@@ -92,6 +117,10 @@ impl Vantage {
             file.batch(BATCH, &mut places);
             if places.is_empty() {
                 break;
+            }
+            if !file.secrets.is_empty() {
+                let secrets = std::mem::take(&mut file.secrets);
+                self.tracker.up.tls.own.read(&mut secrets.as_slice());
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
             let mut segments = [const { None }; BATCH];
@@ -202,6 +231,8 @@ fn explain(kind: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    mod deflate;
+
     use super::*;
     use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};
     use packet::{ACK, FIN, RST, SYN};

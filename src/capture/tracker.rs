@@ -204,6 +204,7 @@ impl Tracker {
             let note = "connections without a byte of payload beyond 100000 were left out, the oldest first";
             add_anomaly(anomalies, "too-many-unused-legs", dropped, 0, note);
         }
+        anomalies.append(&mut self.up.anomalies);
         let live: u64 = self
             .table
             .iter()

@@ -22,6 +22,8 @@ pub struct OpenOptions {
     pub exclude: Vec<String>,
     /// Files that this run will write: they are no part of the case, even if they are there from the last time.
     pub outputs: Vec<PathBuf>,
+    /// Files that belong to the case wherever they lie: key logs.
+    pub beside: Vec<PathBuf>,
 }
 
 /// Why there is no case at all.
@@ -107,6 +109,17 @@ pub(super) fn open(paths: &[PathBuf], options: &OpenOptions) -> Result<Case, Cas
                     Problem::new("not-found", "no such file or folder"),
                 );
             }
+            Err(e) => walk.nowhere(shown(path), true, read_problem(&e, None)),
+        }
+    }
+    for path in &options.beside {
+        match fs::metadata(path) {
+            Ok(meta) if !meta.is_dir() => walk.file(path, shown(path), true),
+            Ok(_) => walk.nowhere(
+                shown(path),
+                true,
+                Problem::new("not-a-file", "a folder, where a file was expected"),
+            ),
             Err(e) => walk.nowhere(shown(path), true, read_problem(&e, None)),
         }
     }
@@ -352,23 +365,13 @@ impl Walk {
 
     fn insert(&mut self, shown: String, named: bool, bytes: u64, head: &[u8], location: Location) {
         let compression = Compression::sniff(head);
-        let problem = compression.and_then(|c| {
-            let how = c.unpack_with()?;
-            Some(Problem::new(
-                "compressed",
-                format!(
-                    "{} is not read in place: decompress it first ({how})",
-                    c.name()
-                ),
-            ))
-        });
         let file = CaseFile {
             id: SourceId(0),
             path: shown.clone(),
             bytes,
             compression,
             named,
-            problem,
+            problem: None,
             location,
         };
         self.files.insert(shown, file);
@@ -515,16 +518,13 @@ mod tests {
             ("a/z.pcap", None),
             ("b.log", None),
             ("empty", None),
-            ("x.xz", Some("compressed")),
+            ("x.xz", None),
         ];
         assert_eq!(listed(files, &[]), expected.map(|(p, k)| (p.to_owned(), k)));
         let left = listed(files, &["*.log", "a/*"]);
         assert_eq!(
             left,
-            [
-                ("empty".to_owned(), None),
-                ("x.xz".to_owned(), Some("compressed"))
-            ]
+            [("empty".to_owned(), None), ("x.xz".to_owned(), None)]
         );
     }
 

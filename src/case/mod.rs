@@ -2,6 +2,7 @@
 
 mod collect;
 mod reader;
+mod unpack;
 
 pub use collect::{CaseError, OpenOptions};
 pub use reader::{Compression, SourceReader};

@@ -1,7 +1,9 @@
 //! A file of the case -> its decompressed bytes, from the start or from any offset.
 
+use super::unpack::{Lz4, Xz};
 use super::{Case, CaseFile, HEAD_BYTES, Location, Problem};
 use crate::model::SourceId;
+use bzip2::bufread::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -28,7 +30,8 @@ impl Compression {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some(Self::Bzip2),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, ..] => Some(Self::Bzip2),
             [0x04, 0x22, 0x4d, 0x18, ..] => Some(Self::Lz4),
             _ => None,
         }
@@ -41,16 +44,6 @@ impl Compression {
             Self::Xz => "xz",
             Self::Bzip2 => "bz2",
             Self::Lz4 => "lz4",
-        }
-    }
-
-    /// The command that unpacks what is not read in place; `None` for what is.
-    pub const fn unpack_with(self) -> Option<&'static str> {
-        match self {
-            Self::Gzip | Self::Zstd => None,
-            Self::Xz => Some("xz -d"),
-            Self::Bzip2 => Some("bzip2 -d"),
-            Self::Lz4 => Some("lz4 -d"),
         }
     }
 }
@@ -151,13 +144,16 @@ impl Case {
         let buffered = io::BufReader::with_capacity(BUFFER_BYTES, raw);
         let inner: Box<dyn Read + Send> = match compression {
             Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(buffered)),
+            Some(Compression::Xz) => Box::new(Xz::new(buffered)),
+            Some(Compression::Bzip2) => Box::new(MultiBzDecoder::new(buffered)),
+            Some(Compression::Lz4) => Box::new(Lz4::new(buffered)),
             Some(Compression::Zstd) => match zstd::stream::read::Decoder::with_buffer(buffered) {
                 Ok(decoder) => Box::new(decoder),
                 Err(e) => {
                     return SourceReader::broken(taken, compression, read_problem(&e, compression));
                 }
             },
-            _ => Box::new(buffered),
+            None => Box::new(buffered),
         };
         SourceReader {
             inner,
@@ -230,6 +226,13 @@ pub(super) fn read_problem(e: &io::Error, compression: Option<Compression>) -> P
             "no permission to read it: chmod or chown it, or run as a user who may",
         ),
         (io::ErrorKind::NotFound, _) => Problem::new("vanished", "it was there and is gone"),
+        (io::ErrorKind::OutOfMemory, Some(c)) => Problem::new(
+            "compressed",
+            format!(
+                "its {} dictionary is too large to be read in place: decompress it first",
+                c.name()
+            ),
+        ),
         (_, Some(c)) => Problem::new(
             "broken-compression",
             format!(

@@ -161,6 +161,9 @@ pub(super) struct Input {
     /// The nginx log_format string of access logs whose configuration is not here
     #[arg(long, value_name = "STRING")]
     pub(super) nginx_log_format: Vec<String>,
+    /// TLS secrets as browsers and curl write them with SSLKEYLOGFILE [default: those found in the case]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_keylog: Vec<PathBuf>,
     /// The zone of stamps that carry none: UTC, +02:00 [default: that of the same program's other logs, else UTC]
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub(super) assume_tz: Option<String>,
@@ -327,6 +330,9 @@ pub(super) struct Show {
     /// Each record in full: neighbouring lines and fields, packet layers and bytes
     #[arg(long, help_heading = "Output")]
     pub(super) raw: bool,
+    /// Write its packets, of all legs and captures, as pcapng with the evidence as comments; payloads are in it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) pcap: Option<PathBuf>,
     /// One JSON document
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

@@ -156,6 +156,7 @@ pub(super) fn open(input: &Input, outputs: &[PathBuf]) -> Result<(Case, String),
     let options = OpenOptions {
         exclude: input.exclude.clone(),
         outputs: outputs.to_vec(),
+        beside: input.tls_keylog.clone(),
     };
     match Case::open(&paths, &options) {
         Ok(case) => Ok((case, quoted)),

@@ -384,6 +384,39 @@ fn say_app(what: &AppEvent) -> String {
     }
 }
 
+/// The names of RFC 8446 6.
+fn alert(description: u8) -> String {
+    let name = match description {
+        0 => "close_notify",
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
 fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
     let opcode = |op: u8| match op {
         0 => "continuation",
@@ -429,8 +462,13 @@ fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
         LegEventKind::ZeroWindow => (EventKind::Loss, "zero window".to_owned()),
         LegEventKind::WindowOpen => (EventKind::Loss, "window open".to_owned()),
         LegEventKind::Gap { bytes } => (EventKind::Loss, format!("{bytes} B not captured")),
-        LegEventKind::TlsAlert { level, description } => {
-            (EventKind::Close, format!("TLS alert {level}/{description}"))
+        LegEventKind::TlsAlert { level: 0, .. } => {
+            (EventKind::Close, "TLS alert (encrypted)".to_owned())
         }
+        LegEventKind::TlsAlert { description, .. } => (
+            EventKind::Close,
+            format!("TLS alert {}", alert(*description)),
+        ),
+        LegEventKind::TlsRecord { len } => (EventKind::Data, format!("encrypted record {len} B")),
     }
 }

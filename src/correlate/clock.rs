@@ -331,15 +331,17 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
 
 /// The earliest Close, FIN or RST of a leg.
 pub(super) fn first_teardown(leg: &LegObservation) -> Option<Mark> {
+    let shape = leg.tls.as_ref().and_then(|t| t.close_shape);
     [&leg.to_server, &leg.to_client]
         .into_iter()
         .flat_map(|f| {
             [
                 f.close.as_ref().map(|c| c.mark),
-                f.fin,
+                f.ended(),
                 f.rst.map(|r| r.mark),
             ]
         })
+        .chain([shape.map(|s| s.sent)])
         .flatten()
         .min_by_key(|m| (m.at, m.record.ordinal))
 }
@@ -459,6 +461,11 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
     if let Some(r) = &mut leg.response {
         move_mark(&mut r.mark);
     }
+    let shape = leg.tls.as_mut().and_then(|t| t.close_shape.as_mut());
+    if let Some(shape) = shape {
+        move_mark(&mut shape.sent);
+        move_mark(&mut shape.answered);
+    }
     for flow in [&mut leg.to_server, &mut leg.to_client] {
         let Flow {
             first_packet,
@@ -466,6 +473,7 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
             last_payload,
             last_data_frame,
             close,
+            close_notify,
             fin,
             rst,
             unanswered,
@@ -477,6 +485,7 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
             last_packet,
             last_payload,
             last_data_frame,
+            close_notify,
             fin,
             zero_window_since,
         ]

@@ -1,8 +1,8 @@
 //! The first signs of the end on each leg -> when a connection was over, and who ended it first.
 
 use crate::model::{
-    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, MILLI_NS, Mark, Moment, Role,
-    Stamp,
+    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, LegProtocol, MILLI_NS, Mark,
+    Moment, Role, Stamp,
 };
 
 /// A Close frame that comes later than this after a FIN or RST elsewhere did not cause it.
@@ -28,6 +28,8 @@ struct Act {
     leg: usize,
     close: bool,
     reset: bool,
+    /// TLS's close_notify.
+    notify: bool,
     foreign: bool,
 }
 
@@ -47,7 +49,11 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
             .map(|c| c.code)
     };
     let tcp = acts.iter().find(|a| !a.close).map(|a| {
-        let what = if a.reset { "RST" } else { "FIN" };
+        let what = match (a.reset, a.notify) {
+            (true, _) => "RST",
+            (_, true) => "close_notify",
+            _ => "FIN",
+        };
         format!(
             "{what} by {}",
             hops.get(a.by).map_or("unknown", |h| h.name.as_str())
@@ -79,10 +85,14 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation) -> Vec<
             leg: index,
             close,
             reset,
+            notify: flow.close_notify == Some(mark),
             foreign: reset && foreign,
         };
         acts.extend(flow.close.as_ref().map(|c| act(c.mark, true, false)));
-        acts.extend(flow.fin.map(|m| act(m, false, false)));
+        let shape = o.tls.as_ref().and_then(|t| t.close_shape);
+        let shape = shape.filter(|s| s.direction == direction);
+        acts.extend(shape.map(|s| act(s.sent, true, false)));
+        acts.extend(flow.ended().map(|m| act(m, false, false)));
         acts.extend(flow.rst.map(|r| act(r.mark, false, true)));
     }
     acts
@@ -191,7 +201,14 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
         return named_between(hops, first, legs);
     }
     if lo == hi {
-        return named(hops, lo);
+        // Whoever ends the encryption may be a proxy as well as the server: nothing on the leg tells.
+        let guessed = lo > 0
+            && legs
+                .iter()
+                .flat_map(|l| &l.observations)
+                .all(|o| o.protocol == LegProtocol::Tls)
+            && hops.get(lo).is_some_and(|h| h.kind == HopKind::Server);
+        return if guessed { unknown } else { named(hops, lo) };
     }
     if hops
         .get(lo..=hi)

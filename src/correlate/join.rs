@@ -1,11 +1,11 @@
 //! Chains of legs and log lines -> drafts of connections: which lines speak of which connection.
 
-use super::clock::addresses;
+use super::clock::{addresses, first_teardown};
 use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, Line, Moment, SECOND_NS, SourceId,
-    Stamp, TunnelLine,
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, Moment,
+    RecordRef, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -119,6 +119,8 @@ impl Draft {
 pub(super) struct Rest {
     pub(super) hop_lines: Vec<HopLine>,
     pub(super) app_lines: Vec<AppLine>,
+    /// First packets of encrypted legs that nothing shows to be WebSockets.
+    pub(super) unknown: Vec<RecordRef>,
 }
 
 pub(super) fn drafts(
@@ -147,8 +149,26 @@ pub(super) fn drafts(
     let mut rest = Rest::default();
     super::apps::join(&mut drafts, apps, &mut rest);
     join_hops(&mut drafts, hops, &mut rest);
-    drafts.retain(|d| !d.chain.is_empty() || !d.tunnels.is_empty() || !d.app_lines.is_empty());
+    drafts.retain(|d| {
+        let nothing = d.chain.is_empty() && d.tunnels.is_empty() && d.app_lines.is_empty();
+        let logged = !d.tunnels.is_empty() || !d.app_lines.is_empty();
+        let unknown = !logged && d.chain.iter().all(could_be_anything);
+        if unknown && let Some(o) = d.chain.first().and_then(|l| l.observations.first()) {
+            rest.unknown.push(o.first.record);
+        }
+        !nothing && !unknown
+    });
     (drafts, rest)
+}
+
+/// Encrypted, with a handshake that was completed or still goes on, and records that any HTTP could have.
+fn could_be_anything(leg: &legs::Leg) -> bool {
+    leg.observations.iter().all(|o| {
+        let failed = o.tls.as_ref().is_some_and(|t| {
+            t.failed || !t.established && o.syn.is_some() && first_teardown(o).is_some()
+        });
+        o.protocol == LegProtocol::Tls && !o.looks_like_websocket() && !failed
+    })
 }
 
 /// Drops chains that are one thrown-away TCP connection, unless they went where WebSockets are served and came from a client.
@@ -169,7 +189,7 @@ fn keep_attempts(chains: Vec<Chain>) -> Vec<Chain> {
             && c[0]
                 .observations
                 .iter()
-                .any(|o| o.protocol == crate::model::LegProtocol::Tls)
+                .any(|o| o.protocol == LegProtocol::Tls)
     };
     chains
         .into_iter()

@@ -3,15 +3,17 @@
 use super::clock::{addresses, first_teardown};
 use super::identity;
 use crate::model::{
-    ConnectionLeg, Direction, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
+    ConnectionLeg, Direction, Fingerprint, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 /// A proxy asks its upstream within this time of being asked, also while its first upstream times out.
 const RELAY_NS: i64 = 90 * SECOND_NS;
 /// A relayed frame leaves a hop within this time of reaching it.
 const FRAME_RELAY_NS: i64 = 250 * MILLI_NS;
+/// So many legs of one key, one fingerprint or one proxy are looked at for a leg, the nearest in time.
+const NEAREST: usize = 256;
 
 /// One TCP connection, at every vantage point that saw it. `from` is filled in once the chain is known.
 pub(super) type Leg = ConnectionLeg;
@@ -143,50 +145,110 @@ fn same_leg(a: &LegObservation, b: &LegObservation) -> bool {
     }
 }
 
+/// Where the legs that may lie below a leg are found, without looking at every pair.
+struct Below {
+    /// By the address that opened them, in order of opening.
+    by_client: HashMap<IpAddr, Vec<usize>>,
+    /// Those of them without a handshake key: all that a leg with one may have below it, besides the legs of its key.
+    keyless: HashMap<IpAddr, Vec<usize>>,
+    by_key: HashMap<Box<str>, Vec<usize>>,
+    /// Legs without a handshake, by what their client sent: masked frames are nearly unique.
+    by_print: HashMap<(IpAddr, u64, u64), Vec<usize>>,
+}
+
+impl Below {
+    fn index(legs: &[Leg]) -> Self {
+        let mut below = Self {
+            by_client: HashMap::new(),
+            keyless: HashMap::new(),
+            by_key: HashMap::new(),
+            by_print: HashMap::new(),
+        };
+        for (i, leg) in legs.iter().enumerate() {
+            let ip = leg.client.ip();
+            below.by_client.entry(ip).or_default().push(i);
+            match key(leg) {
+                Some(key) => below.by_key.entry(key.into()).or_default().push(i),
+                None => below.keyless.entry(ip).or_default().push(i),
+            }
+            for f in sent_prints(leg) {
+                let group = below.by_print.entry((ip, f.hash, f.len)).or_default();
+                if group.last() != Some(&i) {
+                    group.push(i);
+                }
+            }
+        }
+        below
+    }
+
+    /// Legs that may lie below `legs[upper]`, ascending, each once.
+    fn candidates(&self, legs: &[Leg], upper: usize) -> Vec<usize> {
+        let leg = &legs[upper];
+        let (start, ip) = (opened(leg), leg.server.ip());
+        let key = key(leg);
+        let mut found: Vec<usize> = Vec::new();
+        let opened_there = if key.is_some() {
+            &self.keyless
+        } else {
+            &self.by_client
+        };
+        if let Some(group) = opened_there.get(&ip) {
+            let from = group.partition_point(|&j| opened(&legs[j]) < start.plus(-RELAY_NS));
+            let to = group.partition_point(|&j| opened(&legs[j]) <= start.plus(RELAY_NS));
+            found.extend(nearest(&group[from..to], |j| opened(&legs[j]) < start));
+        }
+        if let Some(group) = key.and_then(|k| self.by_key.get(k)) {
+            found.extend(nearest(group, |j| j < upper));
+        }
+        for f in sent_prints(leg) {
+            if let Some(group) = self.by_print.get(&(ip, f.hash, f.len)) {
+                found.extend(nearest(group, |j| j < upper));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// Of a group in order of time the members around the place where `before` ends: a group that shares a key because its client has
+/// a broken random generator, or a storm of refused connects, must not cost the square of its size.
+fn nearest(group: &[usize], before: impl Fn(usize) -> bool) -> impl Iterator<Item = usize> {
+    let here = group.partition_point(|&j| before(j));
+    let from = here.saturating_sub(NEAREST / 2);
+    let to = group.len().min(here + NEAREST / 2);
+    group[from..to].iter().copied()
+}
+
+fn sent_prints(leg: &Leg) -> impl Iterator<Item = &Fingerprint> {
+    leg.observations
+        .iter()
+        .flat_map(|o| &o.fingerprints)
+        .filter(|f| f.direction == Direction::ToServer)
+}
+
 /// For each leg the one that its server opened on its behalf: best pairs first, each leg used once each way.
 fn link(legs: &[Leg]) -> HashMap<usize, usize> {
-    let mut by_client: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
-    let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
-    for (i, leg) in legs.iter().enumerate() {
-        by_client.entry(leg.client.ip()).or_default().push(i);
-        if let Some(key) = request(leg).and_then(|r| r.key.clone()) {
-            by_key.entry(key).or_default().push(i);
-        }
-    }
+    let below = Below::index(legs);
     let mut pairs = Vec::new();
     for (i, upper) in legs.iter().enumerate() {
-        let start = opened(upper);
-        let mut candidates: Vec<usize> = Vec::new();
-        if let Some(below) = by_client.get(&upper.server.ip()) {
-            let from = below.partition_point(|&j| opened(&legs[j]) < start.plus(-RELAY_NS));
-            candidates.extend(
-                below[from..]
-                    .iter()
-                    .take_while(|&&j| opened(&legs[j]) <= start.plus(RELAY_NS)),
-            );
-        }
-        if let Some(key) = request(upper).and_then(|r| r.key.as_ref()) {
-            candidates.extend(by_key.get(key).into_iter().flatten());
-        }
-        candidates.sort_unstable();
-        candidates.dedup();
-        for j in candidates {
+        for j in below.candidates(legs, i) {
             if i == j || (upper.client, upper.server) == (legs[j].client, legs[j].server) {
                 continue;
             }
             if let Some(score) = relay_score(upper, &legs[j]) {
-                let distance = opened(&legs[j]).since(start).abs();
+                let distance = opened(&legs[j]).since(opened(upper)).abs();
                 pairs.push((std::cmp::Reverse(score), distance, i, j));
             }
         }
     }
     pairs.sort_unstable();
-    let (mut upper_used, mut below_used) = (BTreeSet::new(), BTreeSet::new());
+    let (mut upper_used, mut below_used) = (vec![false; legs.len()], vec![false; legs.len()]);
     let mut links = HashMap::new();
     for (_, _, i, j) in pairs {
-        if !upper_used.contains(&i) && !below_used.contains(&j) && !reaches(&links, j, i) {
-            upper_used.insert(i);
-            below_used.insert(j);
+        if !upper_used[i] && !below_used[j] && !reaches(&links, j, i) {
+            upper_used[i] = true;
+            below_used[j] = true;
             links.insert(i, j);
         }
     }
@@ -207,6 +269,10 @@ fn reaches(links: &HashMap<usize, usize>, from: usize, to: usize) -> bool {
 
 pub(super) fn request(leg: &Leg) -> Option<&crate::model::Request> {
     leg.observations.iter().find_map(|o| o.request.as_ref())
+}
+
+fn key(leg: &Leg) -> Option<&str> {
+    request(leg).and_then(|r| r.key.as_deref())
 }
 
 pub(super) fn response(leg: &Leg) -> Option<&crate::model::Response> {

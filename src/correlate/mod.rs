@@ -31,6 +31,12 @@ pub fn correlate(
     } = observations;
     clock::align(&mut legs, &mut lines, sources);
     let (drafts, rest) = join::drafts(legs::chains(legs), lines, &settings);
+    for record in &rest.unknown {
+        if let Some(source) = sources.get_mut(record.source.0 as usize) {
+            let note = "encrypted connections whose records could be those of any HTTP were left out: with their TLS secrets (SSLKEYLOGFILE) they can be read";
+            source.anomaly("tls-unknown-content", 1, record.ordinal, note);
+        }
+    }
     let places = hops::Places::survey(&drafts, &settings);
     let connections = build::connections(drafts, &places);
     let context = CaseContext {

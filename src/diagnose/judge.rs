@@ -81,8 +81,15 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
         outcome = Outcome::Clean;
     }
     if matches!(outcome, Outcome::Clean | Outcome::Open) {
+        let code = code.filter(|_| outcome == Outcome::Clean);
+        if outcome == Outcome::Clean
+            && code.is_none()
+            && outcome::count(row, "close.code").is_none()
+        {
+            return (sealed(row), None);
+        }
         let mut verdict = unremarkable(s, row, outcome);
-        if let Some(code) = code.filter(|_| outcome == Outcome::Clean) {
+        if let Some(code) = code {
             verdict.sentence.push_str(&format!(" ({})", code.means));
         }
         return (verdict, standing_closer(s, outcome));
@@ -106,8 +113,23 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
             verdict.fix = vec![fix.clone()];
         }
     }
+    if s.encrypted() {
+        cap(&mut verdict);
+    }
     let closer = closer(s, row, &verdict);
     (verdict, closer)
+}
+
+/// No frame of it could be read: sizes and times carry a likely cause at most.
+fn cap(verdict: &mut Verdict) {
+    verdict.tier = verdict.tier.min(Tier::Likely);
+    verdict.untestable.insert(
+        0,
+        Untestable {
+            cause: Cause::Undecided,
+            needs: KEYS.to_owned(),
+        },
+    );
 }
 
 fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
@@ -143,6 +165,34 @@ const fn plain(outcome: Outcome) -> Verdict {
         own_rule: None,
     }
 }
+
+/// A Close handshake that only sizes of encrypted records show.
+fn sealed(row: &Row) -> Verdict {
+    let by_client = outcome::word(row, "close.first_from") == Some("client");
+    let (tier, sentence) = if by_client {
+        (
+            Tier::Likely,
+            "the client closed it with a Close frame, by the sizes of its last records; the code is encrypted",
+        )
+    } else {
+        (
+            Tier::Undecided,
+            "the server closed it with a Close frame, by the sizes of its last records; the code is encrypted: not counted as a drop",
+        )
+    };
+    Verdict {
+        tier,
+        sentence: sentence.to_owned(),
+        untestable: vec![Untestable {
+            cause: Cause::Undecided,
+            needs: KEYS.to_owned(),
+        }],
+        ..plain(Outcome::Clean)
+    }
+}
+
+/// What opens an encrypted leg.
+const KEYS: &str = "the TLS secrets of this connection (SSLKEYLOGFILE), a capture behind the proxy, or the application's log with close codes";
 
 /// A proxy's line says that a tunnel was over, and never how: without a sign of a fault that is no drop.
 fn untold() -> Verdict {

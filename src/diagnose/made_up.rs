@@ -195,6 +195,8 @@ pub(super) fn seen(messages: &[(i64, bool)], pings: &[(i64, bool)]) -> Connectio
             duplicates: 0,
             violations: Vec::new(),
             sni: None,
+            compression: None,
+            tls: None,
         }],
     }
 }

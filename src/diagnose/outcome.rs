@@ -22,6 +22,8 @@ pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
         (Some(_), Some("client"), Some(1001)) => Outcome::Clean,
         (Some(_), Some("server"), Some(_)) => Outcome::Drop,
         (Some(_), None, Some(1001)) => going_away(s),
+        // A Close handshake under encryption: its code is not known, and nothing says that it was unwanted.
+        (Some(_), Some(_), None) if s.close_shape().is_some() => Outcome::Clean,
         (Some(_), ..) => Outcome::Drop,
     }
 }

@@ -233,12 +233,16 @@ fn place(c: &Connection) -> Place {
         entry.map(|e| e.to_string()).unwrap_or_default()
     );
     let accepted = c.request.status == Some(101)
-        || c.legs
-            .iter()
-            .flat_map(|l| &l.observations)
-            .any(|o| o.protocol == crate::model::LegProtocol::WebSocketMidstream)
+        || c.legs.iter().flat_map(|l| &l.observations).any(|o| {
+            o.protocol == crate::model::LegProtocol::WebSocketMidstream || o.looks_like_websocket()
+        })
         || c.request.status.is_none() && c.app_lines.iter().any(|a| a.what == AppEvent::Open);
-    let frame = c.close.from_client.is_some() || c.close.from_server.is_some();
+    let shape = c
+        .legs
+        .iter()
+        .flat_map(|l| &l.observations)
+        .any(|o| o.tls.as_ref().is_some_and(|t| t.close_shape.is_some()));
+    let frame = c.close.from_client.is_some() || c.close.from_server.is_some() || shape;
     let told = c.close.reported_server.is_some_and(|code| code != 1006);
     Place {
         upstream: upstream.map_or_else(

@@ -49,6 +49,20 @@ pub struct ConnectionLeg {
     pub observations: Vec<LegObservation>,
 }
 
+impl ConnectionLeg {
+    /// The Wireshark display filter that finds this leg in any capture of it.
+    pub fn display_filter(&self) -> String {
+        let ip = |a: IpAddr| format!("{}.addr == {a}", if a.is_ipv4() { "ip" } else { "ipv6" });
+        format!(
+            "{} && {} && tcp.port == {} && tcp.port == {}",
+            ip(self.client.ip()),
+            ip(self.server.ip()),
+            self.client.port(),
+            self.server.port()
+        )
+    }
+}
+
 /// Who did something first, and what says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -156,6 +170,16 @@ impl Connection {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The Wireshark display filter that finds all legs; `None` where no capture shows one.
+    pub fn display_filter(&self) -> Option<String> {
+        let legs: Vec<String> = self
+            .legs
+            .iter()
+            .map(|leg| format!("({})", leg.display_filter()))
+            .collect();
+        (!legs.is_empty()).then(|| legs.join(" || "))
     }
 
     pub fn duration_ns(&self) -> Option<i64> {

@@ -48,7 +48,7 @@ pub enum LegProtocol {
     UpgradeRefused,
     /// An upgrade was asked for and never answered.
     UpgradeUnanswered,
-    /// TLS records: nothing inside was read.
+    /// TLS records: nothing inside was read. What they show beside that stands in `LegObservation::tls`.
     Tls,
     /// TCP only: SYN without an answer, or reset before any byte, or accepted and never used.
     NoPayload,
@@ -152,7 +152,7 @@ pub struct Flow {
     pub bytes: u64,
     pub first_packet: Option<Mark>,
     pub last_packet: Option<Mark>,
-    /// The last packet with new payload.
+    /// The last packet with new payload; on TLS legs the last one that completed a record of application data.
     pub last_payload: Option<Mark>,
     /// The last data frame (text, binary, continuation); control frames left out.
     pub last_data_frame: Option<Mark>,
@@ -160,6 +160,8 @@ pub struct Flow {
     pub pings: u64,
     pub pongs: u64,
     pub close: Option<CloseFrame>,
+    /// TLS's own end of this flow (RFC 8446 6.1): read, or told by the type, size and place of its record.
+    pub close_notify: Option<Mark>,
     /// The first FIN; a retransmitted one is no new one.
     pub fin: Option<Mark>,
     pub fin_acked: bool,
@@ -177,6 +179,16 @@ pub struct Flow {
     pub out_of_order: u32,
     /// TTL or hop limit of this side's ordinary packets, as seen here.
     pub ttl: Option<u8>,
+}
+
+impl Flow {
+    /// The first thing by which this side ended the leg in good order: TLS's close_notify, or TCP's FIN.
+    pub fn ended(&self) -> Option<Mark> {
+        [self.close_notify, self.fin]
+            .into_iter()
+            .flatten()
+            .min_by_key(|m| (m.at, m.record))
+    }
 }
 
 /// Something a reader of the evidence ladder wants to see, bounded per leg: the first ones, the last ones, every ending.
@@ -218,10 +230,98 @@ pub enum LegEventKind {
     Gap {
         bytes: u64,
     },
+    /// Level 0: encrypted, by its type or its size.
     TlsAlert {
         level: u8,
         description: u8,
     },
+    /// A record of encrypted application data that could not be read: its length on the wire, without its header.
+    TlsRecord {
+        len: u64,
+    },
+}
+
+/// What became of the encryption of a TLS leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum TlsKeys {
+    /// The handshake is not in the capture, or was not completed: there was nothing to look keys up by.
+    #[default]
+    Unasked,
+    /// No key log of the case holds this session.
+    Missing,
+    /// Records were decrypted.
+    Read,
+    /// The session's keys open none of its records.
+    Wrong,
+    /// A version or cipher suite that is not decrypted.
+    Unread,
+}
+
+/// A Close handshake, by nothing but the sizes and times of two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseShape {
+    /// Which way the first of the two went.
+    pub direction: Direction,
+    pub sent: Mark,
+    pub answered: Mark,
+}
+
+/// What a TLS leg shows beside what is inside it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsView {
+    /// 0x0303 is TLS 1.2, 0x0304 is TLS 1.3; `None` where the ServerHello was not seen.
+    pub version: Option<u16>,
+    /// The number of the cipher suite (IANA).
+    pub cipher: Option<u16>,
+    /// The protocol that was chosen (RFC 7301); TLS 1.3 shows it under encryption only.
+    pub alpn: Option<String>,
+    pub keys: TlsKeys,
+    /// The handshake was completed: application data of the client followed.
+    pub established: bool,
+    /// The handshake ended with an alert.
+    pub failed: bool,
+    /// Whether sizes and times of the records are those of a WebSocket; `None` where they could be others' as well.
+    pub websocket: Option<bool>,
+    /// The pings of this leg are inferred from sizes and times.
+    pub inferred_pings: bool,
+    pub close_shape: Option<CloseShape>,
+}
+
+/// permessage-deflate as both sides agreed on it (RFC 7692 7.1), and what of it could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Compression {
+    /// The answer named the extension; false where compressed messages went by without a handshake in the capture.
+    pub agreed: bool,
+    pub to_server: CompressedFlow,
+    pub to_client: CompressedFlow,
+}
+
+/// One direction of [`Compression`]: its parameters, as its sender has to keep them, and its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CompressedFlow {
+    /// Each message stands for itself (`client_no_context_takeover`, `server_no_context_takeover`).
+    pub no_context_takeover: bool,
+    /// `client_max_window_bits`, `server_max_window_bits`: 8 to 15; `None` = not named, which means 15.
+    pub window_bits: Option<u8>,
+    /// Messages that came compressed (RSV1), each by itself.
+    pub messages: u64,
+    /// Of them, short texts whose content is not known: what they refer to is not in the capture, or no longer kept.
+    pub unread: u64,
+}
+
+impl CompressedFlow {
+    /// `context kept, window 2^12`, for people.
+    pub fn say(&self) -> String {
+        let context = if self.no_context_takeover {
+            "each message alone"
+        } else {
+            "context kept"
+        };
+        match self.window_bits {
+            Some(bits) => format!("{context}, window 2^{bits}"),
+            None => context.to_owned(),
+        }
+    }
 }
 
 /// One leg as one vantage point saw it. Flows are named by who receives them.
@@ -261,9 +361,18 @@ pub struct LegObservation {
     pub violations: Vec<String>,
     /// First application bytes of a TLS leg named this server (SNI).
     pub sni: Option<String>,
+    /// `None` where no message was, or could be, compressed.
+    pub compression: Option<Compression>,
+    /// `None` for legs without TLS.
+    pub tls: Option<TlsView>,
 }
 
 impl LegObservation {
+    /// Encrypted, and by its records a WebSocket.
+    pub fn looks_like_websocket(&self) -> bool {
+        self.protocol == LegProtocol::Tls
+            && self.tls.as_ref().is_some_and(|t| t.websocket == Some(true))
+    }
     pub const fn flow(&self, direction: Direction) -> &Flow {
         match direction {
             Direction::ToServer => &self.to_server,

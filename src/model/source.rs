@@ -17,6 +17,13 @@ pub struct RecordRef {
     pub len: u32,
 }
 
+impl RecordRef {
+    /// The Wireshark display filter that finds this packet in its own file.
+    pub fn display_filter(&self) -> String {
+        format!("frame.number == {}", self.ordinal)
+    }
+}
+
 /// What the content of a file showed it to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SourceKind {
@@ -125,7 +132,7 @@ pub struct Source {
     /// As the user would name it: relative to the case's folder, `/`-separated.
     pub path: String,
     pub kind: SourceKind,
-    /// `gz`, `zst`.
+    /// `gz`, `zst`, `xz`, `bz2`, `lz4`.
     pub compression: Option<&'static str>,
     /// Bytes on disk.
     pub bytes: u64,

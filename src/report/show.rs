@@ -5,8 +5,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Cause, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef, RivalVerdict,
-    SECOND_NS, SourceId, Stamp, Test, Tier, Truth, say_duration,
+    Analysis, Cause, Connection, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef,
+    RivalVerdict, SECOND_NS, SourceId, Stamp, Test, Tier, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -159,6 +159,7 @@ impl Page<'_> {
                 .unwrap_or_default();
             rows.push(("time-out", format!("{}{from}", say_duration(ns))));
         }
+        rows.extend(compression(c).map(|say| ("compression", say)));
         if let Some(identity) = &c.client.identity {
             rows.insert(
                 2,
@@ -187,14 +188,20 @@ impl Page<'_> {
         for (n, (id, records)) in files.iter_mut().enumerate() {
             let first = records.first().map_or(0, |r| r.ordinal);
             let arrow = if n == 0 { "-->" } else { ":::" };
+            records.sort_by_key(|r| r.ordinal);
+            let filter = if self.is_capture(*id) {
+                let each: Vec<String> = records.iter().map(RecordRef::display_filter).collect();
+                format!("   {}", self.look.dim(&each.join(" || ")))
+            } else {
+                String::new()
+            };
             writeln!(
                 out,
-                "{} {}:{first}",
+                "{} {}:{first}{filter}",
                 self.look.cyan(&format!("  {arrow}")),
                 self.file(*id)
             )?;
             writeln!(out, "       {bar}")?;
-            records.sort_by_key(|r| r.ordinal);
             for record in records {
                 self.record(*record, out)?;
             }
@@ -455,6 +462,16 @@ impl Page<'_> {
         if let Some(own) = &v.own_rule {
             self.note("own rule", own, out)?;
         }
+        if let Some(filter) = c.display_filter() {
+            // In one row, whatever the width: it is there to be copied.
+            writeln!(
+                out,
+                "       {} {}: {}",
+                self.look.cyan("="),
+                self.look.bold("wireshark"),
+                self.text(&filter)
+            )?;
+        }
         if let Some(cause) = v.cause {
             self.note("more", &format!("wsdrop explain {}", cause.code()), out)?;
         }
@@ -626,6 +643,27 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// What permessage-deflate was agreed on, and what of it stayed unread; of the leg that tells most.
+fn compression(c: &Connection) -> Option<String> {
+    let all = c.legs.iter().flat_map(|l| &l.observations);
+    let found = all
+        .filter_map(|o| o.compression)
+        .max_by_key(|c| (c.agreed, c.to_server.messages + c.to_client.messages))?;
+    let (up, down) = (found.to_server, found.to_client);
+    let agreed = match (found.agreed, up.say(), down.say()) {
+        (false, ..) => "in use, its handshake is not in a capture".to_owned(),
+        (true, up, down) if up == down => format!("permessage-deflate ({up})"),
+        (true, up, down) => format!("permessage-deflate (client: {up}; server: {down})"),
+    };
+    let messages = up.messages + down.messages;
+    let unread = match up.unread + down.unread {
+        0 => String::new(),
+        n => format!(", {n} of them short texts that could not be read"),
+    };
+    let plural = if messages == 1 { "" } else { "s" };
+    Some(format!("{agreed}, {messages} message{plural}{unread}"))
 }
 
 #[cfg(test)]

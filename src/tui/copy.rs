@@ -1,6 +1,6 @@
 //! What is selected -> text for the clipboard, inert: what is pasted into a shell or a chat must not act there.
 
-use crate::model::{Analysis, Connection, Judged, Raw, RecordRef, inert};
+use crate::model::{Analysis, Judged, Raw, RecordRef, inert};
 
 use super::keys::Command;
 use super::rows::{self, Row};
@@ -18,7 +18,12 @@ pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Opti
         Command::CopyRow => row(state, analysis, judged),
         Command::CopyId => judged.map(|j| inert(&j.connection.id)),
         Command::CopyLine => record(state, analysis).map(|r| inert(&place(analysis, r))),
-        Command::CopyFilter => judged.and_then(|j| wireshark(&j.connection)),
+        Command::CopyFilter => match (state.screen, state.record) {
+            (Screen::Raw, Some(record)) if in_capture(record, analysis) => {
+                Some(record.display_filter())
+            }
+            _ => judged.and_then(|j| j.connection.display_filter()),
+        },
         Command::CopyMarkdown => judged.map(|j| markdown(j, analysis)),
         Command::CopyRaw => match state.loaded(record(state, analysis)?)? {
             Raw::Line { lines, focus, .. } => lines.get(*focus).map(|l| inert(&l.1)),
@@ -27,6 +32,12 @@ pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Opti
         },
         _ => None,
     }
+}
+
+fn in_capture(record: RecordRef, analysis: &Analysis) -> bool {
+    analysis
+        .source(record.source)
+        .is_some_and(|s| s.kind.is_capture())
 }
 
 fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
@@ -109,27 +120,6 @@ fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<St
         j.verdict.tier.name(),
         rows::closer(j)
     )))
-}
-
-/// A Wireshark display filter for all legs.
-fn wireshark(c: &Connection) -> Option<String> {
-    let legs: Vec<String> = c
-        .legs
-        .iter()
-        .map(|l| {
-            let ip = |a: std::net::IpAddr| {
-                format!("{}.addr == {a}", if a.is_ipv4() { "ip" } else { "ipv6" })
-            };
-            format!(
-                "({} && {} && tcp.port == {} && tcp.port == {})",
-                ip(l.client.ip()),
-                ip(l.server.ip()),
-                l.client.port(),
-                l.server.port()
-            )
-        })
-        .collect();
-    (!legs.is_empty()).then(|| legs.join(" || "))
 }
 
 fn markdown(j: &Judged, analysis: &Analysis) -> String {

@@ -307,6 +307,8 @@ mod tests {
             duplicates: 0,
             violations: Vec::new(),
             sni: None,
+            compression: None,
+            tls: None,
         });
         let rungs = build(judged, false);
         let hidden = |r: &Rung| {

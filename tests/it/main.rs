@@ -5,6 +5,7 @@ mod cli;
 mod house;
 mod insight;
 mod outputs;
+mod packets;
 mod samples;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]

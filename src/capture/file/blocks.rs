@@ -5,7 +5,7 @@ use crate::model::{Moment, SECOND_NS, add_anomaly};
 use pcap_parser::{
     BOM_MAGIC, Block, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE,
     InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode, SHB_MAGIC as SECTION,
-    SPB_MAGIC as SIMPLE_PACKET, parse_block_be, parse_block_le,
+    SPB_MAGIC as SIMPLE_PACKET, SecretsType, parse_block_be, parse_block_le,
 };
 
 /// A larger block is not read but passed over; a section or interface larger than this is garbage.
@@ -93,6 +93,9 @@ enum Described {
     Interface(Interface, String),
     /// Packets dropped so far at an interface.
     Dropped(u32, u64),
+    /// Lines of a TLS key log.
+    TlsSecrets,
+    /// Of protocols that are not decrypted.
     Secrets,
     /// Names, journals, processes, custom and unknown blocks: nothing that is used.
     Unused,
@@ -118,6 +121,9 @@ fn describe(block: &[u8], order: Order) -> Described {
             )
         }
         Ok((_, Block::InterfaceStatistics(b))) => Described::Dropped(b.if_id, drops(&b, order)),
+        Ok((_, Block::DecryptionSecrets(b))) if b.secrets_type == SecretsType::TlsKeyLog => {
+            Described::TlsSecrets
+        }
         Ok((_, Block::DecryptionSecrets(_))) => Described::Secrets,
         Ok((_, Block::Unknown(b))) if b.block_len1 != b.block_len2 => Described::Damaged,
         Ok(_) => Described::Unused,
@@ -219,6 +225,7 @@ impl PacketFile<'_> {
     fn description(&mut self, kind: u32, total: usize, order: Order) -> Step {
         let block = self.view().get(..total).unwrap_or_default();
         let described = describe(block, order);
+        let secrets_len = u32_at(block, 12, order) as usize;
         let closed = u32_at(block, total - 4, order) as usize == total;
         let Format::Blocks { interfaces, .. } = &mut self.format else {
             return Step::End;
@@ -250,10 +257,18 @@ impl PacketFile<'_> {
                     }
                 }
             }
+            Described::TlsSecrets => {
+                // Behind the block's head, the kind of secrets and their length.
+                let from = self.from + 16;
+                let to = from.saturating_add(secrets_len).min(self.from + total - 4);
+                self.secrets
+                    .extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
+                self.secrets.push(b'\n');
+            }
             Described::Secrets => self.note(
                 "unused-secrets",
                 1,
-                "the file carries keys of encrypted connections: nothing is decrypted with them",
+                "the file carries keys of other protocols than TLS: nothing is decrypted with them",
             ),
             Described::Unused => {}
             // Two lengths that agree tell a block from garbage.

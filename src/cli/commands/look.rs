@@ -1,6 +1,7 @@
 //! `show`, `sources` and `frames`: a closer look at one drop, at the files, at the frames.
 
 use crate::analysis::{self, CaseRaw};
+use crate::case::Case;
 use crate::cli::args::{Format, Frames, Show, Sources};
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
@@ -11,7 +12,9 @@ use crate::report::{
     Redact, Redactor, json, ndjson, ranked, show as show_report, sources as sources_report,
 };
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
     let zone = meaning::zone("--tz", &args.time.tz)?;
@@ -28,7 +31,7 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
         }
     };
     if args.input.paths.is_empty()
-        && std::path::Path::new(&args.id).exists()
+        && Path::new(&args.id).exists()
         && args.id.parse::<usize>().is_err()
     {
         return Err(Failure::usage(format!(
@@ -40,13 +43,28 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
     }
     let pack = meaning::pack(&args.rules)?;
     let chosen = Chosen::new(&args.selection, &pack)?;
-    let (case, paths) = meaning::open(&args.input, &[])?;
+    if let Some(path) = &args.pcap {
+        writable(path)?;
+        if args.privacy.redact.as_deref().is_some_and(|r| r != "none") {
+            return Err(Failure::usage(
+                "packets are written as they are: --pcap and --redact do not go together",
+            )
+            .into());
+        }
+    }
+    let (case, paths) = meaning::open(&args.input, args.pcap.as_slice())?;
     let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
     if let Some(failure) = meaning::nothing_used(&analysis, &paths) {
         return Err(failure.into());
     }
     chosen.apply(&mut analysis);
     let judged = pick(&analysis, &args.id, &paths)?;
+    if let Some(path) = &args.pcap {
+        write_packets(path, &case, &analysis, judged, screen)?;
+    }
+    if args.pcap.as_ref().is_some_and(|p| p.as_os_str() == "-") {
+        return Ok(meaning::completeness(&analysis, args.input.strict, screen));
+    }
     let redactor = Redactor::new(redact, &analysis);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let written = if json {
@@ -72,6 +90,73 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
     };
     finish(written.and_then(|()| out.flush()), out)?;
     Ok(meaning::completeness(&analysis, args.input.strict, screen))
+}
+
+/// What stands there already is replaced only where this program wrote it: recordings can't be made again.
+fn writable(path: &Path) -> Result<(), Failure> {
+    let name = path.display();
+    if path.is_dir() {
+        return Err(Failure::usage(format!(
+            "can't write {name}: it is a folder"
+        )));
+    }
+    let mut head = Vec::new();
+    if let Ok(file) = File::open(path)
+        && path.is_file()
+        && std::io::Read::read_to_end(&mut std::io::Read::take(file, 65_536), &mut head).is_ok()
+        && !head.is_empty()
+        && !analysis::is_cut(&head)
+    {
+        return Err(Failure::usage(format!(
+            "{name} is there, and wsdrop show --pcap did not write it"
+        ))
+        .help("give a new name, or remove the file"));
+    }
+    Ok(())
+}
+
+fn write_packets(
+    path: &Path,
+    case: &Case,
+    analysis: &Analysis,
+    judged: &Judged,
+    screen: &Screen,
+) -> Result<(), Stop> {
+    if judged.connection.legs.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} is in no capture: there are no packets to write",
+            judged.connection.id
+        ))
+        .into());
+    }
+    if path.as_os_str() == "-" {
+        let out = BufWriter::new(std::io::stdout().lock());
+        return match analysis::cut(case, analysis, judged, out) {
+            Ok(_) => Ok(()),
+            Err(e) => match Stop::writing("standard output", &e) {
+                Stop::ClosedPipe => Ok(()),
+                failed @ Stop::Failed(_) => Err(failed),
+            },
+        };
+    }
+    let name = path.display().to_string();
+    let failed = |e: &std::io::Error| Failure::usage(format!("can't write {name}: {e}"));
+    let file = File::create(path).map_err(|e| failed(&e))?;
+    let cut =
+        analysis::cut(case, analysis, judged, BufWriter::new(file)).map_err(|e| failed(&e))?;
+    if screen.quiet == 0 {
+        let s = |n: u64| if n == 1 { "" } else { "s" };
+        eprintln!(
+            "wrote {}: {} packet{} of {} capture{}, {} with a comment (pkt_comment)",
+            crate::model::inert(&name),
+            cut.packets,
+            s(cut.packets),
+            cut.files,
+            s(cut.files as u64),
+            cut.commented
+        );
+    }
+    Ok(())
 }
 
 /// By id, by the beginning of one, or by rank.

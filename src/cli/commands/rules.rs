@@ -175,7 +175,7 @@ fn measure(corpus: &Path, pack: &Pack, screen: &Screen) -> Result<Accuracy, Fail
         let expected = accuracy::parse(&text).map_err(wrong)?;
         let options = OpenOptions {
             exclude: NOT_EVIDENCE.iter().map(|n| (*n).to_owned()).collect(),
-            outputs: Vec::new(),
+            ..OpenOptions::default()
         };
         let case = Case::open(std::slice::from_ref(&folder), &options)
             .map_err(|e| Failure::usage(e.to_string()))?;

@@ -96,6 +96,24 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 ),
             );
         }
+    } else if let Some(shape) = s.close_shape() {
+        row.set(
+            "close.frame",
+            shown(
+                Value::Bool(true),
+                CAPTURE,
+                vec![at(shape.sent), at(shape.answered)],
+            ),
+        );
+    } else if s.encrypted() {
+        // A Close and its answer stand right before the end: where there was silence, there was none.
+        if let Some((_, o)) = s.observations().find(|(_, o)| quiet_end(o)) {
+            let mark = first_teardown(o).unwrap_or(o.last);
+            row.set(
+                "close.frame",
+                shown(Value::Bool(false), CAPTURE, vec![at(mark)]),
+            );
+        }
     } else {
         // A capture that holds a leg to its end, without a hole, and no Close: there was none.
         let whole = s.observations().find(|(_, o)| {
@@ -112,6 +130,16 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 shown(Value::Bool(false), CAPTURE, vec![at(mark)]),
             );
         }
+    }
+    if let (None, Some(shape)) = (first_frame, s.close_shape()) {
+        let end = match shape.direction {
+            Direction::ToServer => "client",
+            Direction::ToClient => "server",
+        };
+        row.set(
+            "close.first_from",
+            shown(Value::Word(end), CAPTURE, vec![at(shape.sent)]),
+        );
     }
     if let Some(AppLine {
         what: AppEvent::Close {
@@ -169,16 +197,31 @@ pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
         || code == Some("WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
 }
 
-fn first_teardown(o: &LegObservation) -> Option<Mark> {
+/// An encrypted leg on which nothing was said in the second before its end.
+fn quiet_end(o: &LegObservation) -> bool {
+    let last = [o.to_server.last_payload, o.to_client.last_payload]
+        .into_iter()
+        .flatten()
+        .max_by_key(|m| m.at);
+    let whole = o.to_server.lost_bytes == 0 && o.to_client.lost_bytes == 0;
+    let end = first_teardown(o).zip(last);
+    whole
+        && o.looks_like_websocket()
+        && end.is_some_and(|(end, last)| end.at.since(last.at) > SECOND_NS)
+}
+
+pub(super) fn first_teardown(o: &LegObservation) -> Option<Mark> {
+    let shape = o.tls.as_ref().and_then(|t| t.close_shape);
     [&o.to_server, &o.to_client]
         .into_iter()
         .flat_map(|f| {
             [
                 f.close.as_ref().map(|c| c.mark),
-                f.fin,
+                f.ended(),
                 f.rst.map(|r| r.mark),
             ]
         })
+        .chain([shape.map(|s| s.sent)])
         .flatten()
         .min_by_key(|m| (m.at, m.record.ordinal))
 }
@@ -195,7 +238,7 @@ fn side(s: &Subject<'_>, row: &mut Row) {
                 .into_iter()
                 .flat_map(move |(d, f)| {
                     [
-                        f.fin.map(|m| (m.at, m, d, false, l)),
+                        f.ended().map(|m| (m.at, m, d, false, l)),
                         f.rst.map(|r| (r.mark.at, r.mark, d, true, l)),
                     ]
                     .into_iter()
@@ -238,7 +281,9 @@ fn side(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     }
-    let has_frame = s.c.close.from_client.is_some() || s.c.close.from_server.is_some();
+    let has_frame = s.c.close.from_client.is_some()
+        || s.c.close.from_server.is_some()
+        || s.close_shape().is_some();
     let how = match first {
         _ if has_frame => Some("close-frame"),
         Some((.., true, _)) => Some("rst"),

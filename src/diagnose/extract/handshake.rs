@@ -57,7 +57,7 @@ fn result(s: &Subject<'_>, row: &mut Row) {
         let midstream = leg
             .observations
             .iter()
-            .any(|o| o.protocol == LegProtocol::WebSocketMidstream);
+            .any(|o| o.protocol == LegProtocol::WebSocketMidstream || o.looks_like_websocket());
         let reset = leg.observations.iter().find_map(|o| o.to_client.rst);
         let asked = leg
             .observations

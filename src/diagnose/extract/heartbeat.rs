@@ -27,7 +27,9 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(false), APP_LOG, vec![]),
         );
     }
-    if !s.readable() {
+    // Without keys, regular pairs of small records are pings and pongs; where there are none, pings may still have been.
+    let inferred = |o: &LegObservation| o.tls.as_ref().is_some_and(|t| t.inferred_pings);
+    if !s.readable() && !s.observations().any(|(_, o)| inferred(o)) {
         return;
     }
     // The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
@@ -50,6 +52,13 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         .filter(|p| p.sent.at <= s.until.plus(50 * MILLI_NS))
         .collect();
     let seen = !pings.is_empty() || o.to_client.pings + o.to_server.pings > 0;
+    // A short text whose compression could not be undone may be one.
+    let unread = o
+        .compression
+        .is_some_and(|c| c.to_server.unread + c.to_client.unread > 0);
+    if !seen && unread {
+        return;
+    }
     row.set(
         "heartbeat.seen",
         shown(
@@ -153,7 +162,9 @@ fn unanswered(
 /// The client's kernel acknowledges pings that its application does not answer: frozen, not gone.
 fn acks_only(s: &Subject<'_>, row: &mut Row) {
     let Some(leg) = s.client_leg() else { return };
-    for o in &leg.observations {
+    // Of pings that are only inferred no acknowledgements are known.
+    let inferred = |o: &&LegObservation| o.tls.as_ref().is_some_and(|t| t.inferred_pings);
+    for o in leg.observations.iter().filter(|o| !inferred(o)) {
         let open: Vec<&Ping> = o
             .pings
             .iter()

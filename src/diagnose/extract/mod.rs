@@ -10,8 +10,8 @@ pub(super) mod timers;
 use super::fact::{Reading, Row, Value, Witnesses};
 use super::population::{Place, Population};
 use crate::model::{
-    AppEvent, CaseContext, Connection, ConnectionLeg, LegObservation, LegProtocol, Mark, Moment,
-    RecordRef, Stamp,
+    AppEvent, CaseContext, CloseShape, Connection, ConnectionLeg, LegEventKind, LegObservation,
+    LegProtocol, Mark, Moment, RecordRef, Stamp,
 };
 
 pub(super) const CAPTURE: Witnesses = Witnesses {
@@ -92,6 +92,17 @@ impl<'a> Subject<'a> {
         self.c.legs.first().filter(|l| l.from == 0)
     }
 
+    /// A Close handshake that only the sizes of encrypted records show.
+    pub(super) fn close_shape(&self) -> Option<CloseShape> {
+        self.observations()
+            .find_map(|(_, o)| o.tls.as_ref()?.close_shape)
+    }
+
+    /// No leg could be read: all there is are the records of an encrypted one.
+    pub(super) fn encrypted(&self) -> bool {
+        !self.readable() && self.observations().any(|(_, o)| o.looks_like_websocket())
+    }
+
     /// Frames can be read on some leg.
     pub(super) fn readable(&self) -> bool {
         self.observations().any(|(_, o)| {
@@ -169,20 +180,22 @@ fn rest(s: &Subject<'_>, row: &mut Row) {
         .observations()
         .find(|(_, o)| o.protocol == LegProtocol::Tls);
     if let Some((_, o)) = tls {
-        let alerted = o.events.iter().any(|e| {
-            matches!(
-                e.what,
-                crate::model::LegEventKind::TlsAlert { level: 2, .. }
-            )
-        });
-        let early = o.to_client.bytes < 200
-            && o.to_client
-                .fin
-                .or(o.to_client.rst.map(|r| r.mark))
-                .is_some();
-        row.set(
-            "tls.failed",
-            shown(Value::Bool(alerted && early), CAPTURE, vec![at(o.last)]),
-        );
+        let view = o.tls.clone().unwrap_or_default();
+        let over = close::first_teardown(o);
+        // With its first bytes seen: a leg that was over before the client said anything under encryption.
+        let cut = o.syn.is_some() && over.is_some() && !view.established;
+        let told = view.failed || view.established || cut;
+        if told {
+            let mark = alert(o).or(over).unwrap_or(o.last);
+            row.set(
+                "tls.failed",
+                shown(Value::Bool(view.failed || cut), CAPTURE, vec![at(mark)]),
+            );
+        }
     }
+}
+
+fn alert(o: &LegObservation) -> Option<Mark> {
+    let alert = |k: &LegEventKind| matches!(k, LegEventKind::TlsAlert { level: 2, .. });
+    o.events.iter().find(|e| alert(&e.what)).map(|e| e.mark)
 }

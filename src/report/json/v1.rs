@@ -255,6 +255,8 @@ pub struct Leg {
     pub client: String,
     pub server: String,
     pub sources: Vec<u32>,
+    /// The Wireshark display filter that finds its packets; null where addresses are redacted.
+    pub filter: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -529,6 +531,7 @@ impl Leg {
             client: endpoint(leg.client, redactor),
             server: endpoint(leg.server, redactor),
             sources,
+            filter: (!redactor.what().ips).then(|| leg.display_filter()),
         }
     }
 }
