@@ -22,6 +22,7 @@ pub mod pack;
 mod population;
 pub mod rule;
 pub mod runbook;
+mod truth;
 pub mod whatif;
 
 pub use compose::{Names, verdict};
