@@ -86,6 +86,10 @@ fn causes(name: &str) -> Vec<Cause> {
 
 fn wanted(c: Made) -> Wanted {
     let mut accepted = causes(&c.cause);
+    // A policy that says no before the upgrade has a cause of its own in the catalogue.
+    if c.phase == "handshake" && accepted.first() == Some(&Cause::PolicyClose) {
+        accepted.insert(0, Cause::HandshakeRejected);
+    }
     for name in c.acceptable.iter().flatten() {
         for cause in causes(name) {
             if !accepted.contains(&cause) {
@@ -159,6 +163,15 @@ mod tests {
             ("[2001:db8::1]:8", Outcome::Open)
         );
         assert!(open.causes.is_empty());
+        let refused = parse(
+            r#"{"connections": [{"client_ip": "192.0.2.2", "client_port": 9, "opened_ms": 1, "is_drop": true, "phase": "handshake",
+                "cause": "policy_close"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            refused.connections[0].causes,
+            ["handshake-rejected", "policy-close"]
+        );
         assert_eq!(failed.outcome, Outcome::FailedHandshake);
         assert_eq!(
             failed.causes,

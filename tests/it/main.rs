@@ -1,5 +1,6 @@
 //! The built program, the samples, the book and the sources themselves -> whether they keep their promises.
 
+mod accuracy;
 mod book;
 mod cli;
 mod house;
