@@ -101,12 +101,12 @@ struct Pair {
 
 impl Pair {
     fn of(wanted: &Wanted) -> Self {
-        let mut ends = wanted.ends.map(|end| Endpoint {
-            addr: match end.ip() {
+        let mut ends = wanted.ends.map(|end| {
+            let addr = match end.ip() {
                 IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
                 IpAddr::V6(v6) => u128::from(v6),
-            },
-            port: end.port(),
+            };
+            Endpoint::new(addr, end.port())
         });
         ends.sort_unstable();
         Self {

@@ -73,26 +73,38 @@ pub fn secrets_in(head: &[u8]) -> KeyLog {
     keys
 }
 
-/// One vantage point: fed with its file, or with its rotated files one after the other.
+/// Parts that the legs of a vantage point fall into. It does not depend on the machine, so that neither do the limits of each.
+pub const LANES: usize = 8;
+
+/// A share of one vantage point: fed with its file, or with its rotated files one after the other.
+///
+/// Every share reads all packets and follows only its own legs, so that several threads may read one file at once.
 #[derive(Debug)]
 pub struct Vantage {
-    tracker: Tracker,
+    /// Those of its lanes: `share`, `share + of`, ...
+    trackers: Vec<Tracker>,
+    share: usize,
+    of: usize,
+    secrets: KeyLog,
     last_at: Option<Moment>,
 }
 
 impl Vantage {
-    pub fn new(index: u32) -> Self {
+    /// The share number `share` (from 0) of `of`, at most [`LANES`]; `keys` may open its TLS legs.
+    pub fn new(index: u32, (share, of): (usize, usize), keys: &Arc<KeyLog>) -> Self {
+        let of = of.clamp(1, LANES);
+        let tracker = |_| {
+            let mut tracker = Tracker::new(index);
+            tracker.up.tls.keys = Arc::clone(keys);
+            tracker
+        };
         Self {
-            tracker: Tracker::new(index),
+            trackers: (share..LANES).step_by(of).map(tracker).collect(),
+            share,
+            of,
+            secrets: KeyLog::default(),
             last_at: None,
         }
-    }
-
-    /// The secrets that may open its TLS legs.
-    #[must_use]
-    pub fn with_keys(mut self, keys: Arc<KeyLog>) -> Self {
-        self.tracker.up.tls.keys = keys;
-        self
     }
 
     /// The time of the last packet read so far.
@@ -100,7 +112,8 @@ impl Vantage {
         self.last_at
     }
 
-    /// Reads one file to its end. `on_frame` gets every WebSocket frame; `progress` the bytes read so far.
+    /// Reads one file to its end. `on_frame` gets every WebSocket frame; `progress` the bytes read so far. What concerns the file as
+    /// a whole is told by the first share only.
     pub fn read(
         &mut self,
         source: SourceId,
@@ -111,7 +124,9 @@ impl Vantage {
         let mut summary = FileSummary::default();
         let mut file = PacketFile::new(input);
         let mut reported = 0;
-        self.tracker.up.frames_wanted = on_frame.is_some();
+        for tracker in &mut self.trackers {
+            tracker.up.frames_wanted = on_frame.is_some();
+        }
         let mut places = Vec::with_capacity(BATCH);
         loop {
             file.batch(BATCH, &mut places);
@@ -120,18 +135,21 @@ impl Vantage {
             }
             if !file.secrets.is_empty() {
                 let secrets = std::mem::take(&mut file.secrets);
-                self.tracker.up.tls.own.read(&mut secrets.as_slice());
+                self.learn(&secrets);
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
             let mut segments = [const { None }; BATCH];
             for (slot, place) in segments.iter_mut().zip(&places) {
                 *slot = self.parse(source, &file.record(place), &mut summary);
             }
-            self.tracker.prepare(&segments);
-            for (segment, mark) in segments.iter().flatten() {
-                self.tracker.segment(segment, *mark);
+            tracker::prepare(&self.trackers, &segments);
+            for (lane, segment, mark) in segments.iter().flatten() {
+                let Some(tracker) = self.trackers.get_mut(*lane) else {
+                    continue;
+                };
+                tracker.segment(segment, *mark);
                 if let Some(on_frame) = on_frame.as_mut() {
-                    for frame in self.tracker.up.frames.drain(..) {
+                    for frame in tracker.up.frames.drain(..) {
                         on_frame(frame);
                     }
                 }
@@ -146,18 +164,24 @@ impl Vantage {
         summary.packets = file.packets();
         summary.odd += file.odd();
         let (anomalies, links) = file.finish();
-        for a in anomalies {
-            add_anomaly(
-                &mut summary.anomalies,
-                &a.kind,
-                a.count,
-                a.first_record,
-                a.note,
-            );
-        }
-        self.tracker.anomalies(&mut summary.anomalies);
+        summary.take(anomalies);
         summary.links = links.into_iter().map(file::link_name).collect();
+        if self.share > 0 {
+            summary = FileSummary::default();
+        }
+        for tracker in &mut self.trackers {
+            summary.take(tracker.anomalies());
+        }
         summary
+    }
+
+    /// Secrets that the capture itself holds.
+    fn learn(&mut self, secrets: &[u8]) {
+        self.secrets.read(&mut &*secrets);
+        let all = Arc::new(self.secrets.clone());
+        for tracker in &mut self.trackers {
+            tracker.up.tls.own = Arc::clone(&all);
+        }
     }
 
     fn parse<'b>(
@@ -165,7 +189,7 @@ impl Vantage {
         source: SourceId,
         record: &Record<'b>,
         summary: &mut FileSummary,
-    ) -> Option<(Segment<'b>, Mark)> {
+    ) -> Option<(usize, Segment<'b>, Mark)> {
         let stamp = Stamp::new(record.at, record.tick_ns);
         if summary.first.is_none_or(|f| stamp.at < f.at) {
             summary.first = Some(stamp);
@@ -179,6 +203,10 @@ impl Vantage {
         match packet::parse(record.link, record.data, record.wire_len) {
             Packet::Tcp(mut segment) => {
                 summary.used += 1;
+                let lane = tracker::lane(&segment);
+                if lane % self.of != self.share {
+                    return None;
+                }
                 segment.tap ^= record.interface << 24;
                 let place = RecordRef {
                     source,
@@ -187,6 +215,7 @@ impl Vantage {
                     len: record.len,
                 };
                 Some((
+                    lane / self.of,
                     segment,
                     Mark {
                         at: record.at,
@@ -209,9 +238,28 @@ impl Vantage {
         }
     }
 
-    /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet.
-    pub fn finish(self) -> Vec<LegObservation> {
-        self.tracker.finish()
+    /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.
+    pub fn finish(shares: Vec<Self>) -> Vec<LegObservation> {
+        tracker::finish(shares.into_iter().flat_map(|v| v.trackers).collect())
+    }
+}
+
+impl FileSummary {
+    /// Adds what another share of the same vantage point noticed in the file.
+    pub fn join(&mut self, other: Self) {
+        self.take(other.anomalies);
+    }
+
+    fn take(&mut self, anomalies: Vec<Anomaly>) {
+        for a in anomalies {
+            add_anomaly(
+                &mut self.anomalies,
+                &a.kind,
+                a.count,
+                a.first_record,
+                a.note,
+            );
+        }
     }
 }
 
@@ -391,7 +439,7 @@ mod tests {
     }
 
     fn read_bytes(mut bytes: &[u8]) -> (Vec<Frame>, Vec<LegObservation>, FileSummary) {
-        let mut vantage = Vantage::new(3);
+        let mut vantage = Vantage::new(3, (0, 1), &Arc::default());
         let mut frames = Vec::new();
         let summary = vantage.read(
             SourceId(0),
@@ -399,7 +447,7 @@ mod tests {
             Some(&mut |f| frames.push(f)),
             &mut |_| {},
         );
-        (frames, vantage.finish(), summary)
+        (frames, Vantage::finish(vec![vantage]), summary)
     }
 
     fn one(script: &Script) -> LegObservation {
@@ -715,6 +763,52 @@ mod tests {
         );
     }
 
+    /// The same leg with another client port, as often as there are ports.
+    fn crowd(script: &Script, ports: std::ops::Range<u16>) -> Vec<u8> {
+        let one = pcap(&script.sent, 65_535);
+        let (head, packets) = one.split_at(24);
+        let mut out = head.to_vec();
+        for port in ports {
+            let mut at = 0;
+            while at < packets.len() {
+                let len = u32::from_le_bytes(packets[at + 8..at + 12].try_into().unwrap()) as usize;
+                let mut packet = packets[at..at + 16 + len].to_vec();
+                for place in [16 + 20, 16 + 22] {
+                    if packet[place..place + 2] == CLIENT.1.to_be_bytes() {
+                        packet[place..place + 2].copy_from_slice(&port.to_be_bytes());
+                    }
+                }
+                out.extend(packet);
+                at += 16 + len;
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn shares_of_a_vantage_point_are_the_whole() {
+        let mut s = Script::upgraded();
+        s.up(ACK, &hello(true)).down(ACK, &bye(false));
+        let bytes = crowd(&s, 40_000..40_200);
+        let (_, whole, told) = read_bytes(&bytes);
+        assert_eq!(whole.len(), 200);
+        for of in 2..=LANES {
+            let mut summaries = Vec::new();
+            let mut shares = Vec::new();
+            for share in 0..of {
+                let mut v = Vantage::new(3, (share, of), &Arc::default());
+                summaries.push(v.read(SourceId(0), &mut bytes.as_slice(), None, &mut |_| {}));
+                shares.push(v);
+            }
+            let mut summaries = summaries.into_iter();
+            let mut first = summaries.next().unwrap();
+            summaries.for_each(|s| first.join(s));
+            assert_eq!((first.packets, first.used), (told.packets, told.used));
+            assert_eq!(first.anomalies, told.anomalies);
+            assert_eq!(Vantage::finish(shares), whole, "{of} shares");
+        }
+    }
+
     #[test]
     fn heads_cut_by_the_snap_length() {
         let mut s = Script::upgraded();
@@ -854,7 +948,7 @@ mod tests {
     fn rotated_files_are_one_time_line() {
         let script = conversation();
         let (expected, legs, _) = read_bytes(&pcap(&script.sent, 65_535));
-        let mut vantage = Vantage::new(0);
+        let mut vantage = Vantage::new(0, (0, 1), &Arc::default());
         let mut frames = Vec::new();
         for (n, part) in script.sent.chunks(7).enumerate() {
             let bytes = pcap(part, 65_535);
@@ -866,7 +960,7 @@ mod tests {
             );
         }
         assert_eq!(text(&frames), text(&expected));
-        let rotated = vantage.finish();
+        let rotated = Vantage::finish(vec![vantage]);
         assert_eq!(rotated.len(), 1);
         assert_eq!(rotated[0].to_client.bytes, legs[0].to_client.bytes);
     }

@@ -7,6 +7,9 @@ use crate::model::{AppEvent, AppLine, MILLI_NS, SECOND_NS, SourceId, Stamp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// A hop gives a client up within this time of its server's close (nginx's `lingering_time` and `send_timeout` are below it).
+const LINGER_NS: i64 = 75 * SECOND_NS;
+
 /// Lines of one application that certainly speak of one connection: by its own id, its session, or one moment.
 struct Unit {
     lines: Vec<AppLine>,
@@ -151,6 +154,7 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
         done.push(Unit::new(current));
     }
     for lines in by_address.into_values() {
+        let first = done.len();
         let mut moment: Vec<AppLine> = Vec::new();
         for line in lines {
             let opens = line.what == AppEvent::Open;
@@ -168,8 +172,44 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
         if !moment.is_empty() {
             done.push(Unit::new(moment));
         }
+        let moments = done.split_off(first);
+        done.extend(one_at_a_time(moments));
     }
     done.retain(|u| !u.lines.is_empty());
+    done
+}
+
+/// The moments of one address, in order: an opening and the close after it are one connection's where no other one of that address
+/// stood in between, and none may have been open before the log began.
+fn one_at_a_time(moments: Vec<Unit>) -> Vec<Unit> {
+    let opens = moments.iter().filter(|u| u.open.is_some()).count();
+    let closes = moments.iter().filter(|u| u.close.is_some()).count();
+    if closes > opens {
+        return moments;
+    }
+    let mut done: Vec<Unit> = Vec::new();
+    // Where the last opening is, while it alone is open.
+    let mut alone: Option<usize> = None;
+    let mut standing = 0_usize;
+    for unit in moments {
+        if unit.open.is_some() {
+            standing += 1;
+            alone = (standing == 1).then_some(done.len());
+        }
+        if unit.close.is_some() {
+            standing = standing.saturating_sub(1);
+        }
+        match alone.take_if(|_| unit.open.is_none()) {
+            Some(at) => {
+                let closed = unit.close.is_some();
+                let mut lines = std::mem::take(&mut done[at].lines);
+                lines.extend(unit.lines);
+                done[at] = Unit::new(lines);
+                alone = (!closed).then_some(at);
+            }
+            None => done.push(unit),
+        }
+    }
     done
 }
 
@@ -228,6 +268,10 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
             said = true;
         }
         Some((d, _)) if said || same_identity => cost = cost.saturating_add(d.abs() / 64),
+        // A hop in front may hold on to a client that stopped reading: the worst fit of all, and of a whole life only.
+        Some((d, _)) if (-LINGER_NS..0).contains(&d) && unit.open.is_some() && open.is_none() => {
+            return Some((6, d.abs()));
+        }
         Some(_) => return None,
         None => {}
     }

@@ -34,7 +34,7 @@ impl Secrets {
 }
 
 /// The secrets of TLS sessions, from one or more key logs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct KeyLog {
     sessions: HashMap<[u8; 32], Secrets>,
 }

@@ -54,7 +54,7 @@ pub(super) struct Shared {
     /// Of the case's key logs.
     pub(super) keys: Arc<KeyLog>,
     /// Of the capture's own decryption secrets blocks.
-    pub(super) own: KeyLog,
+    pub(super) own: Arc<KeyLog>,
     plain: Vec<u8>,
 }
 
