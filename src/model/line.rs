@@ -1,5 +1,6 @@
 //! What one log line says, whatever its format: the plain values that `logs` writes and `correlate` reads.
 
+use super::leg::Direction;
 use super::source::RecordRef;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,22 @@ impl TunnelLine {
                     .life_ns
                     .is_some_and(|life| life >= crate::model::SECOND_NS),
             }
+    }
+
+    /// Which way the end came to this hop, where its log says so: HAProxy `C` and `S` in the data phase (configuration manual, 8.5),
+    /// Envoy `DC` and `UC`. It tells which TCP side ended first, and nothing of why.
+    pub fn end_came(&self) -> Option<Direction> {
+        let state = self.termination.as_deref()?;
+        let flag = |f: &str| state.split([' ', ',']).any(|w| w == f);
+        match self.hop {
+            HopKind::Haproxy if state.starts_with("CD") => Some(Direction::ToServer),
+            HopKind::Haproxy if state.starts_with("SD") => Some(Direction::ToClient),
+            // Its own stop has the same flag.
+            HopKind::Envoy if state.contains("local_disconnect") => None,
+            HopKind::Envoy if flag("DC") => Some(Direction::ToServer),
+            HopKind::Envoy if flag("UC") => Some(Direction::ToClient),
+            _ => None,
+        }
     }
 
     /// The line says that the hop's own timer ended the tunnel: HAProxy `cD`/`sD` (configuration manual, 8.5), Envoy `SI`,
