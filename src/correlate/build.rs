@@ -162,6 +162,12 @@ fn by_logs(
     if let Some(t) = timer {
         return at(t.hop);
     }
+    let client_reset = hop_lines
+        .iter()
+        .any(|h| h.what == HopEvent::ResetWhileUpgraded && h.from_upstream() == Some(false));
+    if client_reset && hops.get(1).is_some_and(|h| h.kind == HopKind::Nginx) {
+        return Some(ending::named(hops, 0));
+    }
     // Only where nobody stands between: a hop may pass on what another one began.
     let beside = |t: &crate::model::TunnelLine| {
         let here = hops.iter().position(|h| h.kind == t.hop)?;

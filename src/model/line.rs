@@ -221,6 +221,18 @@ pub struct HopLine {
     pub host: Option<String>,
 }
 
+impl HopLine {
+    /// Which side of nginx a failed read or write was on: it writes those of clients at level `info`, those of upstreams at `error`
+    /// (`log_error` of ngx_connection_t). `None` where the log does not tell.
+    pub fn from_upstream(&self) -> Option<bool> {
+        match (self.hop, self.level.as_deref()) {
+            (HopKind::Nginx, Some("error")) => Some(true),
+            (HopKind::Nginx, Some("info")) => Some(false),
+            _ => None,
+        }
+    }
+}
+
 /// What an application's log line says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AppEvent {
