@@ -3,6 +3,7 @@
 mod book;
 mod cli;
 mod house;
+mod http2;
 mod insight;
 mod outputs;
 mod packets;
