@@ -18,8 +18,8 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId, SourceKind,
-    Stamp, ZoneBasis,
+    Adapted, Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
+    SourceKind, Stamp, ZoneBasis,
 };
 use crate::{capture, config, host, logs};
 use rayon::prelude::*;
@@ -62,6 +62,9 @@ pub trait Progress: Sync {
         false
     }
 }
+
+/// A set of captures of fewer stored bytes is read by one thread.
+const SHARED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// For whoever does not look.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +114,9 @@ fn all_stages(
             findings,
             incidents,
             marks: marks::of(&context),
+            adapted: Adapted::default(),
         };
+        pack.overrides.apply(&mut analysis);
         analysis.connections.sort_by(|a, b| {
             (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
         });
@@ -120,6 +125,7 @@ fn all_stages(
             options.since.as_ref(),
             options.until.as_ref(),
         );
+        let context = pack.overrides.taught(context);
         (analysis, context)
     })
 }
@@ -141,6 +147,7 @@ pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> 
             findings: Vec::new(),
             incidents: Vec::new(),
             marks: Vec::new(),
+            adapted: Adapted::default(),
         }
     })
 }
@@ -259,7 +266,8 @@ fn read(
                     until.enough.store(true, Ordering::Relaxed);
                 }
             };
-            let results = read_captures(case, set, &keys, &until, Some(&mut sink));
+            let results = read_captures(case, set, &keys, &until, Some(&mut sink), (0, 1));
+            let results = join_shares(vec![results]);
             settle_captures(results, &mut sources, &mut observations);
             observations.legs.clear();
         }
@@ -272,7 +280,15 @@ fn read(
     let (captures, lines) = rayon::join(
         || {
             sets.par_iter()
-                .map(|set| read_captures(case, set, &keys, progress, None))
+                .map(|set| {
+                    let of = shares(set, sets.len(), &sources);
+                    let read = |share| {
+                        let quiet = Quiet(progress);
+                        let told: &dyn Progress = if share == 0 { progress } else { &quiet };
+                        read_captures(case, set, &keys, told, None, (share, of))
+                    };
+                    join_shares((0..of).into_par_iter().map(read).collect())
+                })
                 .collect::<Vec<_>>()
         },
         || {
@@ -569,7 +585,25 @@ impl Progress for Until<'_> {
     }
 }
 
+/// A share that reads what another one reads as well tells nobody, and stops with it.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn reading(&self, _path: &str) {}
+    fn advance(&self, _bytes: u64) {}
+    fn stopped(&self) -> bool {
+        self.0.stopped()
+    }
+}
+
+/// What one thread read of a rotated set: each file's summary, and its share of the vantage points.
+struct CaptureShare {
+    files: Vec<(SourceId, capture::FileSummary, Option<crate::case::Problem>)>,
+    vantages: Vec<capture::Vantage>,
+}
+
 /// What one rotated set (or one file) gave: each file's summary, and the legs of its vantage points.
+#[derive(Default)]
 struct CaptureResult {
     files: Vec<(SourceId, capture::FileSummary, Option<crate::case::Problem>)>,
     legs: Vec<LegObservation>,
@@ -581,11 +615,9 @@ fn read_captures(
     keys: &Arc<capture::KeyLog>,
     progress: &dyn Progress,
     mut on_frame: Option<&mut dyn FnMut(Frame)>,
-) -> CaptureResult {
-    let mut result = CaptureResult {
-        files: Vec::new(),
-        legs: Vec::new(),
-    };
+    share: (usize, usize),
+) -> CaptureShare {
+    let mut files = Vec::new();
     // each with the name of the file it was fed last
     let mut open: Vec<(capture::Vantage, String)> = Vec::new();
     for file in &set.files {
@@ -595,7 +627,7 @@ fn read_captures(
             open.iter().map(|(v, name)| (v.last_at(), name.as_str())),
         );
         let at = at.unwrap_or_else(|| {
-            let vantage = capture::Vantage::new(file.source.0).with_keys(Arc::clone(keys));
+            let vantage = capture::Vantage::new(file.source.0, share, keys);
             open.push((vantage, String::new()));
             open.len() - 1
         });
@@ -614,15 +646,56 @@ fn read_captures(
         };
         let summary = vantage.read(file.source, &mut input, sink, &mut |_| step());
         step();
-        result
-            .files
-            .push((file.source, summary, input.inner.problem().cloned()));
+        files.push((file.source, summary, input.inner.problem().cloned()));
     }
-    result.legs = open
-        .into_iter()
-        .flat_map(|(vantage, _)| vantage.finish())
-        .collect();
-    result
+    CaptureShare {
+        files,
+        vantages: open.into_iter().map(|(vantage, _)| vantage).collect(),
+    }
+}
+
+/// The shares of one set, put together.
+fn join_shares(shares: Vec<CaptureShare>) -> CaptureResult {
+    let mut shares = shares.into_iter();
+    let Some(CaptureShare {
+        mut files,
+        vantages,
+    }) = shares.next()
+    else {
+        return CaptureResult::default();
+    };
+    let mut parts: Vec<Vec<capture::Vantage>> = vantages.into_iter().map(|v| vec![v]).collect();
+    for share in shares {
+        for ((_, summary, _), (_, more, _)) in files.iter_mut().zip(share.files) {
+            summary.join(more);
+        }
+        for (part, vantage) in parts.iter_mut().zip(share.vantages) {
+            part.push(vantage);
+        }
+    }
+    CaptureResult {
+        files,
+        legs: parts
+            .into_iter()
+            .flat_map(capture::Vantage::finish)
+            .collect(),
+    }
+}
+
+/// As many shares as there are threads without a set of their own; a small file is read sooner than it is shared out.
+fn shares(set: &rotation::Set, sets: usize, sources: &[Source]) -> usize {
+    let bytes: u64 = set
+        .files
+        .iter()
+        .filter_map(|f| sources.get(f.source.0 as usize))
+        .map(|s| s.bytes)
+        .sum();
+    let threads = rayon::current_num_threads() / sets.max(1);
+    if bytes < SHARED_BYTES {
+        1
+    } else {
+        threads.clamp(1, capture::LANES)
+    }
 }
 
 fn settle_captures(result: CaptureResult, sources: &mut [Source], observations: &mut Observations) {

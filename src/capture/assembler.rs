@@ -50,14 +50,14 @@ struct Held {
     mark: Mark,
 }
 
-/// The memory that the held bytes of all flows share.
+/// The memory that the held bytes of a lane's flows share.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     pub(super) used: usize,
 }
 
-/// Held bytes over all flows.
-const MAX_BUDGET: usize = 96 * 1024 * 1024;
+/// Held bytes over all flows of a lane.
+const MAX_BUDGET: usize = 96 * 1024 * 1024 / super::LANES;
 
 #[derive(Debug, Default)]
 pub(super) struct Assembler {

@@ -88,7 +88,7 @@ fn of_leg(record: &Record<'_>, wanted: &[Pair]) -> bool {
         Packet::Fragment(f) => match f.segment {
             Some(s) => near.any(|w| w.is(s.src, s.dst)),
             None => near.any(|w| {
-                let hosts = w.ends.map(|e| e.addr);
+                let hosts = w.ends.map(|e| e.host());
                 hosts == [f.of.src, f.of.dst] || hosts == [f.of.dst, f.of.src]
             }),
         },
@@ -109,12 +109,12 @@ impl Pair {
     }
 
     fn of(wanted: &Wanted) -> Self {
-        let mut ends = wanted.ends.map(|end| Endpoint {
-            addr: match end.ip() {
+        let mut ends = wanted.ends.map(|end| {
+            let addr = match end.ip() {
                 IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
                 IpAddr::V6(v6) => u128::from(v6),
-            },
-            port: end.port(),
+            };
+            Endpoint::new(addr, end.port())
         });
         ends.sort_unstable();
         Self {

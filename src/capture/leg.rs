@@ -53,6 +53,16 @@ pub(super) struct Yield {
     said: Vec<Said>,
 }
 
+impl Yield {
+    /// Takes over what another one collected; its frames go unheard.
+    pub(super) fn join(&mut self, other: Self) {
+        self.observations.extend(other.observations);
+        self.doubtful.extend(other.doubtful);
+        self.anomalies.extend(other.anomalies);
+        self.tls = other.tls;
+    }
+}
+
 /// What tells a copy of a packet from a retransmission; small, because it is looked at for every packet.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
@@ -769,6 +779,7 @@ impl Leg {
                 cipher: look.cipher,
                 alpn: look.alpn,
                 keys: look.keys,
+                overhead: look.overhead,
                 established: look.established,
                 failed: look.failed,
                 websocket: look.websocket,

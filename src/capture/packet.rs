@@ -26,13 +26,31 @@ const MAX_TAGS: u32 = 2;
 /// One end of a leg. IPv4 addresses are held as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Endpoint {
-    pub(super) addr: u128,
+    /// The upper and the lower half of the address: a `u128` would make it a third larger.
+    addr: [u64; 2],
     pub(super) port: u16,
 }
 
 impl Endpoint {
+    pub(super) const fn new(addr: u128, port: u16) -> Self {
+        Self {
+            addr: [(addr >> 64) as u64, addr as u64],
+            port,
+        }
+    }
+
+    /// The address as a number.
+    pub(super) const fn host(&self) -> u128 {
+        (self.addr[0] as u128) << 64 | self.addr[1] as u128
+    }
+
+    /// All of it folded into one number.
+    pub(super) const fn bits(&self) -> u64 {
+        self.addr[0] ^ self.addr[1] ^ (self.port as u64) << 40
+    }
+
     pub(super) fn socket(self) -> std::net::SocketAddr {
-        let v6 = std::net::Ipv6Addr::from(self.addr);
+        let v6 = std::net::Ipv6Addr::from(self.host());
         let ip = v6
             .to_ipv4_mapped()
             .map_or(std::net::IpAddr::V6(v6), std::net::IpAddr::V4);
@@ -566,14 +584,8 @@ impl<'b> Walk<'_, 'b> {
         let payload_len = body.wire.saturating_sub(header_len as u64);
         let payload = body.bytes.get(header_len..).unwrap_or_default();
         Some(Segment {
-            src: Endpoint {
-                addr: addresses.src,
-                port: u16::from_be_bytes([head[0], head[1]]),
-            },
-            dst: Endpoint {
-                addr: addresses.dst,
-                port: u16::from_be_bytes([head[2], head[3]]),
-            },
+            src: Endpoint::new(addresses.src, u16::from_be_bytes([head[0], head[1]])),
+            dst: Endpoint::new(addresses.dst, u16::from_be_bytes([head[2], head[3]])),
             seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
             ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
             flags,

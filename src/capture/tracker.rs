@@ -1,5 +1,6 @@
 //! Segments of all connections -> the leg each belongs to, by 4-tuple and SYN epoch; idle legs are never split, plain ones are let go.
 
+use super::LANES;
 use super::leg::{Leg, Yield};
 use super::packet::{Endpoint, SYN, Segment};
 use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, RecordRef, add_anomaly};
@@ -10,9 +11,9 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 /// Legs without a byte of payload that are kept: a port scan must not fill the memory.
-const MAX_UNUSED: usize = 100_000;
+const MAX_UNUSED: usize = 100_000 / LANES;
 /// Plain legs remembered after their end, so that a late packet starts no new leg.
-const MAX_TOMBS: usize = 65_536;
+const MAX_TOMBS: usize = 65_536 / LANES;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key([Endpoint; 2]);
@@ -26,6 +27,34 @@ impl Key {
             (Self([segment.dst, segment.src]), 1)
         }
     }
+}
+
+/// The lane of a segment's leg, the same both ways.
+pub(super) fn lane(segment: &Segment<'_>) -> usize {
+    let (a, b) = (segment.src.bits(), segment.dst.bits());
+    // Both ends count alike; the upper bits of the product depend on all of theirs.
+    let mixed = (a.wrapping_add(b) ^ (a ^ b).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) as usize % LANES
+}
+
+/// Reads what the segments will need, so that the processor fetches it for all of them at once.
+pub(super) fn prepare<const N: usize>(
+    trackers: &[Tracker],
+    segments: &[Option<(usize, Segment<'_>, Mark)>; N],
+) {
+    let mut legs = [const { None }; N];
+    for (slot, (lane, segment, _)) in legs.iter_mut().zip(segments.iter().flatten()) {
+        let (key, side) = Key::of(segment);
+        let leg = trackers.get(*lane).and_then(|t| t.find(&key));
+        *slot = leg.map(|leg| (leg, side));
+    }
+    let sum = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+        sum.wrapping_add(leg.touch(*side))
+    });
+    let deep = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
+        sum.wrapping_add(leg.touch_deep(*side))
+    });
+    std::hint::black_box((sum, deep));
 }
 
 /// A leg is large and changes its place: from the table to the list of those that are over.
@@ -68,21 +97,11 @@ impl Tracker {
         }
     }
 
-    /// Reads what the segments will need, so that the processor fetches it for all of them at once.
-    pub(super) fn prepare<const N: usize>(&self, segments: &[Option<(Segment<'_>, Mark)>; N]) {
-        let mut legs = [const { None }; N];
-        for (slot, (segment, _)) in legs.iter_mut().zip(segments.iter().flatten()) {
-            let (key, side) = Key::of(segment);
-            let known = self.table.find(self.hasher.hash_one(key), |s| s.key == key);
-            *slot = known.and_then(|s| s.leg.as_deref()).map(|leg| (leg, side));
-        }
-        let sum = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
-            sum.wrapping_add(leg.touch(*side))
-        });
-        let deep = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
-            sum.wrapping_add(leg.touch_deep(*side))
-        });
-        std::hint::black_box((sum, deep));
+    fn find(&self, key: &Key) -> Option<&Leg> {
+        let slot = self
+            .table
+            .find(self.hasher.hash_one(key), |s| s.key == *key);
+        slot.and_then(|s| s.leg.as_deref())
     }
 
     pub(super) fn segment(&mut self, segment: &Segment<'_>, mark: Mark) {
@@ -198,13 +217,13 @@ impl Tracker {
     }
 
     /// Anomalies since the last call, for the file at hand.
-    pub(super) fn anomalies(&mut self, anomalies: &mut Vec<Anomaly>) {
+    pub(super) fn anomalies(&mut self) -> Vec<Anomaly> {
+        let mut anomalies = std::mem::take(&mut self.up.anomalies);
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
             let note = "connections without a byte of payload beyond 100000 were left out, the oldest first";
-            add_anomaly(anomalies, "too-many-unused-legs", dropped, 0, note);
+            add_anomaly(&mut anomalies, "too-many-unused-legs", dropped, 0, note);
         }
-        anomalies.append(&mut self.up.anomalies);
         let live: u64 = self
             .table
             .iter()
@@ -215,63 +234,61 @@ impl Tracker {
         self.conflicts = 0;
         if conflicts > 0 {
             let note = "a segment was sent again with other bytes: the first ones were used";
-            add_anomaly(anomalies, "conflicting-retransmission", conflicts, 0, note);
+            let kind = "conflicting-retransmission";
+            add_anomaly(&mut anomalies, kind, conflicts, 0, note);
         }
+        anomalies
     }
+}
 
-    /// Every leg that concerns WebSockets, in order of its first packet.
-    pub(super) fn finish(self) -> Vec<LegObservation> {
-        let Self {
-            mut up,
-            table,
-            done,
-            ..
-        } = self;
-        up.frames_wanted = false;
-        let mut legs: Vec<OwnedLeg> = done
-            .into_iter()
-            .chain(table.into_iter().filter_map(|s| s.leg))
-            .collect();
-        legs.sort_by_key(|l| (l.first().at, l.first().record));
-        for leg in &mut legs {
-            leg.end(&mut up);
-        }
-        let servers: HashSet<Endpoint> = legs.iter().filter_map(|l| l.websocket_server()).collect();
-        for leg in &mut legs {
-            leg.confirm_with(|end| servers.contains(end), &mut up);
-        }
-        // One leg at a time is turned into its observation and let go.
-        for leg in legs {
-            leg.hand_up(&mut up);
-        }
-        let Yield {
-            observations: mut all,
-            doubtful,
-            ..
-        } = up;
-        let known: HashSet<_> = all
-            .iter()
-            .filter(|o| o.protocol == LegProtocol::WebSocket)
-            .filter_map(route)
-            .collect();
-        let asked: Vec<_> = doubtful
-            .into_iter()
-            .filter(|o| route(o).is_some_and(|r| known.contains(&r)))
-            .collect();
-        all.extend(asked);
-        all.sort_by(|a, b| {
-            let key = |o: &LegObservation| {
-                (
-                    o.first.at,
-                    o.first.record.source,
-                    o.first.record.ordinal,
-                    o.request.as_ref().map(|r| r.mark.record.ordinal),
-                )
-            };
-            key(a).cmp(&key(b))
-        });
-        all
+/// Every leg that concerns WebSockets, in order of its first packet.
+pub(super) fn finish(trackers: Vec<Tracker>) -> Vec<LegObservation> {
+    let mut up = Yield::default();
+    let mut legs: Vec<OwnedLeg> = Vec::new();
+    for tracker in trackers {
+        legs.extend(tracker.done);
+        legs.extend(tracker.table.into_iter().filter_map(|s| s.leg));
+        up.join(tracker.up);
     }
+    legs.sort_by_key(|l| (l.first().at, l.first().record));
+    for leg in &mut legs {
+        leg.end(&mut up);
+    }
+    let servers: HashSet<Endpoint> = legs.iter().filter_map(|l| l.websocket_server()).collect();
+    for leg in &mut legs {
+        leg.confirm_with(|end| servers.contains(end), &mut up);
+    }
+    // One leg at a time is turned into its observation and let go.
+    for leg in legs {
+        leg.hand_up(&mut up);
+    }
+    let Yield {
+        observations: mut all,
+        doubtful,
+        ..
+    } = up;
+    let known: HashSet<_> = all
+        .iter()
+        .filter(|o| o.protocol == LegProtocol::WebSocket)
+        .filter_map(route)
+        .collect();
+    let asked: Vec<_> = doubtful
+        .into_iter()
+        .filter(|o| route(o).is_some_and(|r| known.contains(&r)))
+        .collect();
+    all.extend(asked);
+    all.sort_by(|a, b| {
+        let key = |o: &LegObservation| {
+            (
+                o.first.at,
+                o.first.record.source,
+                o.first.record.ordinal,
+                o.request.as_ref().map(|r| r.mark.record.ordinal),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    all
 }
 
 /// Where a request leads: the server, and the path without its query.

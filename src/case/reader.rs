@@ -141,19 +141,26 @@ impl Case {
             }),
             Err(e) => return SourceReader::broken(taken, compression, read_problem(&e, None)),
         };
-        let buffered = io::BufReader::with_capacity(BUFFER_BYTES, raw);
+        // Whoever reads a plain file has a large buffer of its own.
+        let buffered = |raw| io::BufReader::with_capacity(BUFFER_BYTES, raw);
         let inner: Box<dyn Read + Send> = match compression {
-            Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(buffered)),
-            Some(Compression::Xz) => Box::new(Xz::new(buffered)),
-            Some(Compression::Bzip2) => Box::new(MultiBzDecoder::new(buffered)),
-            Some(Compression::Lz4) => Box::new(Lz4::new(buffered)),
-            Some(Compression::Zstd) => match zstd::stream::read::Decoder::with_buffer(buffered) {
-                Ok(decoder) => Box::new(decoder),
-                Err(e) => {
-                    return SourceReader::broken(taken, compression, read_problem(&e, compression));
+            Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(buffered(raw))),
+            Some(Compression::Xz) => Box::new(Xz::new(buffered(raw))),
+            Some(Compression::Bzip2) => Box::new(MultiBzDecoder::new(buffered(raw))),
+            Some(Compression::Lz4) => Box::new(Lz4::new(buffered(raw))),
+            Some(Compression::Zstd) => {
+                match zstd::stream::read::Decoder::with_buffer(buffered(raw)) {
+                    Ok(decoder) => Box::new(decoder),
+                    Err(e) => {
+                        return SourceReader::broken(
+                            taken,
+                            compression,
+                            read_problem(&e, compression),
+                        );
+                    }
                 }
-            },
-            None => Box::new(buffered),
+            }
+            None => raw,
         };
         SourceReader {
             inner,

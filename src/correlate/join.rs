@@ -4,8 +4,8 @@ use super::clock::{addresses, first_teardown};
 use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, Moment,
-    RecordRef, Response, SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, MILLI_NS,
+    Moment, RecordRef, Response, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -298,6 +298,7 @@ fn looks_like_websocket(segment: &str) -> bool {
 
 fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     let index = Index::new(drafts);
+    let passed_on = PassedOn::new(drafts);
     let mut pairs = Vec::new();
     for (i, line) in lines.iter().enumerate() {
         for d in index.candidates(
@@ -308,6 +309,10 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
             if let Some(cost) = tunnel_cost(&drafts[d], line) {
                 pairs.push((cost, i, d));
             }
+        }
+        if line.client.is_some_and(|ip| !index.knows(ip)) {
+            let found = passed_on.candidates(drafts, line);
+            pairs.extend(found.map(|(cost, d)| (cost, i, d)));
         }
     }
     let of_line = assign(pairs, lines.len());
@@ -322,13 +327,69 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     }
 }
 
+/// Drafts that only hops without an eye for HTTP tell of: what a hop behind them logs names the hop before it, and only time ties the two.
+struct PassedOn {
+    /// End and draft, in order of time.
+    ends: Vec<(Moment, usize)>,
+}
+
+/// A hop learns of the end within this time of the one before it, beside what the stamps allow.
+const PASSED_ON_NS: i64 = 1500 * MILLI_NS;
+
+impl PassedOn {
+    fn new(drafts: &[Draft]) -> Self {
+        let blind = |d: &Draft| d.chain.is_empty() && d.tunnels.iter().all(TunnelLine::is_tcp);
+        let mut ends: Vec<(Moment, usize)> = drafts
+            .iter()
+            .enumerate()
+            .filter(|(_, d)| blind(d))
+            .filter_map(|(i, d)| Some((d.tunnels.first()?.end?.at, i)))
+            .collect();
+        ends.sort_unstable();
+        Self { ends }
+    }
+
+    /// Those whose times fit a line of the hop behind.
+    fn candidates<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        line: &'a TunnelLine,
+    ) -> impl Iterator<Item = (Cost, usize)> + 'a {
+        let reach = PASSED_ON_NS + SECOND_NS;
+        let end = line.end.filter(|_| !line.is_tcp());
+        let from = end.map_or(self.ends.len(), |e| {
+            self.ends.partition_point(|&(at, _)| at < e.at.plus(-reach))
+        });
+        self.ends[from..]
+            .iter()
+            .take_while(move |&&(at, _)| {
+                end.is_some_and(|e| at <= e.at.plus(e.tick_ns + PASSED_ON_NS))
+            })
+            .filter_map(move |&(_, d)| {
+                let front = drafts[d].tunnels.first()?;
+                let over = front.end?.apart(end?);
+                let open = match (front.start, line.start) {
+                    (Some(a), Some(b)) => a.apart(b),
+                    _ => 0,
+                };
+                // What the hop behind sent went through the one in front.
+                let room = match (front.bytes_to_client, line.bytes_to_client) {
+                    (Some(a), Some(b)) => a >= b,
+                    _ => true,
+                };
+                let fits = room && over <= PASSED_ON_NS && open <= PASSED_ON_NS;
+                fits.then_some(((8, over.saturating_add(open)), d))
+            })
+    }
+}
+
 /// How far a line's times may be from a draft's and still speak of it.
 fn slack(a: Stamp, b: Stamp) -> i64 {
     a.tick_ns.max(b.tick_ns) + 2 * SECOND_NS
 }
 
 fn distance(a: Option<Stamp>, b: Option<Stamp>) -> Option<i64> {
-    Some(a?.middle().since(b?.middle()).abs())
+    Some(a?.apart(b?))
 }
 
 fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
@@ -507,6 +568,11 @@ impl Index {
             }
         }
         index
+    }
+
+    /// Some draft's client has this address.
+    fn knows(&self, ip: IpAddr) -> bool {
+        self.by_ip.contains_key(&ip.to_canonical())
     }
 
     pub(super) fn candidates<'a>(

@@ -2,7 +2,7 @@
 
 use crate::model::{
     AppEvent, AppLine, CaseContext, Connection, HopEvent, LegObservation, MILLI_NS, Mark, Moment,
-    SECOND_NS, SourceId, Stamp,
+    SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -62,7 +62,8 @@ pub(super) struct Population {
 
 impl Population {
     pub(super) fn survey(connections: &[Connection], context: &CaseContext) -> Self {
-        let places: Vec<Place> = connections.iter().map(place).collect();
+        let mut places: Vec<Place> = connections.iter().map(place).collect();
+        told_by_log(connections, &mut places);
         let mut ends: Vec<(Moment, usize)> = places
             .iter()
             .enumerate()
@@ -181,6 +182,25 @@ impl Population {
     }
 }
 
+/// A connection that only an application log tells of was for the server that wrote it, where other sources name that one.
+fn told_by_log(connections: &[Connection], places: &mut [Place]) {
+    let alone = |c: &Connection| c.legs.is_empty() && c.tunnels.is_empty();
+    let mut of_log: BTreeMap<SourceId, BTreeSet<Upstream>> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(&*places) {
+        for l in c.app_lines.iter().filter(|_| !alone(c)) {
+            let known = of_log.entry(l.record.source).or_default();
+            known.insert(p.upstream.clone());
+        }
+    }
+    for (c, p) in connections.iter().zip(places) {
+        let log = c.app_lines.first().map(|l| l.record.source);
+        let known = log.filter(|_| alone(c)).and_then(|s| of_log.get(&s));
+        if let Some(one) = known.filter(|k| k.len() == 1).and_then(|k| k.first()) {
+            p.upstream = one.clone();
+        }
+    }
+}
+
 /// Lines of the process that served this connection: the same host where both name one, else the same source.
 pub(super) fn process_lines<'a>(
     connection: &'a Connection,
@@ -236,7 +256,9 @@ fn place(c: &Connection) -> Place {
         || c.legs.iter().flat_map(|l| &l.observations).any(|o| {
             o.protocol == crate::model::LegProtocol::WebSocketMidstream || o.looks_like_websocket()
         })
-        || c.request.status.is_none() && c.app_lines.iter().any(|a| a.what == AppEvent::Open);
+        || c.request.status.is_none()
+            && (c.app_lines.iter().any(|a| a.what == AppEvent::Open)
+                || c.tunnels.iter().any(TunnelLine::carried_answer));
     let shape = c
         .legs
         .iter()

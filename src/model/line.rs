@@ -99,7 +99,26 @@ pub struct TunnelLine {
     pub serial: Option<u64>,
 }
 
+/// The shortest answer that accepts a WebSocket (RFC 6455 4.2.2): status line, three headers, an empty line.
+const LEAST_ANSWER: u64 = 129;
+
 impl TunnelLine {
+    /// Written by a hop that passes TCP on and does not look into it.
+    pub const fn is_tcp(&self) -> bool {
+        self.uri.is_none() && self.status.is_none() && self.method.is_none()
+    }
+
+    /// A TCP connection that carried as much to the client as an accepted handshake takes; true where bytes are not logged and it lived.
+    pub fn carried_answer(&self) -> bool {
+        self.is_tcp()
+            && match self.bytes_to_client {
+                Some(bytes) => bytes >= LEAST_ANSWER,
+                None => self
+                    .life_ns
+                    .is_some_and(|life| life >= crate::model::SECOND_NS),
+            }
+    }
+
     /// The line says that the hop's own timer ended the tunnel: HAProxy `cD`/`sD` (configuration manual, 8.5), Envoy `SI`,
     /// or a balancer's own word for it. `None` where the format has no field that could say so.
     pub fn ended_by_timer(&self) -> Option<bool> {

@@ -69,6 +69,20 @@ impl Stamp {
         }
     }
 
+    /// Nanoseconds between the spans of time that two stamps allow; 0 where they overlap.
+    pub fn apart(self, other: Self) -> i64 {
+        let (first, second) = if self.at <= other.at {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        second
+            .at
+            .since(first.at)
+            .saturating_sub(first.tick_ns)
+            .max(0)
+    }
+
     /// The middle of what the stamp allows: the least wrong single value.
     pub const fn middle(self) -> Moment {
         self.at.plus(self.tick_ns / 2)
