@@ -121,7 +121,8 @@ fn connection_upgrade(r: &Request) -> bool {
     })
 }
 
-/// What nginx or another hop is configured to pass on for this connection's URI.
+/// What the hops are configured to pass on for this connection's URI: of several, one that does not pass the upgrade on,
+/// since one is enough.
 fn setting<'a>(s: &Subject<'a>) -> Option<(&'a UpgradeSetting, &'a crate::model::HopSettings)> {
     let uri = s.c.request.uri.as_deref()?;
     s.context
@@ -132,7 +133,12 @@ fn setting<'a>(s: &Subject<'a>) -> Option<(&'a UpgradeSetting, &'a crate::model:
                 .iter()
                 .any(|p| p.kind == h.hop || p.kind == HopKind::Proxy)
         })
-        .find_map(|h| Some((h.route(uri)?.upgrade.as_ref()?, h)))
+        .filter_map(|h| Some((h.route(uri)?.upgrade.as_ref()?, h)))
+        .min_by_key(|(u, _)| passes(u))
+}
+
+const fn passes(u: &UpgradeSetting) -> bool {
+    u.upgrade_header && u.connection_header && u.http_11
 }
 
 fn upgrade(s: &Subject<'_>, row: &mut Row) {
@@ -163,7 +169,6 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             .and_then(request);
     let configured = setting(s);
     if let Some((u, h)) = configured {
-        let passes = u.upgrade_header && u.connection_header && u.http_11;
         let record = crate::model::RecordRef {
             source: h.source,
             ordinal: u.line,
@@ -172,7 +177,7 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
         };
         row.set(
             "config.upgrade_passed",
-            shown(Value::Bool(passes), CONFIG, vec![(record, None)]),
+            shown(Value::Bool(passes(u)), CONFIG, vec![(record, None)]),
         );
     }
     if s.c.request.status == Some(101) {
@@ -202,7 +207,6 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(false), CAPTURE, vec![at(r)]),
         );
     } else if let Some((u, h)) = configured {
-        let passes = u.upgrade_header && u.connection_header && u.http_11;
         let record = crate::model::RecordRef {
             source: h.source,
             ordinal: u.line,
@@ -211,7 +215,7 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
         };
         row.set(
             "handshake.upgrade_passed",
-            shown(Value::Bool(passes), CONFIG, vec![(record, None)]),
+            shown(Value::Bool(passes(u)), CONFIG, vec![(record, None)]),
         );
         row.set(
             "handshake.http10",

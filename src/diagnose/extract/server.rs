@@ -31,12 +31,15 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let crash = process.iter().find(|l| {
         matches!(l.what, AppEvent::Crashed { .. }) && near(l, 3 * SECOND_NS, 3 * SECOND_NS)
     });
-    let restart = process.iter().find(|l| {
-        matches!(l.what, AppEvent::Listening { .. })
-            && near(l, 0, RESTART_NS)
-            && l.at.at > end.at
-            && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
-    });
+    let restart = process
+        .iter()
+        .find(|l| {
+            matches!(l.what, AppEvent::Listening { .. })
+                && near(l, 0, RESTART_NS)
+                && l.at.at > end.at
+                && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
+        })
+        .filter(|l| !lived_on(s, end) && !worked_on(s, end, l));
     let stopping = process
         .iter()
         .find(|l| l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS));
@@ -75,6 +78,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         .app_lines
         .iter()
         .find(|l| matches!(l.what, AppEvent::Exception { .. }) || matches!(&l.what, AppEvent::Error { message, code } if !super::close::says_too_big(message, code.as_deref())));
+    let exception = exception.or_else(|| unnamed_exception(s, end, &process));
     if let Some(l) = exception {
         row.set(
             "server.exception_logged",
@@ -134,7 +138,55 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             );
         }
     }
-    refused_after(s, row, end, upstream);
+    if !lived_on(s, end) {
+        refused_after(s, row, end, upstream);
+    }
+}
+
+/// Many more connections of this server lived on through that end than ended with it: what became of its process later is
+/// no news of this end. A process among several behind one address takes a share of them with it.
+fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
+    let same = |p: &Place| p.upstream == s.place.upstream;
+    let together = s.population.together(s.index, same).len().max(1);
+    s.population.survivors(end, same) > together * 3
+}
+
+/// The process still wrote of other connections between this end and the line of the process that came after it.
+fn worked_on(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
+    let from = end.at.plus(end.tick_ns + SECOND_NS / 2);
+    let own_pid = s.c.app_lines.iter().find_map(|l| l.pid);
+    let at_work = |l: &AppLine| {
+        l.record.source == restart.record.source
+            && l.pid == own_pid
+            && l.at.at > from
+            && l.at.at.plus(l.at.tick_ns) < restart.at.at
+            && matches!(l.what, AppEvent::Open | AppEvent::Close { .. })
+    };
+    s.c.app_lines
+        .iter()
+        .any(|l| l.record.source == restart.record.source)
+        && s.all.iter().flat_map(|c| &c.app_lines).any(at_work)
+}
+
+/// An exception that names no connection belongs to the one that ended at that moment, where it was the only one.
+fn unnamed_exception<'a>(
+    s: &Subject<'_>,
+    end: Stamp,
+    process: &[&'a AppLine],
+) -> Option<&'a AppLine> {
+    let alone = s
+        .population
+        .together(s.index, |p| p.upstream == s.place.upstream)
+        .len()
+        == 1;
+    if !alone || !s.place.unasked || !s.place.accepted {
+        return None;
+    }
+    process.iter().copied().find(|l| {
+        let apart = l.at.middle().since(end.middle()).abs();
+        matches!(l.what, AppEvent::Exception { .. })
+            && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(100 * MILLI_NS)
+    })
 }
 
 /// Nobody logged its end, and the process that served it is another one by now: it ended with the old one.
