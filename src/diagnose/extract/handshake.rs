@@ -266,7 +266,15 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
         Some((word, h))
     });
     let status = s.c.request.status;
-    let deepest = s.c.legs.iter().rev().find(|l| l.from > 0);
+    // The leg behind the last known proxy, or one that the server itself turned away.
+    let turned_down = |l: &&crate::model::ConnectionLeg| {
+        l.from + 2 == s.c.hops.len() && l.observations.iter().any(|o| o.refused)
+    };
+    let deepest =
+        s.c.legs
+            .iter()
+            .rev()
+            .find(|l| l.from > 0 || turned_down(l));
     let upstream_observation = deepest.and_then(|l| l.observations.first());
     let word = upstream_observation.map(|o| {
         let answered = o.response.is_some();
