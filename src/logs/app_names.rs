@@ -28,7 +28,10 @@ pub(super) fn named(message: &[u8], fields: &mut Fields<'_>) {
         }
         let name = if happens(trim(third)) && !happens(trim(second)) {
             trim(second)
-        } else if happens(trim(second)) && second.ends_with(b":") {
+        } else if happens(trim(second))
+            && second.ends_with(b":")
+            && third.iter().any(u8::is_ascii_digit)
+        {
             trim(third)
         } else {
             continue;
@@ -133,14 +136,26 @@ mod tests {
     #[test]
     fn who_a_sentence_speaks_of() {
         for (message, session, connection) in [
-            ("INFO  Client tok-9f connected from 10.0.0.1", Some("tok-9f"), None),
-            ("Client tok-9f disconnected (code 1006)", Some("tok-9f"), None),
+            (
+                "INFO  Client tok-9f connected from 10.0.0.1",
+                Some("tok-9f"),
+                None,
+            ),
+            (
+                "Client tok-9f disconnected (code 1006)",
+                Some("tok-9f"),
+                None,
+            ),
             ("user alice joined", Some("alice"), None),
             ("User 'alice' left", Some("alice"), None),
             ("Client disconnected: u77", Some("u77"), None),
             ("Client 12 disconnected", None, Some("12")),
             ("socket #7 closed", None, Some("7")),
-            ("Client 3f2a6c1e-8a51-4b7e-9c55-0123456789ab connected", None, Some("3f2a6c1e-8a51-4b7e-9c55-0123456789ab")),
+            (
+                "Client 3f2a6c1e-8a51-4b7e-9c55-0123456789ab connected",
+                None,
+                Some("3f2a6c1e-8a51-4b7e-9c55-0123456789ab"),
+            ),
             ("client connected", None, None),
             ("client has disconnected", None, None),
             ("Client connected from 10.0.0.1", None, None),

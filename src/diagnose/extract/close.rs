@@ -430,9 +430,21 @@ mod tests {
     fn codes_that_a_library_sent_and_did_not_report() {
         for (message, code, want) in [
             ("Max payload size exceeded", None, Some(1009)),
-            ("Invalid WebSocket frame: invalid opcode 3", Some("WS_ERR_INVALID_OPCODE"), Some(1002)),
-            ("Invalid WebSocket frame: invalid UTF-8 sequence", None, Some(1007)),
-            ("Invalid WebSocket frame: MASK must be set", None, Some(1002)),
+            (
+                "Invalid WebSocket frame: invalid opcode 3",
+                Some("WS_ERR_INVALID_OPCODE"),
+                Some(1002),
+            ),
+            (
+                "Invalid WebSocket frame: invalid UTF-8 sequence",
+                None,
+                Some(1007),
+            ),
+            (
+                "Invalid WebSocket frame: MASK must be set",
+                None,
+                Some(1002),
+            ),
             ("read ECONNRESET", Some("ECONNRESET"), None),
             ("invalid token", None, None),
         ] {

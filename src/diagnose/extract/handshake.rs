@@ -270,11 +270,7 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
     let turned_down = |l: &&crate::model::ConnectionLeg| {
         l.from + 2 == s.c.hops.len() && l.observations.iter().any(|o| o.refused)
     };
-    let deepest =
-        s.c.legs
-            .iter()
-            .rev()
-            .find(|l| l.from > 0 || turned_down(l));
+    let deepest = s.c.legs.iter().rev().find(|l| l.from > 0 || turned_down(l));
     let upstream_observation = deepest.and_then(|l| l.observations.first());
     let word = upstream_observation.map(|o| {
         let answered = o.response.is_some();
