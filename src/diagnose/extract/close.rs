@@ -1,6 +1,6 @@
 //! Close frames, FINs, RSTs and what applications logged of the end -> the `close.*` facts.
 
-use super::{APP_LOG, CAPTURE, PROXY_LOG, Subject, at, shown};
+use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
 use crate::model::{
     AppEvent, AppLine, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol, MILLI_NS,
@@ -306,6 +306,25 @@ fn side(s: &Subject<'_>, row: &mut Row) {
         Role::Unknown if s.c.closed.is_none() => Some("none"),
         Role::Unknown => None,
     };
+    // Behind a proxy that ended its side of several connections in one instant: no two clients do that.
+    let by_proxy = word.is_none()
+        && first.is_some_and(|&(_, _, direction, _, leg)| {
+            direction == Direction::ToServer && leg.from > 0 && leg.from + 2 == s.c.hops.len()
+        })
+        && s.population
+            .together(s.index, |p| p.proxy == s.place.proxy)
+            .len()
+            >= 3;
+    if by_proxy {
+        row.set(
+            "close.side",
+            shown(
+                Value::Word("proxy"),
+                CAPTURE.and(POPULATION),
+                records.clone(),
+            ),
+        );
+    }
     if let Some(word) = word {
         let witness = if first.is_some() || s.c.closed.is_none() && !s.c.legs.is_empty() {
             CAPTURE

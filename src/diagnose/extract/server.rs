@@ -196,10 +196,14 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
     };
     let upstream = &s.place.upstream;
     let sources = s.population.app_sources(upstream);
+    // A log without process ids is one process's: who starts to listen in it again is the next one.
+    let another = |l: &AppLine| match (last.pid, l.pid) {
+        (Some(a), Some(b)) => a != b,
+        (None, None) => l.record.source == last.record.source,
+        _ => false,
+    };
     let restart = process_lines(s.c, s.context, sources, None).find(|l| {
-        matches!(l.what, AppEvent::Listening { .. })
-            && l.at.at > last.at.at
-            && (last.pid.is_some() && l.pid.is_some() && l.pid != last.pid)
+        matches!(l.what, AppEvent::Listening { .. }) && l.at.at > last.at.at && another(l)
     });
     if let (Some(l), true) = (restart, s.c.legs.is_empty()) {
         let records = vec![(l.record, Some(l.at))];
@@ -207,7 +211,15 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
             "server.restarted",
             shown(Value::Bool(true), APP_LOG, records.clone()),
         );
-        row.set("server.died", shown(Value::Bool(true), APP_LOG, records));
+        let stopping = process_lines(s.c, s.context, sources, None)
+            .find(|a| a.what == AppEvent::Stopping && a.at.at > last.at.at && a.at.at <= l.at.at);
+        match stopping {
+            Some(a) => row.set(
+                "server.stopping",
+                shown(Value::Bool(true), APP_LOG, vec![(a.record, Some(a.at))]),
+            ),
+            None => row.set("server.died", shown(Value::Bool(true), APP_LOG, records)),
+        }
     }
 }
 
