@@ -408,6 +408,22 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
         return;
     };
     let record = (line.record, Some(line.at));
+    if s.c.legs.is_empty() {
+        row.set(
+            "close.how",
+            shown(Value::Word("rst"), PROXY_LOG, vec![record]),
+        );
+        // The application goes on writing and has not noticed: the RST that the hop got from its side was not the application's.
+        let unnoticed = row
+            .get("close.logged_by_server")
+            .is_some_and(|r| matches!(r.value, Some(Value::Bool(false))));
+        if line.from_upstream() == Some(true) && unnoticed {
+            row.set(
+                "close.reset_foreign",
+                shown(Value::Bool(true), APP_LOG.and(PROXY_LOG), vec![record]),
+            );
+        }
+    }
     let server_leg = s.c.legs.last().filter(|l| l.from + 2 == s.c.hops.len());
     if let Some(leg) = server_leg {
         let untouched = leg.observations.iter().all(|o| first_teardown(o).is_none());
