@@ -110,6 +110,7 @@ fn empty_request(mark: Mark, method: &str, uri: &str, minor_version: u8) -> Requ
         mark,
         method: method.to_owned(),
         uri: uri.to_owned(),
+        uri_cut: false,
         minor_version,
         host: None,
         upgrade: None,
@@ -195,8 +196,10 @@ pub(super) fn cut_request(bytes: &[u8], mark: Mark) -> Option<Request> {
     let first = lines.next()?;
     let mut words = first.split(|&b| b == b' ');
     let (method, uri) = (words.next()?, words.next()?);
-    let version = words.next().map_or(1, |v| u8::from(v != b"HTTP/1.0"));
+    let protocol = words.next();
+    let version = protocol.map_or(1, |v| u8::from(v != b"HTTP/1.0"));
     let mut request = empty_request(mark, &text(method), &text(uri), version);
+    request.uri_cut = protocol.is_none();
     let whole: Vec<&[u8]> = lines.collect();
     let whole = whole.split_last().map_or(&[][..], |(_, w)| w);
     let fields: Vec<httparse::Header<'_>> = whole
@@ -407,6 +410,13 @@ mod tests {
             (r.uri.as_str(), r.host.as_deref(), r.upgrade),
             ("/ws?a=1", Some("h"), None)
         );
+        for (cut, inside_uri) in [
+            (&b"GET /ws?session=al"[..], true),
+            (b"GET /ws?session=alice H", false),
+            (b"GET /ws?session=alice ", false),
+        ] {
+            assert_eq!(cut_request(cut, mark()).unwrap().uri_cut, inside_uri);
+        }
         assert_eq!(
             cut_response(b"HTTP/1.1 101 Switching Pro", mark())
                 .unwrap()

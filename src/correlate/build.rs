@@ -6,7 +6,7 @@ use super::join::Draft;
 use super::legs;
 use crate::model::{
     AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
-    HopKind, LegEventKind, LegObservation, RequestSummary, Role, Stamp, say_duration,
+    HopKind, LegEventKind, LegObservation, RequestSummary, Role, SECOND_NS, Stamp, say_duration,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -249,6 +249,21 @@ impl Fnv {
     }
 }
 
+/// Two that one client opened at one moment and of which a log alone tells one: the same connection under the names of two
+/// hops, not a return of its client.
+fn seen_twice(a: &Connection, b: &Connection) -> bool {
+    let tick = |c: &Connection| c.opened.map_or(0, |s| s.tick_ns);
+    let apart = b.sort_at.since(a.sort_at).abs();
+    let over = a
+        .closed
+        .is_some_and(|end| end.middle() <= b.sort_at.plus(tick(b)));
+    let by_log_alone = a.legs.is_empty() || b.legs.is_empty();
+    by_log_alone
+        && a.client.ip != b.client.ip
+        && !over
+        && apart <= SECOND_NS / 2 + tick(a).max(tick(b))
+}
+
 /// Each attempt of a client follows the one before it, however that one ended.
 fn tie_reconnects(all: &mut [Connection]) {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
@@ -256,6 +271,14 @@ fn tie_reconnects(all: &mut [Connection]) {
         let Some(identity) = all[i].client.identity.clone() else {
             continue;
         };
+        if let Some(&before) = last.get(&identity)
+            && seen_twice(&all[before], &all[i])
+        {
+            if all[before].legs.is_empty() {
+                last.insert(identity, i);
+            }
+            continue;
+        }
         if let Some(before) = last.insert(identity, i) {
             let id = all[i].id.clone();
             all[i].reconnect_of = Some(all[before].id.clone());

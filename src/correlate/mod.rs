@@ -3,6 +3,7 @@
 mod apps;
 mod build;
 mod clock;
+mod cut;
 mod ending;
 mod hops;
 mod identity;
@@ -31,7 +32,9 @@ pub fn correlate(
         settings,
     } = observations;
     clock::align(&mut legs, &mut lines, sources);
-    let (drafts, rest) = join::drafts(legs::chains(legs), lines, &settings);
+    let mut chains = legs::chains(legs);
+    cut::complete(&mut chains, &lines);
+    let (drafts, rest) = join::drafts(chains, lines, &settings);
     for record in &rest.unknown {
         if let Some(source) = sources.get_mut(record.source.0 as usize) {
             let note = "encrypted connections whose records could be those of any HTTP were left out: with their TLS secrets (SSLKEYLOGFILE) they can be read";

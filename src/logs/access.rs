@@ -4,6 +4,8 @@ use super::stamp::{self, Memo};
 use super::text;
 use super::{Out, Outcome};
 use crate::model::{HopKind, Line, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A tunnel of which nothing is known yet.
 pub(super) const fn blank(record: RecordRef, hop: HopKind) -> TunnelLine {
@@ -51,10 +53,14 @@ pub(super) enum Var {
     Request,
     Method,
     Uri,
+    /// `$args`: what stands after the `?` that `$uri` leaves out.
+    Args,
     Status,
     BytesSent,
     BodyBytesSent,
     RequestTime,
+    /// `$upstream_response_time`: of a tunnel its whole life as well.
+    UpstreamTime,
     UpstreamAddr,
     UpstreamStatus,
     UpstreamBytesSent,
@@ -87,11 +93,13 @@ impl Var {
             "msec" => Self::Msec,
             "request" => Self::Request,
             "request_method" => Self::Method,
-            "request_uri" => Self::Uri,
+            "request_uri" | "uri" | "document_uri" => Self::Uri,
+            "args" | "query_string" => Self::Args,
             "status" => Self::Status,
             "bytes_sent" => Self::BytesSent,
             "body_bytes_sent" => Self::BodyBytesSent,
             "request_time" => Self::RequestTime,
+            "upstream_response_time" => Self::UpstreamTime,
             "upstream_addr" => Self::UpstreamAddr,
             "upstream_status" => Self::UpstreamStatus,
             "upstream_bytes_sent" => Self::UpstreamBytesSent,
@@ -123,6 +131,8 @@ impl Var {
             b"request" | b"req" | b"requestline" => Self::Request,
             b"method" | b"requestmethod" | b"verb" => Self::Method,
             b"uri" | b"requesturi" | b"url" | b"path" | b"requestpath" => Self::Uri,
+            b"args" | b"query" | b"querystring" => Self::Args,
+            b"upstreamresponsetime" | b"urt" | b"upstreamtime" => Self::UpstreamTime,
             b"status" | b"statuscode" | b"responsecode" | b"responsestatus" | b"code" => {
                 Self::Status
             }
@@ -208,12 +218,16 @@ fn decoded(value: &[u8]) -> String {
 
 /// Paths on which an upgrade was seen are remembered up to this many.
 const MAX_PATHS: usize = 64;
+/// Clients of tunnels in a log that names no request are remembered up to this many.
+const MAX_CLIENTS: usize = 4096;
 
 /// What carries over from line to line of one access log.
 #[derive(Debug, Default)]
 pub(super) struct AccessState {
     memo: Memo,
     paths: Vec<Vec<u8>>,
+    /// Clients of tunnels without a request beside them; `true` = of plain requests as well.
+    clients: BTreeMap<IpAddr, bool>,
     assumed_s: i32,
 }
 
@@ -307,13 +321,19 @@ impl AccessState {
         {
             self.paths.push(path.to_vec());
         }
-        let failed = status.is_some_and(|s| s >= 400) && target.is_some();
+        let client = values.get(Var::RemoteAddr).and_then(text::address);
+        let refused = status.is_some_and(|s| s >= 400);
+        let failed = refused && target.is_some();
         let wanted = upgraded
             || stream
+            || refused && target.is_none() && self.only_tunnels(client)
             || failed
                 && (upgrade_asked.is_none()
                     || status == Some(426)
                     || path.is_some_and(|p| self.paths.iter().any(|known| known == p)));
+        if target.is_none() && !stream {
+            self.remember(client, upgraded, refused);
+        }
         if !wanted {
             return Outcome::Used;
         }
@@ -321,8 +341,8 @@ impl AccessState {
         let life_ns = values
             .get(Var::RequestTime)
             .or_else(|| values.get(Var::SessionTime))
+            .or_else(|| values.get(Var::UpstreamTime).map(text::last_of))
             .and_then(stamp::seconds);
-        let client = values.get(Var::RemoteAddr).and_then(text::address);
         let mut forwarded_for = values
             .get(Var::ForwardedFor)
             .map(text::addresses)
@@ -350,7 +370,13 @@ impl AccessState {
                 .map(text::last_of)
                 .and_then(text::socket),
             method: method.map(text::string),
-            uri: target.map(|u| decoded(text::relative(u).0)),
+            uri: target.map(|u| {
+                let uri = decoded(text::relative(u).0);
+                match values.kept(Var::Args) {
+                    Some(args) if !uri.contains('?') => format!("{uri}?{args}"),
+                    _ => uri,
+                }
+            }),
             host: values.kept(Var::Host),
             status: status.filter(|_| !stream),
             upstream_status: values
@@ -371,5 +397,21 @@ impl AccessState {
             serial: values.number(Var::Serial),
         }));
         Outcome::Used
+    }
+
+    fn remember(&mut self, client: Option<(IpAddr, Option<u16>)>, upgraded: bool, refused: bool) {
+        let Some((ip, _)) = client else { return };
+        if upgraded {
+            if self.clients.len() < MAX_CLIENTS {
+                self.clients.entry(ip).or_insert(false);
+            }
+        } else if !refused && let Some(plain) = self.clients.get_mut(&ip) {
+            *plain = true;
+        }
+    }
+
+    /// All that this client asked for so far were tunnels: what it was refused was one.
+    fn only_tunnels(&self, client: Option<(IpAddr, Option<u16>)>) -> bool {
+        client.is_some_and(|(ip, _)| self.clients.get(&ip) == Some(&false))
     }
 }

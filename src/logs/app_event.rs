@@ -269,6 +269,10 @@ fn code_in(words: &[u8], closing: bool) -> Option<u16> {
         }
         before = word;
     }
+    // Python's `websockets` writes what its 1006 means.
+    if text::contains(words, b" no close frame received or sent ") {
+        return Some(1006);
+    }
     by_name(words)
 }
 
@@ -420,6 +424,16 @@ mod tests {
             "ConnectionClosedError: sent 1011 (internal error) keepalive ping timeout; no close frame received",
             false,
             &[AppEvent::HeartbeatMissed, close(Some(1011))],
+        );
+        check(
+            "connection lost error=no close frame received or sent",
+            true,
+            &[close(Some(1006))],
+        );
+        check(
+            "Client is not responding to pings, dropping",
+            true,
+            &[AppEvent::HeartbeatMissed],
         );
         check(
             "ws upgrade rejected",

@@ -2,6 +2,7 @@
 
 use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
+use super::app_names;
 use super::app_trace::{Mark, is_binary};
 use super::{
     LineReader, Out, Outcome, gate, haproxy, is_foreign_json, is_foreign_text, json, stamp, text,
@@ -623,6 +624,9 @@ fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
         fields.message = Cow::Borrowed(message);
     }
     addresses(message, &mut fields);
+    if fields.session.is_none() && fields.connection_id.is_none() && fields.id.is_none() {
+        app_names::named(message, &mut fields);
+    }
     // ActionCable: `Finished "/cable" [WebSocket] for 127.0.0.1 at ...` is the close, without a code.
     if text::contains(message, b"Finished \"") && text::contains(message, b"[WebSocket]") {
         fields.event = Cow::Borrowed(b"socket closed");
@@ -702,7 +706,7 @@ fn addresses(message: &[u8], fields: &mut Fields<'_>) {
     }
 }
 
-fn trim(mut word: &[u8]) -> &[u8] {
+pub(super) fn trim(mut word: &[u8]) -> &[u8] {
     while let Some((first, rest)) = word.split_first() {
         if !matches!(first, b'(' | b'\'' | b'"' | b'<' | b',') {
             break;

@@ -172,7 +172,7 @@ fn python() {
         ),
         (
             "ConnectionClosedError: no close frame received or sent",
-            Is::Close(None),
+            Is::Close(Some(1006)),
         ),
         (
             "ConnectionClosedError: sent 1011 (internal error) keepalive ping timeout; no close frame received",

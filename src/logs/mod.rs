@@ -7,6 +7,7 @@ mod apache_error;
 mod app_event;
 mod app_fields;
 mod app_json;
+mod app_names;
 mod app_reader;
 mod app_text;
 mod app_trace;

@@ -171,6 +171,10 @@ impl Layout {
                 Var::Status => text::any_status(value).is_none() && text::present(value).is_some(),
                 Var::RemoteAddr => value.is_empty() || memchr::memchr(b' ', value).is_some(),
                 Var::Time => value.len() < 20,
+                Var::Msec => super::stamp::epoch(value).is_none(),
+                Var::RequestTime | Var::SessionTime => {
+                    text::present(value).is_some() && super::stamp::seconds(value).is_none()
+                }
                 Var::BodyBytesSent | Var::BytesSent | Var::Serial => {
                     text::present(value).is_some() && text::unsigned(value).is_none()
                 }
@@ -501,6 +505,8 @@ fn kind_by_content(var: Var, value: &[u8]) -> Var {
 pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
     let (mut request, mut method, mut uri, mut status, mut time) =
         (false, false, false, false, false);
+    // Who leaves the request out still says who asked, and how long it or the upstream took.
+    let (mut asked_by, mut proxied) = (false, false);
     for leaf in leaves {
         let mut buffer = [0; 32];
         if leaf.depth == 1
@@ -524,10 +530,12 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
             Var::Uri => uri = true,
             Var::Status => status = true,
             Var::Time | Var::Msec => time = true,
+            Var::RemoteAddr => asked_by = true,
+            Var::UpstreamAddr | Var::UpstreamStatus | Var::UpstreamTime => proxied = true,
             _ => {}
         }
     }
-    (request || method && uri) && status && time
+    (request || method && uri || asked_by && proxied) && status && time
 }
 
 impl LineReader for Reader {

@@ -60,6 +60,8 @@ pub struct Request {
     pub mark: Mark,
     pub method: String,
     pub uri: String,
+    /// The capture's snapshot length ended inside the URI.
+    pub uri_cut: bool,
     /// 0 or 1: HTTP/1.0, HTTP/1.1; 2: HTTP/2, whose `:protocol` then stands in `upgrade` (RFC 8441 4).
     pub minor_version: u8,
     pub host: Option<String>,

@@ -26,7 +26,13 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         })
         .filter_map(|(d, f)| f.close.as_ref().map(|c| (c.mark.at, d, c)))
         .min_by_key(|&(t, d, _)| (t, d));
-    let too_big = s.c.app_lines.iter().find(|l| matches!(&l.what, AppEvent::Error { message, code } if says_too_big(message, code.as_deref())));
+    // The library of the side that refused reports 1006 to its application although it sent another code.
+    let refused = s.c.app_lines.iter().find_map(|l| {
+        let AppEvent::Error { message, code } = &l.what else {
+            return None;
+        };
+        Some((l, sent_for(message, code.as_deref())?))
+    });
     if let Some((_, direction, frame)) = first_frame {
         row.set(
             "close.frame",
@@ -57,8 +63,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 vec![at(frame.mark)],
             ),
         );
-    } else if let Some(line) = too_big {
-        // The library of the side that refused reports 1006 to its application although it sent 1009.
+    } else if let Some((line, code)) = refused {
         row.set(
             "close.frame",
             shown(
@@ -70,7 +75,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         row.set(
             "close.code",
             shown(
-                Value::Count(1009),
+                Value::Count(i64::from(code)),
                 APP_LOG,
                 vec![(line.record, Some(line.at))],
             ),
@@ -250,6 +255,47 @@ fn heartbeat_reason(s: &Subject<'_>, row: &mut Row) {
     }
 }
 
+/// The close code that a library sends for what it calls an error of its peer (RFC 6455 7.4.1).
+fn sent_for(message: &str, code: Option<&str>) -> Option<u16> {
+    if says_too_big(message, code) {
+        return Some(1009);
+    }
+    let m = message.to_ascii_lowercase();
+    // Node's `ws` names its reasons; the words are those of `ws`, Python, Go, Rust and Java.
+    match code {
+        Some("WS_ERR_INVALID_UTF8") => return Some(1007),
+        Some(
+            "WS_ERR_EXPECTED_FIN"
+            | "WS_ERR_EXPECTED_MASK"
+            | "WS_ERR_INVALID_CLOSE_CODE"
+            | "WS_ERR_INVALID_CONTROL_PAYLOAD_LENGTH"
+            | "WS_ERR_INVALID_OPCODE"
+            | "WS_ERR_UNEXPECTED_MASK"
+            | "WS_ERR_UNEXPECTED_RSV_1"
+            | "WS_ERR_UNEXPECTED_RSV_2_3",
+        ) => return Some(1002),
+        _ => {}
+    }
+    if m.contains("invalid utf-8 sequence") || m.contains("invalid utf8 sequence") {
+        return Some(1007);
+    }
+    let broken = [
+        "invalid websocket frame",
+        "invalid opcode",
+        "reserved bits",
+        "rsv1 must be clear",
+        "rsv2 and rsv3 must be clear",
+        "mask must be set",
+        "mask must be clear",
+        "fin must be set",
+        "incorrect masking",
+        "bad opcode",
+        "unmasked frame",
+        "unmasked client frame",
+    ];
+    broken.iter().any(|b| m.contains(b)).then_some(1002)
+}
+
 pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
     let m = message.to_ascii_lowercase();
     m.contains("max payload")
@@ -323,6 +369,25 @@ fn side(s: &Subject<'_>, row: &mut Row) {
         Role::Unknown if s.c.closed.is_none() => Some("none"),
         Role::Unknown => None,
     };
+    // Behind a proxy that ended its side of several connections in one instant: no two clients do that.
+    let by_proxy = word.is_none()
+        && first.is_some_and(|&(_, _, direction, _, leg)| {
+            direction == Direction::ToServer && leg.from > 0 && leg.from + 2 == s.c.hops.len()
+        })
+        && s.population
+            .together(s.index, |p| p.proxy == s.place.proxy)
+            .len()
+            >= 3;
+    if by_proxy {
+        row.set(
+            "close.side",
+            shown(
+                Value::Word("proxy"),
+                CAPTURE.and(POPULATION),
+                records.clone(),
+            ),
+        );
+    }
     if let Some(word) = word {
         let witness = if first.is_some() || s.c.closed.is_none() && !s.c.legs.is_empty() {
             CAPTURE
@@ -452,5 +517,36 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
                 vec![record, at(sent)],
             ),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sent_for;
+
+    #[test]
+    fn codes_that_a_library_sent_and_did_not_report() {
+        for (message, code, want) in [
+            ("Max payload size exceeded", None, Some(1009)),
+            (
+                "Invalid WebSocket frame: invalid opcode 3",
+                Some("WS_ERR_INVALID_OPCODE"),
+                Some(1002),
+            ),
+            (
+                "Invalid WebSocket frame: invalid UTF-8 sequence",
+                None,
+                Some(1007),
+            ),
+            (
+                "Invalid WebSocket frame: MASK must be set",
+                None,
+                Some(1002),
+            ),
+            ("read ECONNRESET", Some("ECONNRESET"), None),
+            ("invalid token", None, None),
+        ] {
+            assert_eq!(sent_for(message, code), want, "{message}");
+        }
     }
 }

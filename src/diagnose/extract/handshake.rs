@@ -125,7 +125,8 @@ fn connection_upgrade(r: &Request) -> bool {
     })
 }
 
-/// What nginx or another hop is configured to pass on for this connection's URI.
+/// What the hops are configured to pass on for this connection's URI: of several, one that does not pass the upgrade on,
+/// since one is enough.
 fn setting<'a>(s: &Subject<'a>) -> Option<(&'a UpgradeSetting, &'a crate::model::HopSettings)> {
     let uri = s.c.request.uri.as_deref()?;
     s.context
@@ -136,7 +137,12 @@ fn setting<'a>(s: &Subject<'a>) -> Option<(&'a UpgradeSetting, &'a crate::model:
                 .iter()
                 .any(|p| p.kind == h.hop || p.kind == HopKind::Proxy)
         })
-        .find_map(|h| Some((h.route(uri)?.upgrade.as_ref()?, h)))
+        .filter_map(|h| Some((h.route(uri)?.upgrade.as_ref()?, h)))
+        .min_by_key(|(u, _)| passes(u))
+}
+
+const fn passes(u: &UpgradeSetting) -> bool {
+    u.upgrade_header && u.connection_header && u.http_11
 }
 
 fn upgrade(s: &Subject<'_>, row: &mut Row) {
@@ -167,7 +173,6 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             .and_then(request);
     let configured = setting(s);
     if let Some((u, h)) = configured {
-        let passes = u.upgrade_header && u.connection_header && u.http_11;
         let record = crate::model::RecordRef {
             source: h.source,
             ordinal: u.line,
@@ -176,7 +181,7 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
         };
         row.set(
             "config.upgrade_passed",
-            shown(Value::Bool(passes), CONFIG, vec![(record, None)]),
+            shown(Value::Bool(passes(u)), CONFIG, vec![(record, None)]),
         );
     }
     if s.c.request.accepted() {
@@ -206,7 +211,6 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(false), CAPTURE, vec![at(r)]),
         );
     } else if let Some((u, h)) = configured {
-        let passes = u.upgrade_header && u.connection_header && u.http_11;
         let record = crate::model::RecordRef {
             source: h.source,
             ordinal: u.line,
@@ -215,7 +219,7 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
         };
         row.set(
             "handshake.upgrade_passed",
-            shown(Value::Bool(passes), CONFIG, vec![(record, None)]),
+            shown(Value::Bool(passes(u)), CONFIG, vec![(record, None)]),
         );
         row.set(
             "handshake.http10",
@@ -266,7 +270,11 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
         Some((word, h))
     });
     let status = s.c.request.status;
-    let deepest = s.c.legs.iter().rev().find(|l| l.from > 0);
+    // The leg behind the last known proxy, or one that the server itself turned away.
+    let turned_down = |l: &&crate::model::ConnectionLeg| {
+        l.from + 2 == s.c.hops.len() && l.observations.iter().any(|o| o.refused)
+    };
+    let deepest = s.c.legs.iter().rev().find(|l| l.from > 0 || turned_down(l));
     let upstream_observation = deepest.and_then(|l| l.observations.first());
     let word = upstream_observation.map(|o| {
         let answered = o.response.is_some();

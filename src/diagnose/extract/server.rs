@@ -53,12 +53,15 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let crash = process.iter().find(|l| {
         matches!(l.what, AppEvent::Crashed { .. }) && near(l, 3 * SECOND_NS, 3 * SECOND_NS)
     });
-    let restart = process.iter().find(|l| {
-        matches!(l.what, AppEvent::Listening { .. })
-            && near(l, 0, RESTART_NS)
-            && l.at.at > end.at
-            && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
-    });
+    let restart = process
+        .iter()
+        .find(|l| {
+            matches!(l.what, AppEvent::Listening { .. })
+                && near(l, 0, RESTART_NS)
+                && l.at.at > end.at
+                && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
+        })
+        .filter(|l| !lived_on(s, end) && !worked_on(s, end, l));
     let stopping = process
         .iter()
         .find(|l| l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS));
@@ -102,6 +105,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         .app_lines
         .iter()
         .find(|l| matches!(l.what, AppEvent::Exception { .. }) || matches!(&l.what, AppEvent::Error { message, code } if !super::close::says_too_big(message, code.as_deref())));
+    let exception = exception.or_else(|| unnamed_exception(s, end, &process));
     if let Some(l) = exception {
         row.set(
             "server.exception_logged",
@@ -161,7 +165,55 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             );
         }
     }
-    refused_after(s, row, end, upstream);
+    if !lived_on(s, end) {
+        refused_after(s, row, end, upstream);
+    }
+}
+
+/// Many more connections of this server lived on through that end than ended with it: what became of its process later is
+/// no news of this end. A process among several behind one address takes a share of them with it.
+fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
+    let same = |p: &Place| p.upstream == s.place.upstream;
+    let together = s.population.together(s.index, same).len().max(1);
+    s.population.survivors(end, same) > together * 3
+}
+
+/// The process still wrote of other connections between this end and the line of the process that came after it.
+fn worked_on(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
+    let from = end.at.plus(end.tick_ns + SECOND_NS / 2);
+    let own_pid = s.c.app_lines.iter().find_map(|l| l.pid);
+    let at_work = |l: &AppLine| {
+        l.record.source == restart.record.source
+            && l.pid == own_pid
+            && l.at.at > from
+            && l.at.at.plus(l.at.tick_ns) < restart.at.at
+            && matches!(l.what, AppEvent::Open | AppEvent::Close { .. })
+    };
+    s.c.app_lines
+        .iter()
+        .any(|l| l.record.source == restart.record.source)
+        && s.all.iter().flat_map(|c| &c.app_lines).any(at_work)
+}
+
+/// An exception that names no connection belongs to the one that ended at that moment, where it was the only one.
+fn unnamed_exception<'a>(
+    s: &Subject<'_>,
+    end: Stamp,
+    process: &[&'a AppLine],
+) -> Option<&'a AppLine> {
+    let alone = s
+        .population
+        .together(s.index, |p| p.upstream == s.place.upstream)
+        .len()
+        == 1;
+    if !alone || !s.place.unasked || !s.place.accepted {
+        return None;
+    }
+    process.iter().copied().find(|l| {
+        let apart = l.at.middle().since(end.middle()).abs();
+        matches!(l.what, AppEvent::Exception { .. })
+            && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(100 * MILLI_NS)
+    })
 }
 
 /// Nobody logged its end, and the process that served it is another one by now: it ended with the old one.
@@ -171,10 +223,14 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
     };
     let upstream = &s.place.upstream;
     let sources = s.population.app_sources(upstream);
+    // A log without process ids is one process's: who starts to listen in it again is the next one.
+    let another = |l: &AppLine| match (last.pid, l.pid) {
+        (Some(a), Some(b)) => a != b,
+        (None, None) => l.record.source == last.record.source,
+        _ => false,
+    };
     let restart = process_lines(s.c, s.context, sources, None).find(|l| {
-        matches!(l.what, AppEvent::Listening { .. })
-            && l.at.at > last.at.at
-            && (last.pid.is_some() && l.pid.is_some() && l.pid != last.pid)
+        matches!(l.what, AppEvent::Listening { .. }) && l.at.at > last.at.at && another(l)
     });
     if let (Some(l), true) = (restart, s.c.legs.is_empty()) {
         let records = vec![(l.record, Some(l.at))];
@@ -182,7 +238,15 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
             "server.restarted",
             shown(Value::Bool(true), APP_LOG, records.clone()),
         );
-        row.set("server.died", shown(Value::Bool(true), APP_LOG, records));
+        let stopping = process_lines(s.c, s.context, sources, None)
+            .find(|a| a.what == AppEvent::Stopping && a.at.at > last.at.at && a.at.at <= l.at.at);
+        match stopping {
+            Some(a) => row.set(
+                "server.stopping",
+                shown(Value::Bool(true), APP_LOG, vec![(a.record, Some(a.at))]),
+            ),
+            None => row.set("server.died", shown(Value::Bool(true), APP_LOG, records)),
+        }
     }
 }
 
