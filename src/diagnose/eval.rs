@@ -101,9 +101,10 @@ pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
 fn weigh_built_in(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
     let mut scores: Vec<Score> = Vec::with_capacity(pack.rules.len());
     let mut running = 0;
+    let observed = observed(row);
     // Rules come in order of their codes, in which those not in the running stay.
     for rule in pack.asked().filter(|r| r.phase.asks(handshake_failed)) {
-        let score = score(rule, row);
+        let score = score_observed(rule, row, observed);
         if score.standing == Standing::Running {
             scores.insert(running, score);
             running += 1;
@@ -187,18 +188,38 @@ pub fn truths(rule: &Rule, row: &Row) -> Vec<Truth> {
         .collect()
 }
 
-/// Weighs one rule. A line is asked only where the ones before it leave something open: most rules fall with their first.
+/// The facts that something shows, one bit each, by their places in the catalogue.
+fn observed(row: &Row) -> u128 {
+    row.readings
+        .iter()
+        .take(128)
+        .enumerate()
+        .filter(|(_, r)| r.value.is_some())
+        .fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+// A bit for each fact.
+const _: () = assert!(super::fact::FACTS.len() <= 128);
+
+/// Weighs one rule.
 pub fn score(rule: &Rule, row: &Row) -> Score {
+    score_observed(rule, row, observed(row))
+}
+
+/// The same where it is known which facts are observed. A line is asked only where the ones before it leave something open: most rules
+/// fall with their first.
+fn score_observed(rule: &Rule, row: &Row, observed: u128) -> Score {
     let scored = |standing, tier, bits| Score {
         cause: rule.cause,
         standing,
         tier,
         bits,
     };
+    let seen_at = |fact: usize| fact < 128 && observed >> fact & 1 == 1;
     if let Some(at) = rule
         .scope
         .iter()
-        .position(|c| truth(c, row) == Truth::Refuted)
+        .position(|c| seen_at(c.fact) && truth(c, row) == Truth::Refuted)
     {
         return scored(Standing::OutOfScope(at), Tier::Undecided, 0);
     }
@@ -206,35 +227,40 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     let mut doubt = false;
     let mut ground = Witnesses::default();
     let mut seen_on_the_wire = false;
-    for members in &rule.groups {
-        let Some(&first) = members.first() else {
-            continue;
-        };
-        let (mut shown, mut refuted) = (0, 0);
-        let (mut strongest, mut against) = (None, None);
-        let mut out = None;
-        for (at, line) in lines(rule, members) {
+    // Of the group at hand.
+    let (mut first, mut members, mut shown, mut refuted) = (None, 0, 0, 0);
+    let (mut strongest, mut against, mut out) = (None, None, None);
+    for asked in &rule.asked {
+        let at = usize::from(asked.at);
+        members += 1;
+        first = first.or(Some(at));
+        if seen_at(usize::from(asked.fact))
+            && let Some(line) = rule.evidence.get(at)
+        {
             match truth(&line.condition, row) {
                 Truth::Shown => {
                     shown += 1;
-                    strongest = strongest.max(line.if_true);
+                    strongest = strongest.max(asked.if_true);
                     // Lines without weight are told, and carry nothing.
-                    if line.if_true.is_some() {
+                    if asked.if_true.is_some() {
                         let witness = witnesses(&line.condition, row);
                         ground = ground.and(witness);
                         seen_on_the_wire |=
-                            line.if_true == Some(Strength::Decisive) && witness.capture;
+                            asked.if_true == Some(Strength::Decisive) && witness.capture;
                     }
                 }
                 Truth::Refuted => {
                     refuted += 1;
-                    against = against.max(line.if_false);
-                    if line.if_false == Some(Strength::Decisive) {
+                    against = against.max(asked.if_false);
+                    if asked.if_false == Some(Strength::Decisive) {
                         out = out.or(Some(at));
                     }
                 }
                 Truth::Unobserved => {}
             }
+        }
+        if !asked.last {
+            continue;
         }
         // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
         if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
@@ -243,17 +269,21 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         if shown > 0 {
             seen = true;
             bits += strength_bits(strongest);
-            continue;
+        } else {
+            if refuted == members
+                && asked.required
+                && let Some(first) = first
+            {
+                return scored(Standing::RuledOut(first), Tier::Undecided, bits);
+            }
+            bits -= strength_bits(against);
+            doubt |= against >= Some(Strength::Strong);
+            if asked.required {
+                missing = missing.or(first);
+            }
         }
-        let required = rule.evidence.get(first).is_some_and(|l| l.required);
-        if refuted == members.len() && required {
-            return scored(Standing::RuledOut(first), Tier::Undecided, bits);
-        }
-        bits -= strength_bits(against);
-        doubt |= against >= Some(Strength::Strong);
-        if required {
-            missing = missing.or(Some(first));
-        }
+        (first, members, shown, refuted) = (None, 0, 0, 0);
+        (strongest, against, out) = (None, None, None);
     }
     let tier = match missing {
         None if bits >= Strength::Moderate.bits() => {
@@ -268,12 +298,6 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         _ => return scored(Standing::Untestable(missing), Tier::Undecided, bits),
     };
     scored(Standing::Running, tier, bits)
-}
-
-fn lines<'r>(rule: &'r Rule, members: &'r [usize]) -> impl Iterator<Item = (usize, &'r Line)> {
-    members
-        .iter()
-        .filter_map(|&at| Some((at, rule.evidence.get(at)?)))
 }
 
 fn strength_bits(strength: Option<Strength>) -> i32 {

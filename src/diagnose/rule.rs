@@ -83,6 +83,8 @@ pub struct Rule {
     pub evidence: Vec<Line>,
     /// Indices into `evidence`: lines of one group together, every other line alone, in order of their first lines.
     pub groups: Vec<Vec<usize>>,
+    /// The evidence again, group after group, as weighing reads it.
+    pub asked: Vec<Asked>,
     pub contributing: Vec<Contributing>,
     pub fixes: Vec<Fix>,
     pub drills: Vec<Drill>,
@@ -159,6 +161,41 @@ pub struct Line {
     pub say: Template,
     /// Why the rule falls with this line; without it the value and what was wanted are named.
     pub say_if_false: Option<Template>,
+}
+
+/// What weighing has to know of a line before it looks at its condition: small, since most lines are about facts that nothing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Index into the rule's `evidence`.
+    pub at: u16,
+    /// Index into [`FACTS`].
+    pub fact: u8,
+    pub required: bool,
+    pub if_true: Option<Strength>,
+    pub if_false: Option<Strength>,
+    /// The last one of its group.
+    pub last: bool,
+}
+
+/// The lines in the order of their groups.
+pub fn asked(evidence: &[Line], groups: &[Vec<usize>]) -> Vec<Asked> {
+    let mut out = Vec::with_capacity(evidence.len());
+    for members in groups {
+        let of_group = members
+            .iter()
+            .filter_map(|&at| Some((at, evidence.get(at)?)));
+        out.extend(of_group.filter_map(|(at, line)| {
+            Some(Asked {
+                at: u16::try_from(at).ok()?,
+                fact: u8::try_from(line.condition.fact).ok()?,
+                required: line.required,
+                if_true: line.if_true,
+                if_false: line.if_false,
+                last: members.last() == Some(&at),
+            })
+        }));
+    }
+    out
 }
 
 /// Puts lines of one group together.
