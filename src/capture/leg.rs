@@ -806,6 +806,7 @@ impl Leg {
                 cipher: look.cipher,
                 alpn: look.alpn,
                 keys: look.keys,
+                overhead: look.overhead,
                 established: look.established,
                 failed: look.failed,
                 websocket: look.websocket,

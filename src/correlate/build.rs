@@ -106,7 +106,11 @@ fn connection(draft: Draft, places: &Places) -> Connection {
             uri,
             host: handshake
                 .and_then(|r| r.host.clone())
-                .or_else(|| tunnels.iter().find_map(|t| t.host.clone())),
+                .or_else(|| tunnels.iter().find_map(|t| t.host.clone()))
+                .or_else(|| {
+                    let mut all = chain.iter().flat_map(|l| &l.observations);
+                    all.find_map(|o| o.sni.clone())
+                }),
             status,
             user_agent: handshake
                 .and_then(|r| r.user_agent.clone())

@@ -1,8 +1,9 @@
 //! The first signs of the end on each leg -> when a connection was over, and who ended it first.
 
+use super::sealed;
 use crate::model::{
-    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, LegProtocol, MILLI_NS, Mark,
-    Moment, Role, Stamp,
+    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, MILLI_NS, Mark, Moment, Role,
+    Stamp,
 };
 
 /// A Close frame that comes later than this after a FIN or RST elsewhere did not cause it.
@@ -35,9 +36,11 @@ struct Act {
 
 pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
     let mut acts: Vec<Act> = Vec::new();
+    // What was read on one leg says more than the sizes on another.
+    let sealed = legs.iter().all(sealed::is_sealed);
     for (i, leg) in legs.iter().enumerate() {
         for o in &leg.observations {
-            acts.extend(of_observation(i, leg, o));
+            acts.extend(of_observation(i, leg, o, sealed));
         }
     }
     acts.sort_by_key(|a| (a.mark.at, a.leg, a.mark.record));
@@ -68,7 +71,7 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
     }
 }
 
-fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation) -> Vec<Act> {
+fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation, sealed: bool) -> Vec<Act> {
     let mut acts = Vec::new();
     for direction in [Direction::ToServer, Direction::ToClient] {
         let flow = o.flow(direction);
@@ -90,7 +93,7 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation) -> Vec<
         };
         acts.extend(flow.close.as_ref().map(|c| act(c.mark, true, false)));
         let shape = o.tls.as_ref().and_then(|t| t.close_shape);
-        let shape = shape.filter(|s| s.direction == direction);
+        let shape = shape.filter(|s| sealed && s.direction == direction);
         acts.extend(shape.map(|s| act(s.sent, true, false)));
         acts.extend(flow.ended().map(|m| act(m, false, false)));
         acts.extend(flow.rst.map(|r| act(r.mark, false, true)));
@@ -203,10 +206,7 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
     if lo == hi {
         // Whoever ends the encryption may be a proxy as well as the server: nothing on the leg tells.
         let guessed = lo > 0
-            && legs
-                .iter()
-                .flat_map(|l| &l.observations)
-                .all(|o| o.protocol == LegProtocol::Tls)
+            && legs.iter().all(sealed::is_sealed)
             && hops.get(lo).is_some_and(|h| h.kind == HopKind::Server);
         return if guessed { unknown } else { named(hops, lo) };
     }

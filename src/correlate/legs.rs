@@ -2,6 +2,7 @@
 
 use super::clock::{addresses, first_teardown};
 use super::identity;
+use super::sealed::{self, is_sealed};
 use crate::model::{
     ConnectionLeg, Direction, Fingerprint, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
 };
@@ -281,6 +282,9 @@ pub(super) fn response(leg: &Leg) -> Option<&crate::model::Response> {
 
 /// How sure it is that `below` was opened for `upper`; `None` = it was not.
 fn relay_score(upper: &Leg, below: &Leg) -> Option<u32> {
+    if is_sealed(upper) != is_sealed(below) {
+        return sealed::relay_score(upper, below);
+    }
     let neighbours = upper.server.ip() == below.client.ip();
     if let (Some(a), Some(b)) = (request(upper), request(below)) {
         if let (Some(x), Some(y)) = (&a.key, &b.key) {

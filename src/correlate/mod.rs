@@ -8,6 +8,7 @@ mod hops;
 mod identity;
 mod join;
 mod legs;
+mod sealed;
 
 use crate::model::{CaseContext, Connection, HopSettings, LegObservation, Line, Moment, Source};
 

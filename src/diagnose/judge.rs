@@ -123,13 +123,24 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
 /// No frame of it could be read: sizes and times carry a likely cause at most.
 fn cap(verdict: &mut Verdict) {
     verdict.tier = verdict.tier.min(Tier::Likely);
-    verdict.untestable.insert(
-        0,
-        Untestable {
-            cause: Cause::Undecided,
-            needs: KEYS.to_owned(),
-        },
-    );
+    verdict
+        .sentence
+        .push_str(", as the sizes and times of its encrypted records tell");
+    for rival in &mut verdict.untestable {
+        let in_frames = matches!(
+            rival.cause,
+            Cause::MissedHeartbeat
+                | Cause::ClientHeartbeatTimeout
+                | Cause::ServerRestart
+                | Cause::ServerException
+                | Cause::MessageTooBig
+                | Cause::ProtocolError
+                | Cause::PolicyClose
+        );
+        if in_frames {
+            rival.needs = format!("{KEYS}, or {}", rival.needs);
+        }
+    }
 }
 
 fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
@@ -185,14 +196,14 @@ fn sealed(row: &Row) -> Verdict {
         sentence: sentence.to_owned(),
         untestable: vec![Untestable {
             cause: Cause::Undecided,
-            needs: KEYS.to_owned(),
+            needs: format!("{KEYS}, or the application's log with close codes"),
         }],
         ..plain(Outcome::Clean)
     }
 }
 
 /// What opens an encrypted leg.
-const KEYS: &str = "the TLS secrets of this connection (SSLKEYLOGFILE), a capture behind the proxy, or the application's log with close codes";
+const KEYS: &str = "the TLS secrets of this connection (SSLKEYLOGFILE)";
 
 /// A proxy's line says that a tunnel was over, and never how: without a sign of a fault that is no drop.
 fn untold() -> Verdict {

@@ -181,6 +181,19 @@ pub struct Flow {
     pub ttl: Option<u8>,
 }
 
+impl TlsView {
+    /// `TLS 1.3`; `TLS` where the version is not known.
+    pub const fn name(&self) -> &'static str {
+        match self.version {
+            Some(0x0304) => "TLS 1.3",
+            Some(0x0303) => "TLS 1.2",
+            Some(0x0302) => "TLS 1.1",
+            Some(0x0301) => "TLS 1.0",
+            _ => "TLS",
+        }
+    }
+}
+
 impl Flow {
     /// The first thing by which this side ended the leg in good order: TLS's close_notify, or TCP's FIN.
     pub fn ended(&self) -> Option<Mark> {
@@ -276,6 +289,8 @@ pub struct TlsView {
     /// The protocol that was chosen (RFC 7301); TLS 1.3 shows it under encryption only.
     pub alpn: Option<String>,
     pub keys: TlsKeys,
+    /// Bytes that encryption adds to each record; `None` where it depends on the content.
+    pub overhead: Option<u64>,
     /// The handshake was completed: application data of the client followed.
     pub established: bool,
     /// The handshake ended with an alert.

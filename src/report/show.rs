@@ -5,8 +5,8 @@ use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
 use super::{Look, Redactor, Zone, width_of};
 use crate::model::{
-    Analysis, Cause, Connection, Event, EventKind, Judged, Outcome, Raw, RawReader, RecordRef,
-    RivalVerdict, SECOND_NS, SourceId, Stamp, Test, Tier, Truth, say_duration,
+    Analysis, Cause, Connection, Event, EventKind, Judged, LegProtocol, Outcome, Raw, RawReader,
+    RecordRef, RivalVerdict, SECOND_NS, SourceId, Stamp, Test, Tier, TlsView, Truth, say_duration,
 };
 use std::io::{self, Write};
 
@@ -134,7 +134,15 @@ impl Page<'_> {
             .request
             .status
             .map_or_else(|| "no answer seen".to_owned(), |s| s.to_string());
-        let uri = c.request.uri.as_deref().unwrap_or("unknown");
+        let request = match (&c.request.uri, sealed(c)) {
+            (Some(uri), _) => format!("{} ({status})", self.text(uri)),
+            (None, Some(tls)) => {
+                let host = c.request.host.as_deref();
+                let host = host.map_or_else(String::new, |h| format!(" to {}", self.text(h)));
+                format!("encrypted{host} ({}, no keys)", tls.name())
+            }
+            (None, None) => format!("unknown ({status})"),
+        };
         let closed = if v.outcome == Outcome::Open {
             "still open".to_owned()
         } else {
@@ -144,7 +152,7 @@ impl Page<'_> {
             ("connection", c.id.clone()),
             ("client", client(self.judged, self.redactor)),
             ("path", path.join(arrow)),
-            ("request", format!("{} ({status})", self.text(uri))),
+            ("request", request),
             ("opened", when(c.opened)),
             ("closed", closed),
             ("lived", maybe_duration(c.duration_ns())),
@@ -643,6 +651,13 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// How the connection is encrypted, where nothing of it could be read.
+fn sealed(c: &Connection) -> Option<&TlsView> {
+    let mut all = c.legs.iter().flat_map(|l| &l.observations);
+    let only = all.clone().all(|o| o.protocol == LegProtocol::Tls);
+    all.find_map(|o| o.tls.as_ref()).filter(|_| only)
 }
 
 /// What permessage-deflate was agreed on, and what of it stayed unread; of the leg that tells most.

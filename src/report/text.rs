@@ -263,7 +263,7 @@ impl Page<'_> {
         if summary.connections == 0 && self.options.selected.is_none() {
             writeln!(
                 out,
-                "  Nothing here asked for an upgrade to WebSocket, spoke it, or spoke TLS."
+                "  Nothing here asked for an upgrade to WebSocket or spoke it."
             )?;
         }
         Ok(())

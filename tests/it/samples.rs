@@ -52,6 +52,8 @@ const SAMPLES: &[Least] = &[
     least("policy-close",          [100, 100, 100, 100, 100]),
     least("server-crash",          [100, 100, 100, 100, 100]),
     least("server-restart",        [100, 100, 100, 100, 100]),
+    least("tls-keylog",            [100, 100, 100, 100, 100]),
+    least("tls-no-keys",           [100, 100, 100, 100, 100]),
     least("upstream-down",         [100, 100, 100, 100, 100]),
 ];
 
@@ -353,6 +355,22 @@ fn shortfalls(least: &Least, score: &Score) -> Vec<String> {
 
 fn show(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn an_encrypted_leg_and_the_plain_one_behind_it_are_one_connection() {
+    let with_keys = report(incident("tls-keylog", None).path());
+    let without = report(incident("tls-keylog", Some("sslkeys.log")).path());
+    assert_eq!(list(&without, "connections").len(), 8);
+    for (a, b) in list(&with_keys, "connections")
+        .iter()
+        .zip(list(&without, "connections"))
+    {
+        for key in ["client", "outcome", "cause", "closer", "legs"] {
+            assert_eq!(a[key], b[key], "{key} of {}", a["request"]["uri"]);
+        }
+        assert_eq!(list(a, "legs").len(), 2);
+    }
 }
 
 #[test]

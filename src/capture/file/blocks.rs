@@ -3,7 +3,7 @@
 use super::{Format, Found, MAX_RECORD, Order, PacketFile, Step, u16_at, u32_at};
 use crate::model::{Moment, SECOND_NS, add_anomaly};
 use pcap_parser::{
-    BOM_MAGIC, Block, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE,
+    BOM_MAGIC, Block, DSB_MAGIC as SECRETS, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE,
     InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode, SHB_MAGIC as SECTION,
     SPB_MAGIC as SIMPLE_PACKET, SecretsType, parse_block_be, parse_block_le,
 };
@@ -12,6 +12,8 @@ use pcap_parser::{
 const MAX_HEADER_BLOCK: usize = 1024 * 1024;
 /// A block that is only passed over may be this large.
 const MAX_SKIPPED: usize = 64 * 1024 * 1024;
+/// Keys that are held until the next packet.
+const MAX_SECRETS: usize = 16 * 1024 * 1024;
 /// Interfaces remembered per section.
 const MAX_INTERFACES: usize = 65_536;
 /// Of an interface's name, characters that are kept.
@@ -209,6 +211,24 @@ impl PacketFile<'_> {
             ENHANCED_PACKET | SIMPLE_PACKET | OLD_PACKET => self.resync_blocks(),
             SECTION | INTERFACE if total > MAX_HEADER_BLOCK => self.resync_blocks(),
             _ if total > MAX_SKIPPED => self.resync_blocks(),
+            SECRETS if total <= MAX_SECRETS => {
+                if self.fill(total) {
+                    self.description(kind, total, order)
+                } else {
+                    self.tail()
+                }
+            }
+            SECRETS => {
+                self.note(
+                    "too-many-keys",
+                    1,
+                    "keys beyond 16 MiB before one packet were left out",
+                );
+                if self.skip(total as u64) {
+                    return Step::Again;
+                }
+                self.tail()
+            }
             _ if total > MAX_HEADER_BLOCK => {
                 if self.skip(total as u64) {
                     return Step::Again;
@@ -261,9 +281,17 @@ impl PacketFile<'_> {
                 // Behind the block's head, the kind of secrets and their length.
                 let from = self.from + 16;
                 let to = from.saturating_add(secrets_len).min(self.from + total - 4);
-                self.secrets
-                    .extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
-                self.secrets.push(b'\n');
+                if self.secrets.len() + secrets_len > MAX_SECRETS {
+                    self.note(
+                        "too-many-keys",
+                        1,
+                        "keys beyond 16 MiB before one packet were left out",
+                    );
+                } else {
+                    self.secrets
+                        .extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
+                    self.secrets.push(b'\n');
+                }
             }
             Described::Secrets => self.note(
                 "unused-secrets",

@@ -80,6 +80,9 @@ impl KeyLog {
     /// Takes over what another log holds.
     pub fn merge(&mut self, other: Self) {
         for (random, secrets) in other.sessions {
+            if self.sessions.len() >= MAX_SESSIONS && !self.sessions.contains_key(&random) {
+                continue;
+            }
             let known = self.sessions.entry(random).or_default();
             for (label, secret) in secrets.0 {
                 if known.get(label).is_none() {

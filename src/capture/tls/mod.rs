@@ -16,7 +16,7 @@ use super::app::{App, Bytes, Kind, Said};
 use super::events::Side;
 use crate::model::{Mark, TlsKeys};
 use hello::{Message, Messages, ServerHello, TLS12, TLS13};
-use keylog::{KeyLog, Label};
+use keylog::{KeyLog, Label, Secrets};
 use open::Opener;
 use records::Records;
 pub(super) use records::{Beat, CloseShape, Ends};
@@ -54,13 +54,18 @@ pub(super) struct Shared {
     /// Of the case's key logs.
     pub(super) keys: Arc<KeyLog>,
     /// Of the capture's own decryption secrets blocks.
-    pub(super) own: Arc<KeyLog>,
+    pub(super) own: Vec<Arc<KeyLog>>,
     plain: Vec<u8>,
 }
 
 impl Shared {
     fn empty(&self) -> bool {
         self.keys.is_empty() && self.own.is_empty()
+    }
+
+    fn secrets(&self, random: &[u8; 32]) -> Option<&Secrets> {
+        let own = self.own.iter().rev().find_map(|log| log.get(random));
+        own.or_else(|| self.keys.get(random))
     }
 }
 
@@ -114,6 +119,7 @@ pub(super) struct Look {
     pub(super) cipher: Option<u16>,
     pub(super) alpn: Option<String>,
     pub(super) keys: TlsKeys,
+    pub(super) overhead: Option<u64>,
     pub(super) established: bool,
     pub(super) failed: bool,
     pub(super) websocket: Option<bool>,
@@ -309,7 +315,8 @@ impl TlsLeg {
     ) {
         let protected = self.protects(head[0], self.walks[side].changed);
         match (head[0], body) {
-            _ if protected => self.protected(side, head, body, mark, shared, said),
+            (_, Some(body)) if protected => self.protected(side, head, body, mark, shared, said),
+            (_, None) if protected => self.broken(side, head, mark, said),
             (20, _) => self.change(side),
             (21, Some(&[level, description])) => {
                 self.alert(side, Alert { level, description }, mark, said)
@@ -389,10 +396,7 @@ impl TlsLeg {
         let (Some(server), Some(client)) = (&self.server, self.client) else {
             return;
         };
-        let secrets = self
-            .client_random
-            .as_ref()
-            .and_then(|r| shared.own.get(r).or_else(|| shared.keys.get(r)));
+        let secrets = self.client_random.as_ref().and_then(|r| shared.secrets(r));
         let Some(secrets) = secrets else {
             self.keys = TlsKeys::Missing;
             if !shared.empty() {
@@ -459,12 +463,12 @@ impl TlsLeg {
         &mut self,
         side: Side,
         head: [u8; 5],
-        body: Option<&[u8]>,
+        body: &[u8],
         mark: Mark,
         shared: &mut Shared,
         said: &mut Vec<Said>,
     ) {
-        let (Some(opener), Some(body)) = (&mut self.openers[side], body) else {
+        let Some(opener) = &mut self.openers[side] else {
             self.stays_shut(side, head, mark, said);
             return;
         };
@@ -628,6 +632,10 @@ impl TlsLeg {
             cipher: self.server.as_ref().map(|s| s.cipher),
             alpn,
             keys: self.keys,
+            overhead: self.server.as_ref().and_then(|s| {
+                let probe = 1024;
+                Some((probe - plain_len(s.version, s.cipher, probe)?) as u64)
+            }),
             established: talked,
             failed: self.refused && !talked,
             websocket,

@@ -333,6 +333,18 @@ fn regular(beats: &[Beat]) -> bool {
     let Some(&period) = sorted.get(sorted.len() / 2) else {
         return false;
     };
+    // A pong comes at once; what comes half a period later is the next ping, and this side's is the pong.
+    let mut delays: Vec<i64> = beats
+        .iter()
+        .filter_map(|b| Some(b.answered?.at.since(b.sent.at)))
+        .collect();
+    delays.sort_unstable();
+    if delays
+        .get(delays.len() / 2)
+        .is_none_or(|d| *d * 2 >= period)
+    {
+        return false;
+    }
     let off = |g: &&i64| (**g - period).abs() > period / 8 + 20 * MILLI_NS;
     period >= 200 * MILLI_NS && gaps.iter().filter(off).count() * 4 <= gaps.len()
 }

@@ -8,6 +8,7 @@ pub(super) enum Hash {
 }
 
 impl Hash {
+    #[cfg(feature = "tls")]
     pub(super) const fn len(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -27,6 +28,7 @@ pub(super) enum Cipher {
 }
 
 impl Cipher {
+    #[cfg(feature = "tls")]
     pub(super) const fn key_len(self) -> usize {
         match self {
             Self::Aes128Gcm => 16,

@@ -7,7 +7,7 @@ use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
 use crate::cli::selection::Chosen;
-use crate::model::{Adapted, Analysis, Judged, MICRO_NS, SourceId};
+use crate::model::{Adapted, Analysis, Judged, MICRO_NS, Source, SourceId, SourceKind};
 use crate::report::{
     Redact, Redactor, json, ndjson, ranked, show as show_report, sources as sources_report,
 };
@@ -304,7 +304,11 @@ pub(in crate::cli) fn frames(args: &Frames, screen: &Screen) -> Result<Exit, Sto
         .into());
     }
     let mut exit = Exit::Done;
-    for source in sources.iter().filter(|s| s.named && !s.kind.is_capture()) {
+    let keys = |s: &Source| s.kind == SourceKind::KeyLog && s.used > 0;
+    for source in sources
+        .iter()
+        .filter(|s| s.named && !s.kind.is_capture() && !keys(s))
+    {
         let why = source.reason.as_deref().unwrap_or("no capture");
         meaning::warn(screen, &Failure::usage(format!("{}: {why}", source.path)));
         exit = Exit::Partial;

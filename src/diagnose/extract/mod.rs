@@ -94,6 +94,9 @@ impl<'a> Subject<'a> {
 
     /// A Close handshake that only the sizes of encrypted records show.
     pub(super) fn close_shape(&self) -> Option<CloseShape> {
+        if !self.encrypted() {
+            return None;
+        }
         self.observations()
             .find_map(|(_, o)| o.tls.as_ref()?.close_shape)
     }
