@@ -2,7 +2,7 @@
 
 use super::fact::{NamedDuration, Reading, Row, Value, Witnesses};
 use super::pack::Pack;
-use super::rule::{Condition, Line, Rule, Status, Want};
+use super::rule::{Condition, Line, Rule, Status, Want, bit};
 use crate::model::{Cause, Strength, Tier, Truth};
 
 /// A rule that is not fully shown is in the running from this many bits on.
@@ -192,10 +192,9 @@ pub fn truths(rule: &Rule, row: &Row) -> Vec<Truth> {
 fn observed(row: &Row) -> u128 {
     row.readings
         .iter()
-        .take(128)
         .enumerate()
         .filter(|(_, r)| r.value.is_some())
-        .fold(0, |bits, (at, _)| bits | 1 << at)
+        .fold(0, |bits, (at, _)| bits | bit(at))
 }
 
 // A bit for each fact.
@@ -215,11 +214,10 @@ fn score_observed(rule: &Rule, row: &Row, observed: u128) -> Score {
         tier,
         bits,
     };
-    let seen_at = |fact: usize| fact < 128 && observed >> fact & 1 == 1;
     if let Some(at) = rule
         .scope
         .iter()
-        .position(|c| seen_at(c.fact) && truth(c, row) == Truth::Refuted)
+        .position(|c| observed & bit(c.fact) != 0 && truth(c, row) == Truth::Refuted)
     {
         return scored(Standing::OutOfScope(at), Tier::Undecided, 0);
     }
@@ -227,40 +225,41 @@ fn score_observed(rule: &Rule, row: &Row, observed: u128) -> Score {
     let mut doubt = false;
     let mut ground = Witnesses::default();
     let mut seen_on_the_wire = false;
-    // Of the group at hand.
-    let (mut first, mut members, mut shown, mut refuted) = (None, 0, 0, 0);
-    let (mut strongest, mut against, mut out) = (None, None, None);
     for asked in &rule.asked {
-        let at = usize::from(asked.at);
-        members += 1;
-        first = first.or(Some(at));
-        if seen_at(usize::from(asked.fact))
-            && let Some(line) = rule.evidence.get(at)
-        {
+        if observed & asked.facts == 0 {
+            if asked.required {
+                missing = missing.or(Some(asked.first));
+            }
+            continue;
+        }
+        let members = rule.groups.get(asked.group).map_or(&[][..], Vec::as_slice);
+        let (mut shown, mut refuted) = (0, 0);
+        let (mut strongest, mut against, mut out) = (None, None, None);
+        for &at in members {
+            let Some(line) = rule.evidence.get(at) else {
+                continue;
+            };
             match truth(&line.condition, row) {
                 Truth::Shown => {
                     shown += 1;
-                    strongest = strongest.max(asked.if_true);
+                    strongest = strongest.max(line.if_true);
                     // Lines without weight are told, and carry nothing.
-                    if asked.if_true.is_some() {
+                    if line.if_true.is_some() {
                         let witness = witnesses(&line.condition, row);
                         ground = ground.and(witness);
                         seen_on_the_wire |=
-                            asked.if_true == Some(Strength::Decisive) && witness.capture;
+                            line.if_true == Some(Strength::Decisive) && witness.capture;
                     }
                 }
                 Truth::Refuted => {
                     refuted += 1;
-                    against = against.max(asked.if_false);
-                    if asked.if_false == Some(Strength::Decisive) {
+                    against = against.max(line.if_false);
+                    if line.if_false == Some(Strength::Decisive) {
                         out = out.or(Some(at));
                     }
                 }
                 Truth::Unobserved => {}
             }
-        }
-        if !asked.last {
-            continue;
         }
         // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
         if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
@@ -269,21 +268,16 @@ fn score_observed(rule: &Rule, row: &Row, observed: u128) -> Score {
         if shown > 0 {
             seen = true;
             bits += strength_bits(strongest);
-        } else {
-            if refuted == members
-                && asked.required
-                && let Some(first) = first
-            {
-                return scored(Standing::RuledOut(first), Tier::Undecided, bits);
-            }
-            bits -= strength_bits(against);
-            doubt |= against >= Some(Strength::Strong);
-            if asked.required {
-                missing = missing.or(first);
-            }
+            continue;
         }
-        (first, members, shown, refuted) = (None, 0, 0, 0);
-        (strongest, against, out) = (None, None, None);
+        if refuted == members.len() && asked.required {
+            return scored(Standing::RuledOut(asked.first), Tier::Undecided, bits);
+        }
+        bits -= strength_bits(against);
+        doubt |= against >= Some(Strength::Strong);
+        if asked.required {
+            missing = missing.or(Some(asked.first));
+        }
     }
     let tier = match missing {
         None if bits >= Strength::Moderate.bits() => {

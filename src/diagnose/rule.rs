@@ -83,7 +83,7 @@ pub struct Rule {
     pub evidence: Vec<Line>,
     /// Indices into `evidence`: lines of one group together, every other line alone, in order of their first lines.
     pub groups: Vec<Vec<usize>>,
-    /// The evidence again, group after group, as weighing reads it.
+    /// The groups again, as weighing reads them.
     pub asked: Vec<Asked>,
     pub contributing: Vec<Contributing>,
     pub fixes: Vec<Fix>,
@@ -163,39 +163,35 @@ pub struct Line {
     pub say_if_false: Option<Template>,
 }
 
-/// What weighing has to know of a line before it looks at its condition: small, since most lines are about facts that nothing shows.
+/// What weighing has to know of a group before it looks at its lines: small, since most are about facts that nothing shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// Index into the rule's `evidence`.
-    pub at: u16,
-    /// Index into [`FACTS`].
-    pub fact: u8,
+    /// The facts that its lines ask, one bit each, by their places in [`FACTS`].
+    pub facts: u128,
+    /// Index of its first line in the rule's `evidence`.
+    pub first: usize,
+    /// Index into the rule's `groups`.
+    pub group: usize,
     pub required: bool,
-    pub if_true: Option<Strength>,
-    pub if_false: Option<Strength>,
-    /// The last one of its group.
-    pub last: bool,
 }
 
-/// The lines in the order of their groups.
 pub fn asked(evidence: &[Line], groups: &[Vec<usize>]) -> Vec<Asked> {
-    let mut out = Vec::with_capacity(evidence.len());
-    for members in groups {
-        let of_group = members
-            .iter()
-            .filter_map(|&at| Some((at, evidence.get(at)?)));
-        out.extend(of_group.filter_map(|(at, line)| {
-            Some(Asked {
-                at: u16::try_from(at).ok()?,
-                fact: u8::try_from(line.condition.fact).ok()?,
-                required: line.required,
-                if_true: line.if_true,
-                if_false: line.if_false,
-                last: members.last() == Some(&at),
-            })
-        }));
-    }
-    out
+    let of_group = |(group, members): (usize, &Vec<usize>)| {
+        let first = *members.first()?;
+        let lines = members.iter().filter_map(|&at| evidence.get(at));
+        Some(Asked {
+            facts: lines.fold(0, |bits, l| bits | bit(l.condition.fact)),
+            first,
+            group,
+            required: evidence.get(first)?.required,
+        })
+    };
+    groups.iter().enumerate().filter_map(of_group).collect()
+}
+
+/// The bit of a fact.
+pub const fn bit(fact: usize) -> u128 {
+    if fact < 128 { 1 << fact } else { 0 }
 }
 
 /// Puts lines of one group together.
