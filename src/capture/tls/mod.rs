@@ -655,7 +655,7 @@ impl TlsLeg {
         if self.inner.is_some() || self.look().websocket != Some(true) {
             return (Vec::new(), None);
         }
-        let beats = self.records.beats(client);
+        let beats = self.records.beats(client, ends);
         let close = self.records.close_shape(client, ends, &beats);
         (beats, close)
     }

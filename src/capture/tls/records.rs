@@ -232,8 +232,10 @@ impl Records {
     }
 
     /// Regular small records that the other side answers with one of the same payload: pings and pongs.
-    pub(super) fn beats(&self, client: Side) -> Vec<Beat> {
-        let all: Vec<&Record> = self.last.iter().collect();
+    pub(super) fn beats(&self, client: Side, ends: &[Ends; 2]) -> Vec<Beat> {
+        let notified = [0, 1].map(|side| self.close_notify(side, client, ends));
+        let is_notify = |r: &&Record| notified.iter().flatten().any(|n| n.record == r.mark.record);
+        let all: Vec<&Record> = self.last.iter().filter(|r| !is_notify(r)).collect();
         let mut best: Vec<Beat> = Vec::new();
         for side in 0..2 {
             let mut sizes: Vec<usize> = all
