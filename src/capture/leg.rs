@@ -811,6 +811,7 @@ impl Leg {
                 failed: look.failed,
                 websocket: look.websocket,
                 inferred_pings: !beats.is_empty(),
+                no_close: t.no_close(client, &ends),
                 close_shape: close.map(|c| CloseShape {
                     direction: direction(c.side),
                     sent: c.sent,

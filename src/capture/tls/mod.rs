@@ -650,6 +650,13 @@ impl TlsLeg {
         self.records.last_payload(side, notify)
     }
 
+    /// By sizes alone: it ended, and no Close was sent.
+    pub(super) fn no_close(&self, client: Side, ends: &[Ends; 2]) -> bool {
+        self.inner.is_none()
+            && self.shapes(client, ends).1.is_none()
+            && self.records.no_close(client, ends)
+    }
+
     /// Heartbeats and a Close handshake, by sizes alone; nothing where the records were read.
     pub(super) fn shapes(&self, client: Side, ends: &[Ends; 2]) -> (Vec<Beat>, Option<CloseShape>) {
         if self.inner.is_some() || self.look().websocket != Some(true) {
