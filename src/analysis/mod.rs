@@ -18,8 +18,8 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId, SourceKind,
-    Stamp, ZoneBasis,
+    Adapted, Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
+    SourceKind, Stamp, ZoneBasis,
 };
 use crate::{capture, config, host, logs};
 use rayon::prelude::*;
@@ -114,7 +114,9 @@ fn all_stages(
             findings,
             incidents,
             marks: marks::of(&context),
+            adapted: Adapted::default(),
         };
+        pack.overrides.apply(&mut analysis);
         analysis.connections.sort_by(|a, b| {
             (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
         });
@@ -123,6 +125,7 @@ fn all_stages(
             options.since.as_ref(),
             options.until.as_ref(),
         );
+        let context = pack.overrides.taught(context);
         (analysis, context)
     })
 }
@@ -144,6 +147,7 @@ pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> 
             findings: Vec::new(),
             incidents: Vec::new(),
             marks: Vec::new(),
+            adapted: Adapted::default(),
         }
     })
 }

@@ -83,11 +83,15 @@ fn of_leg(record: &Record<'_>, wanted: &[Pair]) -> bool {
         return false;
     }
     match packet::parse(record.link, record.data, record.wire_len) {
-        Packet::Tcp(segment) => {
-            let mut ends = [segment.src, segment.dst];
-            ends.sort_unstable();
-            near.any(|w| w.ends == ends)
-        }
+        Packet::Tcp(segment) => near.any(|w| w.is(segment.src, segment.dst)),
+        // Only the first fragment names the ports.
+        Packet::Fragment(f) => match f.segment {
+            Some(s) => near.any(|w| w.is(s.src, s.dst)),
+            None => near.any(|w| {
+                let hosts = w.ends.map(|e| e.host());
+                hosts == [f.of.src, f.of.dst] || hosts == [f.of.dst, f.of.src]
+            }),
+        },
         Packet::Other | Packet::Odd(_) => false,
     }
 }
@@ -100,6 +104,10 @@ struct Pair {
 }
 
 impl Pair {
+    fn is(&self, src: Endpoint, dst: Endpoint) -> bool {
+        self.ends == [src, dst] || self.ends == [dst, src]
+    }
+
     fn of(wanted: &Wanted) -> Self {
         let mut ends = wanted.ends.map(|end| {
             let addr = match end.ip() {

@@ -52,7 +52,21 @@ pub fn dissect(
             tree.push((0, format!("not readable: {why}"), range));
             (tree, None)
         }
-        Packet::Tcp(segment) => {
+        Packet::Fragment(fragment) if fragment.segment.is_none() => {
+            let (from, len) = (fragment.offset, fragment.len);
+            let say = format!("part of a fragmented packet: {len} bytes from byte {from} on");
+            tree.push((0, say, range));
+            (tree, None)
+        }
+        Packet::Fragment(_) | Packet::Tcp(_) => {
+            let segment = match parsed {
+                Packet::Tcp(segment) => segment,
+                Packet::Fragment(fragment) => match fragment.segment {
+                    Some(segment) => segment,
+                    None => return (tree, None),
+                },
+                Packet::Other | Packet::Odd(_) => return (tree, None),
+            };
             let end = range.end;
             let payload = end.saturating_sub(segment.payload.len())..end;
             // Padding behind the packet is not payload.

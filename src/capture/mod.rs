@@ -7,6 +7,7 @@ mod cut;
 mod dissect;
 mod events;
 mod file;
+mod fragments;
 mod frame;
 mod half;
 mod http1;
@@ -21,6 +22,7 @@ use crate::model::{
     add_anomaly,
 };
 use file::{PacketFile, Record};
+use fragments::Fragments;
 use packet::{Packet, Segment};
 use std::io::Read;
 use std::sync::Arc;
@@ -85,6 +87,7 @@ pub struct Vantage {
     trackers: Vec<Tracker>,
     share: usize,
     of: usize,
+    fragments: Fragments,
     /// Of the file's own blocks: each has more sessions than the one behind it, so that they are few.
     secrets: Vec<Arc<KeyLog>>,
     last_at: Option<Moment>,
@@ -103,6 +106,7 @@ impl Vantage {
             trackers: (share..LANES).step_by(of).map(tracker).collect(),
             share,
             of,
+            fragments: Fragments::default(),
             secrets: Vec::new(),
             last_at: None,
         }
@@ -149,6 +153,10 @@ impl Vantage {
                     continue;
                 };
                 tracker.segment(segment, *mark);
+                // Fragments that came before the first one of their packet.
+                while let Some((early, mark)) = self.fragments.waiting(mark.record.ordinal) {
+                    tracker.segment(&early.segment(), mark);
+                }
                 if let Some(on_frame) = on_frame.as_mut() {
                     for frame in tracker.up.frames.drain(..) {
                         on_frame(frame);
@@ -166,6 +174,7 @@ impl Vantage {
         summary.odd += file.odd();
         let (anomalies, links) = file.finish();
         summary.take(anomalies);
+        self.fragments.anomalies(&mut summary.anomalies);
         summary.links = links.into_iter().map(file::link_name).collect();
         if self.share > 0 {
             summary = FileSummary::default();
@@ -206,28 +215,33 @@ impl Vantage {
         if self.last_at.is_none_or(|l| record.at > l) {
             self.last_at = Some(record.at);
         }
+        let mark = Mark {
+            at: record.at,
+            record: RecordRef {
+                source,
+                ordinal: record.ordinal,
+                start: record.start,
+                len: record.len,
+            },
+        };
         match packet::parse(record.link, record.data, record.wire_len) {
             Packet::Tcp(mut segment) => {
                 summary.used += 1;
-                let lane = tracker::lane(&segment);
-                if lane % self.of != self.share {
-                    return None;
-                }
                 segment.tap ^= record.interface << 24;
-                let place = RecordRef {
-                    source,
-                    ordinal: record.ordinal,
-                    start: record.start,
-                    len: record.len,
-                };
-                Some((
-                    lane / self.of,
-                    segment,
-                    Mark {
-                        at: record.at,
-                        record: place,
-                    },
-                ))
+                self.own(&segment).map(|lane| (lane, segment, mark))
+            }
+            Packet::Fragment(mut fragment) => {
+                summary.used += 1;
+                if let Some(segment) = &mut fragment.segment {
+                    segment.tap ^= record.interface << 24;
+                }
+                let segment = self.fragments.take(&fragment, mark)?;
+                let lane = self.own(&segment);
+                if lane.is_none() {
+                    // Another share follows this leg.
+                    while self.fragments.waiting(mark.record.ordinal).is_some() {}
+                }
+                lane.map(|lane| (lane, segment, mark))
             }
             Packet::Other => None,
             Packet::Odd(kind) => {
@@ -242,6 +256,12 @@ impl Vantage {
                 None
             }
         }
+    }
+
+    /// Which of its trackers follows the segment's leg; `None` where it is another share's.
+    fn own(&self, segment: &Segment<'_>) -> Option<usize> {
+        let lane = tracker::lane(segment);
+        (lane % self.of == self.share).then_some(lane / self.of)
     }
 
     /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.
@@ -275,7 +295,7 @@ fn explain(kind: &str) -> &'static str {
         "short-packet" => {
             "packets were cut before the end of their TCP header: capture with a larger snap length"
         }
-        "ip-fragment" => "IP fragments are not put together: their bytes count as lost",
+        "ip-fragment" => "a fragment too short for a TCP header began a packet: it was left out",
         "bad-ip-header" => "packets whose IP header contradicts itself were left out",
         "too-many-layers" => "packets with too many tunnels or extension headers were left out",
         "unknown-link-type" => "packets of a link type that is not read were left out",
@@ -286,6 +306,7 @@ fn explain(kind: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     mod deflate;
+    mod fragmented;
 
     use super::*;
     use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};

@@ -39,14 +39,18 @@ impl Endpoint {
         }
     }
 
+    /// The address as a number.
+    pub(super) const fn host(&self) -> u128 {
+        (self.addr[0] as u128) << 64 | self.addr[1] as u128
+    }
+
     /// All of it folded into one number.
     pub(super) const fn bits(&self) -> u64 {
         self.addr[0] ^ self.addr[1] ^ (self.port as u64) << 40
     }
 
     pub(super) fn socket(self) -> std::net::SocketAddr {
-        let addr = u128::from(self.addr[0]) << 64 | u128::from(self.addr[1]);
-        let v6 = std::net::Ipv6Addr::from(addr);
+        let v6 = std::net::Ipv6Addr::from(self.host());
         let ip = v6
             .to_ipv4_mapped()
             .map_or(std::net::IpAddr::V6(v6), std::net::IpAddr::V4);
@@ -82,9 +86,34 @@ impl Segment<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Which IP packet a fragment is of (RFC 791 3.2, RFC 8200 4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Datagram {
+    pub(super) src: u128,
+    pub(super) dst: u128,
+    pub(super) id: u32,
+    pub(super) protocol: u8,
+}
+
+/// A part of a fragmented IP packet.
+#[derive(Debug, Clone)]
+pub(super) struct Fragment<'b> {
+    pub(super) of: Datagram,
+    /// Where it lies in the packet's payload, in bytes.
+    pub(super) offset: u32,
+    pub(super) more: bool,
+    /// What the capture holds of it.
+    pub(super) bytes: &'b [u8],
+    /// Its bytes on the wire.
+    pub(super) len: u32,
+    /// Of the first one: the segment that begins in it.
+    pub(super) segment: Option<Segment<'b>>,
+}
+
+#[derive(Debug, Clone)]
 pub(super) enum Packet<'b> {
     Tcp(Segment<'b>),
+    Fragment(Box<Fragment<'b>>),
     /// Read, and no TCP.
     Other,
     /// Could not be read: why, as the name of an anomaly.
@@ -158,21 +187,41 @@ pub(super) fn parse_noting<'b>(
         layers,
         depth: 0,
         tags: 0,
+        fragment: None,
     };
-    walk.link(link, rest).unwrap_or(SHORT)
+    let packet = walk.link(link, rest).unwrap_or(SHORT);
+    let Some((of, offset, more, body)) = walk.fragment else {
+        return packet;
+    };
+    let segment = match packet {
+        Packet::Tcp(segment) => Some(segment),
+        Packet::Odd("short-packet") if offset == 0 => return Packet::Odd("ip-fragment"),
+        Packet::Odd(_) if offset == 0 => return packet,
+        _ => None,
+    };
+    Packet::Fragment(Box::new(Fragment {
+        of,
+        offset,
+        more,
+        bytes: body.bytes,
+        len: u32::try_from(body.wire).unwrap_or(u32::MAX),
+        segment,
+    }))
 }
 
-struct Walk<'l> {
+struct Walk<'l, 'b> {
     whole: usize,
     tap: u32,
     layers: Option<&'l mut Layers>,
     depth: u32,
     tags: u32,
+    /// The outermost fragment met.
+    fragment: Option<(Datagram, u32, bool, Rest<'b>)>,
 }
 
 /// The fast path is written out here, as are the tunnels, which etherparse does not know;
 /// whatever the fast path declines is read by etherparse ([`Walk::ether`], [`Walk::odd_ip`]).
-impl Walk<'_> {
+impl<'b> Walk<'_, 'b> {
     fn note(&mut self, name: &'static str, rest: Rest<'_>, len: usize) {
         if let Some(layers) = self.layers.as_deref_mut() {
             let start = self.whole.saturating_sub(rest.bytes.len());
@@ -180,7 +229,7 @@ impl Walk<'_> {
         }
     }
 
-    fn link<'b>(&mut self, link: u16, rest: Rest<'b>) -> Option<Packet<'b>> {
+    fn link(&mut self, link: u16, rest: Rest<'b>) -> Option<Packet<'b>> {
         match link {
             ETHERNET => self.follow(Next::Ethernet, rest),
             SLL2 => {
@@ -207,7 +256,7 @@ impl Walk<'_> {
     }
 
     /// Layer by layer, never deeper than `MAX_LAYERS`.
-    fn follow<'b>(&mut self, mut next: Next, mut rest: Rest<'b>) -> Option<Packet<'b>> {
+    fn follow(&mut self, mut next: Next, mut rest: Rest<'b>) -> Option<Packet<'b>> {
         loop {
             self.depth += 1;
             if self.depth > MAX_LAYERS {
@@ -249,7 +298,7 @@ impl Walk<'_> {
         }
     }
 
-    fn ip<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+    fn ip(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
         match rest.bytes.first()? >> 4 {
             4 => self.ipv4(rest),
             6 => self.ipv6(rest),
@@ -257,7 +306,7 @@ impl Walk<'_> {
         }
     }
 
-    fn ipv4<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+    fn ipv4(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
         let head = rest.bytes.get(..20)?;
         let header_len = usize::from(head[0] & 15) * 4;
         if header_len < 20 {
@@ -284,7 +333,7 @@ impl Walk<'_> {
         self.transport(head[9], &addresses, body)
     }
 
-    fn ipv6<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+    fn ipv6(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
         let head: &[u8; 40] = rest.bytes.first_chunk()?;
         if !matches!(head[6], 6 | 17 | 4 | 41 | 47 | 58) {
             return self.odd_ip(rest);
@@ -310,7 +359,7 @@ impl Walk<'_> {
     }
 
     /// An ether type that the fast path does not know: MACsec, more VLAN tags, ARP.
-    fn ether<'b>(&mut self, kind: u16, rest: Rest<'b>) -> Option<Inner<'b>> {
+    fn ether(&mut self, kind: u16, rest: Rest<'b>) -> Option<Inner<'b>> {
         let sliced = LaxSlicedPacket::from_ether_type(EtherType(kind), rest.bytes);
         if let Some(LaxNetSlice::Arp(arp)) = &sliced.net
             && sliced.link_exts.is_empty()
@@ -339,14 +388,14 @@ impl Walk<'_> {
     }
 
     /// An IP header with options, extension headers or fragments.
-    fn odd_ip<'b>(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
+    fn odd_ip(&mut self, rest: Rest<'b>) -> Option<Inner<'b>> {
         let odd = |why| Some(Inner::Done(Packet::Odd(why)));
         let (ip, stopped) = match LaxIpSlice::from_slice(rest.bytes) {
             Ok(read) => read,
             Err(LaxHeaderSliceError::Len(_)) => return None,
             Err(LaxHeaderSliceError::Content(_)) => return odd("bad-ip-header"),
         };
-        let (name, header, extensions, total, offset, addresses) = match &ip {
+        let (name, header, extensions, total, place, addresses) = match &ip {
             LaxIpSlice::Ipv4(v4) => {
                 let head = v4.header();
                 let extensions = v4.extensions().auth.map_or(0, |a| a.slice().len());
@@ -357,15 +406,22 @@ impl Walk<'_> {
                     id: head.identification(),
                 };
                 let total = u64::from(head.total_len());
-                let offset = head.fragments_offset().value();
+                let place = head.is_fragmenting_payload().then(|| {
+                    let offset = head.fragments_offset().byte_offset();
+                    let id = u32::from(head.identification());
+                    (offset, id, head.more_fragments())
+                });
                 let header = head.slice().len();
-                ("IPv4", header, extensions, total, offset, addresses)
+                ("IPv4", header, extensions, total, place, addresses)
             }
             LaxIpSlice::Ipv6(v6) => {
                 let head = v6.header();
                 let extensions = v6.extensions();
-                let offset = extensions.clone().into_iter().find_map(|e| match e {
-                    Ipv6ExtensionSlice::Fragment(f) => Some(f.fragment_offset().value()),
+                let place = extensions.clone().into_iter().find_map(|e| match e {
+                    Ipv6ExtensionSlice::Fragment(f) if f.is_fragmenting_payload() => {
+                        let offset = f.fragment_offset().byte_offset();
+                        Some((offset, f.identification(), f.more_fragments()))
+                    }
                     _ => None,
                 });
                 let addresses = Addresses {
@@ -379,16 +435,14 @@ impl Walk<'_> {
                     len => 40 + u64::from(len),
                 };
                 let extensions = extensions.slice().len();
-                let offset = offset.unwrap_or(0);
-                ("IPv6", 40, extensions, total, offset, addresses)
+                ("IPv6", 40, extensions, total, place, addresses)
             }
         };
         self.note(name, rest, header);
-        // Without the fragments before it, what a later one holds cannot be placed.
-        if offset != 0 {
-            return odd("ip-fragment");
-        }
+        let later = place.is_some_and(|(offset, ..)| offset != 0);
         match stopped {
+            // What stands in a later fragment is no header.
+            _ if later => {}
             Some((HeaderSliceError::Len(_), _)) => return None,
             Some((HeaderSliceError::Content(_), _)) => return odd("bad-ip-header"),
             None => {}
@@ -403,10 +457,25 @@ impl Walk<'_> {
             self.note("IP extension headers", body, extensions);
         }
         let body = body.skip(extensions)?;
-        self.transport(ip.payload_ip_number().0, &addresses, body)
+        let protocol = ip.payload_ip_number().0;
+        if let Some((offset, id, more)) = place
+            && self.fragment.is_none()
+        {
+            let of = Datagram {
+                src: addresses.src,
+                dst: addresses.dst,
+                id,
+                protocol,
+            };
+            self.fragment = Some((of, u32::from(offset), more, body));
+        }
+        if later {
+            return Some(Inner::Done(Packet::Other));
+        }
+        self.transport(protocol, &addresses, body)
     }
 
-    fn transport<'b>(
+    fn transport(
         &mut self,
         protocol: u8,
         addresses: &Addresses,
@@ -424,7 +493,7 @@ impl Walk<'_> {
     }
 
     /// GRE (RFC 2784, RFC 2890) and what AWS, ERSPAN and NVGRE put into it.
-    fn gre<'b>(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
+    fn gre(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let flags = body.u16(0)?;
         let kind = body.u16(2)?;
         if flags & 7 != 0 {
@@ -446,7 +515,7 @@ impl Walk<'_> {
         })
     }
 
-    fn udp<'b>(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
+    fn udp(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let other = Some(Inner::Done(Packet::Other));
         let (Some(to), Some(inner)) = (body.u16(2), body.skip(8)) else {
             return other;
@@ -495,7 +564,7 @@ impl Walk<'_> {
         }
     }
 
-    fn tcp<'b>(&mut self, addresses: &Addresses, body: Rest<'b>) -> Option<Segment<'b>> {
+    fn tcp(&mut self, addresses: &Addresses, body: Rest<'b>) -> Option<Segment<'b>> {
         let head: &[u8; 20] = body.bytes.first_chunk()?;
         let header_len = usize::from(head[12] >> 4) * 4;
         if header_len < 20 {
@@ -735,12 +804,12 @@ mod tests {
         for (name, packet) in seldom() {
             let wire = packet.len() as u32;
             match parse(ETHERNET, &packet, wire) {
-                Packet::Odd(why) => {
-                    assert_eq!(
-                        (name.starts_with("later"), why),
-                        (true, "ip-fragment"),
-                        "{name}"
-                    );
+                Packet::Odd(why) => panic!("{name}: {why}"),
+                Packet::Fragment(f) => {
+                    assert!(f.more != (f.offset > 0), "{name}");
+                    let segment = f.segment.map(|s| s.payload.to_vec());
+                    let expected = (f.offset == 0).then(|| b"hello".to_vec());
+                    assert_eq!((segment, f.len), (expected, 25), "{name}");
                 }
                 Packet::Tcp(s) => {
                     assert_eq!((s.payload, s.seq, s.ttl), (&b"hello"[..], 9, 64), "{name}");

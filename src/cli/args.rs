@@ -461,9 +461,15 @@ pub(super) enum RulesCommand {
 pub(super) struct RulesTest {
     #[command(flatten)]
     pub(super) rules: RuleFiles,
-    /// A folder of incidents with an expected.json each: confusion matrix, precision and recall, reliability of each tier
+    /// A folder of incidents, each with a JSON file that tells what happened: confusion matrix, precision and recall, reliability of each tier
     #[arg(long, value_name = "DIR")]
     pub(super) corpus: Option<PathBuf>,
+    /// With --corpus: also each incident from its captures alone, from the rest alone, from each file alone and without each file
+    #[arg(long, requires = "corpus")]
+    pub(super) parts: bool,
+    /// With --corpus: as Markdown tables
+    #[arg(long, requires = "corpus", conflicts_with = "json")]
+    pub(super) markdown: bool,
     /// Every condition of the rules: how many samples show it, refute it and leave it open; what none tries is a mistake
     #[arg(long)]
     pub(super) coverage: bool,

@@ -3,7 +3,7 @@
 use super::identity;
 use super::join::{Cost, Draft, Index, Rest};
 use super::legs;
-use crate::model::{AppEvent, AppLine, MILLI_NS, SECOND_NS, SourceId, Stamp};
+use crate::model::{AppEvent, AppLine, MILLI_NS, Moment, SECOND_NS, SourceId, Stamp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -40,10 +40,40 @@ impl Unit {
     fn clients(&self) -> impl Iterator<Item = &IpAddr> {
         self.lines.iter().flat_map(|l| &l.client)
     }
+    fn source(&self) -> SourceId {
+        self.lines[0].record.source
+    }
+    fn names_address_only(&self) -> bool {
+        let names = |l: &AppLine| l.connection_id.is_some() || identity::of_app(l).is_some();
+        !self.lines.iter().any(names)
+    }
     fn first(&self) -> Option<Stamp> {
         self.open
             .or(self.close)
             .or_else(|| self.lines.first().map(|l| l.at))
+    }
+}
+
+/// When the processes that write each log came up: nothing that was open before is open after.
+struct Starts(BTreeMap<SourceId, Vec<Moment>>);
+
+impl Starts {
+    fn new(lines: &[AppLine]) -> Self {
+        let mut all: BTreeMap<SourceId, Vec<Moment>> = BTreeMap::new();
+        for l in lines {
+            if matches!(l.what, AppEvent::Listening { .. }) {
+                all.entry(l.record.source).or_default().push(l.at.at);
+            }
+        }
+        Self(all)
+    }
+
+    /// A process of this log came up after `open` and well before `close`.
+    fn between(&self, source: SourceId, open: Stamp, close: Stamp) -> bool {
+        let starts = self.0.get(&source).into_iter().flatten();
+        starts.clone().any(|s| {
+            s.since(open.at) > open.tick_ns && close.at.since(*s) > close.tick_ns + SECOND_NS
+        })
     }
 }
 
@@ -74,11 +104,13 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
     // Applications that log to several files speak of different connections: best pairs over all of them.
     let mut units: Vec<Unit> = by_source.into_values().flat_map(units).collect();
     units.sort_by_key(|u| (u.first(), u.lines[0].record));
+    let starts = Starts::new(&rest.app_lines);
+    let before = ends_before(drafts);
     let index = Index::new(drafts);
     let mut pairs = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         for d in index.candidates(unit.clients(), unit.identity().as_deref(), None) {
-            if let Some(cost) = unit_cost(&drafts[d], unit) {
+            if let Some(cost) = unit_cost(&drafts[d], before[d], unit, &starts) {
                 pairs.push((cost, i, d));
             }
         }
@@ -87,14 +119,19 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
     // A connection takes one opening and one close, which may come from two units (logs that name only an address).
     let mut has_open = vec![false; drafts.len()];
     let mut has_close = vec![false; drafts.len()];
+    // The log of one process has both: what names no more than an address must not be mixed from two.
+    let mut log_of: Vec<Option<SourceId>> = vec![None; drafts.len()];
     let mut of_unit = vec![None; units.len()];
     for (_, u, d) in pairs {
+        let of_other_log = log_of[d].is_some_and(|s| s != units[u].source());
         if of_unit[u].is_some()
             || units[u].open.is_some() && has_open[d]
             || units[u].close.is_some() && has_close[d]
+            || of_other_log && units[u].names_address_only()
         {
             continue;
         }
+        log_of[d].get_or_insert(units[u].source());
         has_open[d] |= units[u].open.is_some();
         has_close[d] |= units[u].close.is_some();
         of_unit[u] = Some(d);
@@ -106,7 +143,7 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
             None => left.push(unit),
         }
     }
-    adopt(drafts, left, rest);
+    adopt(drafts, left, &starts, rest);
     for d in drafts {
         d.app_lines.sort_by_key(|l| (l.at, l.record));
     }
@@ -213,7 +250,28 @@ fn one_at_a_time(moments: Vec<Unit>) -> Vec<Unit> {
     done
 }
 
-fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
+/// For each draft, when the connection of the same identity before it was over.
+fn ends_before(drafts: &[Draft]) -> Vec<Option<Stamp>> {
+    let mut of_identity: BTreeMap<String, Vec<(Stamp, usize)>> = BTreeMap::new();
+    for (i, d) in drafts.iter().enumerate() {
+        if let (Some(who), Some(over)) = (d.identity(), d.over()) {
+            of_identity.entry(who).or_default().push((over, i));
+        }
+    }
+    let mut before = vec![None; drafts.len()];
+    for mut ends in of_identity.into_values() {
+        ends.sort_by_key(|&(over, i)| (over.at, i));
+        for pair in ends.windows(2) {
+            if let [(earlier, _), (_, i)] = *pair {
+                before[i] = Some(earlier);
+            }
+        }
+    }
+    before
+}
+
+/// `before` is when the connection of the draft's identity before it was over.
+fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts) -> Option<Cost> {
     let ids = (draft.identity(), unit.identity());
     let same_identity = match &ids {
         (Some(a), Some(b)) if a == b => true,
@@ -229,6 +287,12 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
         return None;
     }
     let (open, over) = (draft.opened(), draft.over());
+    if let (Some(a), Some(b)) = (unit.open, over)
+        && !same_identity
+        && starts.between(unit.source(), a, b)
+    {
+        return None;
+    }
     let rejected = unit
         .lines
         .iter()
@@ -293,12 +357,16 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
         {
             return None;
         }
-        let far = unit
-            .open
-            .zip(over)
-            .map(|(a, b)| b.at.since(a.at).abs())
-            .unwrap_or(0);
-        cost = cost.saturating_add(far / 16).saturating_add(SECOND_NS);
+        // Who comes back has lost the connection before, and comes back soon.
+        if let (Some(open), Some(before)) = (unit.open, before) {
+            let after = open.at.since(before.at);
+            return (after >= -before.tick_ns.max(open.tick_ns)).then_some((4, after.abs()));
+        }
+        // Of several that may be its opening, the oldest: what never ends on the record is more likely young.
+        if let Some(open) = unit.open.filter(|_| !same_identity) {
+            return Some((5, open.at.0));
+        }
+        cost = cost.saturating_add(SECOND_NS);
     }
     Some((
         if same_identity {
@@ -313,7 +381,7 @@ fn unit_cost(draft: &Draft, unit: &Unit) -> Option<Cost> {
 }
 
 /// What no known connection took: openings and closes of one client paired in order become connections of their own.
-fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, rest: &mut Rest) {
+fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, starts: &Starts, rest: &mut Rest) {
     left.sort_by_key(|u| (u.first(), u.lines[0].record));
     // (source, client, identity) -> drafts that are open and wait for their close, oldest first.
     type Waiting = BTreeMap<(SourceId, Vec<IpAddr>, Option<String>), Vec<usize>>;
@@ -331,11 +399,15 @@ fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, rest: &mut Rest) {
             if open_ended {
                 waiting.entry(key).or_default().push(drafts.len() - 1);
             }
-        } else if let Some(d) = waiting
-            .get_mut(&key)
-            .filter(|w| !w.is_empty())
-            .map(|w| w.remove(0))
-        {
+        } else if let Some(d) = waiting.get_mut(&key).and_then(|w| {
+            let over = unit.first();
+            w.retain(|&d| {
+                let open = drafts[d].app_lines.first().map(|l| l.at);
+                open.zip(over)
+                    .is_none_or(|(a, b)| !starts.between(unit.source(), a, b))
+            });
+            (!w.is_empty()).then(|| w.remove(0))
+        }) {
             drafts[d].app_lines.extend(unit.lines);
         } else if unit
             .lines

@@ -1,6 +1,7 @@
 //! What is known to have happened (`expected.json`) and an analysis -> a confusion matrix, precision and recall of each cause, and how far each
 //! tier can be relied on.
 
+use super::truth;
 use crate::model::{Analysis, Cause, Judged, MILLI_NS, Outcome, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +36,12 @@ pub struct Wanted {
     pub causes: Vec<String>,
 }
 
-/// Reads one; the message says what is wrong with it.
+/// Reads one, or the record of a laboratory that says the same in its own words; the message says what is wrong with it.
 pub fn parse(text: &str) -> Result<Expected, String> {
+    let told = serde_json::from_str::<Format>(text);
+    if told.is_ok_and(|t| t.format.is_none()) {
+        return truth::parse(text);
+    }
     let expected: Expected = serde_json::from_str(text).map_err(|e| e.to_string())?;
     if expected.format != FORMAT {
         return Err(format!(
@@ -50,6 +55,12 @@ pub fn parse(text: &str) -> Result<Expected, String> {
         }
     }
     Ok(expected)
+}
+
+#[derive(Debug, Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: Option<String>,
 }
 
 /// Right ones of all.
@@ -117,6 +128,25 @@ pub struct Accuracy {
     /// Kinds of incidents: reported of those wanted; and reported though none was.
     pub incidents: Share,
     pub false_incidents: usize,
+    /// Parts of the evidence that were looked at beside the whole, and what the tiers are worth over all of them together.
+    pub parts: usize,
+    pub tiers_of_parts: BTreeMap<Tier, Share>,
+    /// Drops that a part reports of connections that ended well.
+    pub false_drops_of_parts: usize,
+    pub wrong: Vec<Wrong>,
+}
+
+/// A connection that came out otherwise than it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The files looked at, where they were not all.
+    pub part: Option<String>,
+    pub client: String,
+    /// Its id in the report, where it was found.
+    pub id: Option<String>,
+    pub was: Label,
+    pub said: Label,
+    pub tier: Option<Tier>,
 }
 
 impl Accuracy {
@@ -135,18 +165,49 @@ impl Accuracy {
                 (used.contains(&at), j.verdict.outcome, j.verdict.cause)
             {
                 self.cell(Label::Nothing, Label::Cause(cause));
+                if cause == Cause::Undecided {
+                    continue;
+                }
                 self.precision.entry(cause).or_default().count(false);
                 self.tiers.entry(j.verdict.tier).or_default().count(false);
             }
         }
         let told: BTreeSet<&str> = analysis.incidents.iter().map(|i| i.kind.as_str()).collect();
-        for kind in &expected.incidents {
+        let kinds = expected
+            .incidents
+            .iter()
+            .filter(|kind| TOLD.contains(&kind.as_str()));
+        for kind in kinds {
             self.incidents.count(told.contains(kind.as_str()));
         }
         self.false_incidents += TOLD
             .iter()
             .filter(|kind| told.contains(*kind) && !expected.incidents.iter().any(|e| e == *kind))
             .count();
+    }
+
+    /// The same incident from a part of its evidence, by the names of its files: only what it says of connections that are known by their
+    /// addresses counts.
+    pub fn add_part(&mut self, name: &str, expected: &Expected, analysis: &Analysis) {
+        let mut part = Self::default();
+        let pairs = pair(&expected.connections, &analysis.connections);
+        for (wanted, found) in expected.connections.iter().zip(pairs) {
+            if let Some(j) = found.and_then(|at| analysis.connections.get(at)) {
+                part.one(wanted, Some(j));
+            }
+        }
+        self.parts += 1;
+        self.wrong
+            .extend(std::mem::take(&mut part.wrong).into_iter().map(|w| Wrong {
+                part: Some(name.to_owned()),
+                ..w
+            }));
+        self.false_drops_of_parts += part.false_drops();
+        for (tier, share) in part.tiers {
+            let sum = self.tiers_of_parts.entry(tier).or_default();
+            sum.right += share.right;
+            sum.all += share.all;
+        }
     }
 
     fn one(&mut self, wanted: &Wanted, found: Option<&Judged>) {
@@ -171,6 +232,16 @@ impl Accuracy {
             _ => false,
         };
         self.cell(was, if right { was } else { said });
+        if !right {
+            self.wrong.push(Wrong {
+                part: None,
+                client: wanted.client.clone(),
+                id: found.map(|j| j.connection.id.clone()),
+                was,
+                said,
+                tier: found.map(|j| j.verdict.tier),
+            });
+        }
         match was {
             Label::Cause(best) => {
                 self.cause.count(right);
@@ -178,7 +249,10 @@ impl Accuracy {
             }
             _ => self.left_alone.count(right),
         }
-        if let (Label::Cause(said), Some(j)) = (said, found) {
+        // Undecided claims nothing.
+        if let (Label::Cause(said), Some(j)) = (said, found)
+            && said != Cause::Undecided
+        {
             self.precision.entry(said).or_default().count(right);
             self.tiers.entry(j.verdict.tier).or_default().count(right);
         }
@@ -292,7 +366,7 @@ fn pair(wanted: &[Wanted], got: &[Judged]) -> Vec<Option<usize>> {
 mod tests {
     use super::*;
     use crate::diagnose::made_up::came;
-    use crate::model::{Incident, Moment, Stamp};
+    use crate::model::{Adapted, Incident, Moment, Stamp};
 
     fn at_zero() -> Stamp {
         Stamp::new(Moment(0), 1)
@@ -331,6 +405,7 @@ mod tests {
             findings: Vec::new(),
             incidents: Vec::new(),
             marks: Vec::new(),
+            adapted: Adapted::default(),
         }
     }
 

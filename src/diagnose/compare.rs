@@ -309,7 +309,7 @@ fn hours_to_tell(b: usize, hours_b: f64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::diagnose::made_up::{at, came};
-    use crate::model::{Incident, Stamp};
+    use crate::model::{Adapted, Incident, Stamp};
 
     /// `hours` during which one connection stands, and drops by cause that each last no time.
     fn analysis(hours: i64, drops: &[(Cause, usize)]) -> Analysis {
@@ -330,6 +330,7 @@ mod tests {
             findings: Vec::new(),
             incidents: Vec::new(),
             marks: Vec::new(),
+            adapted: Adapted::default(),
         }
     }
 

@@ -39,7 +39,8 @@ pub fn verdict(
     outcome: Outcome,
 ) -> Verdict {
     let cause = weighed.best.unwrap_or(Cause::Undecided);
-    let Some(rule) = pack.rule(cause) else {
+    let own = weighed.own.as_ref().and_then(|name| pack.find(name));
+    let Some(rule) = own.or_else(|| pack.rule(cause)) else {
         return without_rule(weighed, outcome, cause);
     };
     let words = Words {
@@ -74,6 +75,7 @@ pub fn verdict(
         untestable: untestable(pack, rule, weighed, &words),
         fix: fixes(rule, row, &words),
         tests: tests(pack, rule, row, weighed),
+        own_rule: own.map(|r| format!("{} ({})", r.name(), r.path)),
     }
 }
 
@@ -92,6 +94,7 @@ fn without_rule(weighed: &Weighed, outcome: Outcome, cause: Cause) -> Verdict {
         untestable: Vec::new(),
         fix: Vec::new(),
         tests: Vec::new(),
+        own_rule: None,
     }
 }
 
@@ -411,6 +414,9 @@ fn tests(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed) -> Vec<Test> {
     }
     let mut told = Vec::new();
     let mut out = Vec::new();
+    if rule.own.is_some() {
+        out.extend(explain::why_not(rule, row));
+    }
     for cause in causes {
         if told.contains(&cause) {
             continue;

@@ -2,7 +2,7 @@
 
 use super::fact::{NamedDuration, Reading, Row, Value, Witnesses};
 use super::pack::Pack;
-use super::rule::{Condition, Line, Rule, Want};
+use super::rule::{Condition, Line, Rule, Status, Want};
 use crate::model::{Cause, Strength, Tier, Truth};
 
 /// A rule that is not fully shown is in the running from this many bits on.
@@ -42,6 +42,8 @@ pub struct Weighed {
     pub scores: Vec<Score>,
     /// Tags of the best rule whose conditions are all shown.
     pub contributing: Vec<String>,
+    /// The rule of the user's own that says more of it, by its code.
+    pub own: Option<String>,
 }
 
 impl Weighed {
@@ -56,8 +58,49 @@ impl Weighed {
     }
 }
 
-/// Weighs a row against the rules that are asked about such a connection.
+/// How a rule came out; one of the user's own is weighed by itself.
+pub fn score_of(weighed: &Weighed, rule: &Rule, row: &Row) -> Option<Score> {
+    match rule.own {
+        Some(_) => Some(score(rule, row)),
+        None => weighed.score(rule.cause).cloned(),
+    }
+}
+
+/// Weighs a row against the rules that are asked about such a connection, and then against those of the user's own: one of them speaks
+/// where all that it requires is shown, and where its cause is the verdict, or nothing is, or it beats what is.
 pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
+    let mut weighed = weigh_built_in(pack, row, handshake_failed);
+    let held = pack
+        .own
+        .iter()
+        .filter(|r| r.status != Status::Deprecated && r.phase.asks(handshake_failed))
+        .filter(|r| {
+            weighed
+                .best
+                .is_none_or(|best| best == r.cause || r.beats.contains(&best))
+        })
+        .map(|r| (r, score(r, row)))
+        .filter(|(_, s)| s.standing == Standing::Running && s.tier >= Tier::Likely)
+        .min_by_key(|(_, s)| std::cmp::Reverse((s.tier, s.bits)));
+    if let Some((rule, score)) = held {
+        if weighed.best == Some(rule.cause) {
+            weighed.tier = weighed.tier.max(score.tier);
+        } else {
+            weighed.best = Some(rule.cause);
+            weighed.tier = score.tier;
+            weighed.contributing.clear();
+        }
+        for c in rule.contributing.iter().filter(|c| all_shown(&c.when, row)) {
+            if !weighed.contributing.contains(&c.tag) {
+                weighed.contributing.push(c.tag.clone());
+            }
+        }
+        weighed.own.clone_from(&rule.own);
+    }
+    weighed
+}
+
+fn weigh_built_in(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
     let mut scores: Vec<Score> = pack
         .asked()
         .filter(|r| r.phase.asks(handshake_failed))
@@ -88,6 +131,7 @@ pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
             tier: Tier::Undecided,
             scores,
             contributing: Vec::new(),
+            own: None,
         };
     };
     let (best, mut tier) = (top.cause, top.tier);
@@ -114,6 +158,7 @@ pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
         tier,
         scores,
         contributing,
+        own: None,
     }
 }
 

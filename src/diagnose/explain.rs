@@ -157,11 +157,11 @@ pub fn wanted(condition: &Condition) -> String {
 /// One line per rule: code, cause, title.
 pub fn list(pack: &Pack) -> String {
     let mut out = String::new();
-    for rule in &pack.rules {
+    for rule in pack.rules.iter().chain(&pack.own) {
         let _ = writeln!(
             out,
             "{}  {:<25} {}",
-            rule.code(),
+            rule.name(),
             rule.cause.id(),
             rule.title
         );
@@ -189,7 +189,7 @@ fn row_page(pack: &Pack, row: &str, words: &str) -> String {
 /// The page of one rule: meaning, what it needs, look-alikes, blind spots, first checks, fixes, drill paths, an example.
 pub fn page(rule: &Rule) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} {}: {}\n", rule.code(), rule.cause.id(), rule.title);
+    let _ = writeln!(out, "{} {}: {}\n", rule.name(), rule.cause.id(), rule.title);
     let _ = writeln!(
         out,
         "A connection with this cause {}.\n{}\n",
@@ -380,7 +380,8 @@ pub fn explain(pack: &Pack, name: Option<&str>) -> Result<String, String> {
     if let Some(words) = runbook::row(&row) {
         return Ok(row_page(pack, &row, words));
     }
-    let known = pack.rules.iter().flat_map(|r| [r.code(), r.cause.id()]);
+    let all = pack.rules.iter().chain(&pack.own);
+    let known = all.flat_map(|r| [r.name(), r.cause.id()]);
     let known = known.chain(beside::ALL.iter().flat_map(|b| [b.code, b.entry().0]));
     let help = super::lint::did_you_mean(name, known).map_or_else(
         || "`wsdrop explain` lists them all".to_owned(),

@@ -28,9 +28,9 @@ pub fn markdown(pack: &Pack) -> String {
     out.push_str("\n| code | cause | severity | a connection ... |\n|---|---|---|---|\n");
     let severities: BTreeMap<&str, Severity> =
         catalogue().map(|(code, _, _, s)| (code, s)).collect();
-    for rule in &pack.rules {
+    for rule in pack.rules.iter().chain(&pack.own) {
         let severity = severities.get(rule.code()).map_or("", |s| s.name());
-        let (code, id) = (rule.code(), rule.cause.id());
+        let (code, id) = (rule.name(), rule.cause.id());
         let _ = writeln!(
             out,
             "| [{code}](#{}) | `{id}` | {severity} | {} |",
@@ -49,7 +49,7 @@ pub fn markdown(pack: &Pack) -> String {
             severity.name()
         );
     }
-    for rule in &pack.rules {
+    for rule in pack.rules.iter().chain(&pack.own) {
         section(&mut out, rule);
     }
     for b in beside::ALL {
@@ -133,7 +133,7 @@ fn section(out: &mut String, rule: &Rule) {
     let _ = writeln!(
         out,
         "\n## {} {}\n\n*{}.* A connection with this cause {}. {}",
-        rule.code(),
+        rule.name(),
         rule.cause.id(),
         prose(&rule.title),
         prose(rule.cause.title()),
@@ -230,7 +230,7 @@ fn section(out: &mut String, rule: &Rule) {
 /// Each row of the runbook, and what rests on it.
 pub(super) fn resting(pack: &Pack) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut by_row: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for rule in &pack.rules {
+    for rule in pack.rules.iter().chain(&pack.own) {
         let all = rule
             .runbook
             .iter()
@@ -238,7 +238,7 @@ pub(super) fn resting(pack: &Pack) -> BTreeMap<&str, BTreeSet<&str>> {
             .chain(rule.checks.iter().flat_map(|c| &c.runbook))
             .chain(rule.drills.iter().flat_map(|d| &d.runbook));
         for row in all {
-            by_row.entry(row).or_default().insert(rule.code());
+            by_row.entry(row).or_default().insert(rule.name());
         }
     }
     for b in beside::ALL {
@@ -283,7 +283,7 @@ mod tests {
     fn the_chapter_has_every_rule_and_every_row() {
         let pack = Pack::builtin();
         let text = markdown(&pack);
-        for rule in &pack.rules {
+        for rule in pack.rules.iter().chain(&pack.own) {
             assert!(text.contains(&format!("\n## {} {}\n", rule.code(), rule.cause.id())));
         }
         for row in runbook_rows() {

@@ -8,6 +8,7 @@ use super::fact::Row;
 use super::findings::findings;
 use super::incident::incidents;
 use super::outcome::{self, outcome};
+use super::overrides;
 use super::pack::Pack;
 use super::population::Population;
 use crate::model::{
@@ -23,12 +24,23 @@ pub struct Judgement {
 }
 
 /// Judges every connection against the pack.
-pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
+pub fn judge(mut connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
+    let sources = context.paths.len();
+    let taught = (!pack.overrides.timeouts.is_empty()).then(|| pack.overrides.teach(context));
+    let context = taught.as_ref().unwrap_or(context);
+    if taught.is_some() {
+        for connection in &mut connections {
+            pack.overrides.name_hops(connection);
+        }
+    }
     let population = Population::survey(&connections, context);
     let verdicts: Vec<(Verdict, Option<Closer>)> = (0..connections.len())
         .map(|i| {
             let subject = Subject::new(i, &connections, context, &population);
-            let row = extract::row(&subject);
+            let mut row = extract::row(&subject);
+            if taught.is_some() {
+                overrides::strip(&mut row, sources);
+            }
             one(&subject, &row, pack)
         })
         .collect();
@@ -45,8 +57,12 @@ pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -
             }
         })
         .collect();
+    let mut findings = findings(&connections, context);
+    for finding in &mut findings {
+        finding.records.retain(|r| (r.source.0 as usize) < sources);
+    }
     Judgement {
-        findings: findings(&connections, context),
+        findings,
         incidents: incidents(&connections, &population.places, context.window),
         connections,
     }
@@ -59,12 +75,24 @@ pub fn facts(index: usize, connections: &[Connection], context: &CaseContext) ->
 }
 
 fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
-    let outcome = outcome(s, row);
+    let mut outcome = outcome(s, row);
+    let code = pack.overrides.code(row);
+    if code.is_some_and(|c| c.wanted) && outcome == Outcome::Drop {
+        outcome = Outcome::Clean;
+    }
     if matches!(outcome, Outcome::Clean | Outcome::Open) {
-        if outcome == Outcome::Clean && outcome::count(row, "close.code").is_none() {
+        let code = code.filter(|_| outcome == Outcome::Clean);
+        if outcome == Outcome::Clean
+            && code.is_none()
+            && outcome::count(row, "close.code").is_none()
+        {
             return (sealed(row), None);
         }
-        return (unremarkable(s, row, outcome), standing_closer(s, outcome));
+        let mut verdict = unremarkable(s, row, outcome);
+        if let Some(code) = code {
+            verdict.sentence.push_str(&format!(" ({})", code.means));
+        }
+        return (verdict, standing_closer(s, outcome));
     }
     let weighed = weigh(pack, row, outcome == Outcome::FailedHandshake);
     let told = ["close.frame", "close.how", "close.reported_server"];
@@ -78,6 +106,12 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     if verdict.cause == Some(Cause::IdleTimeout) && verdict.timeout_ns.is_none() {
         verdict.timeout_ns = names.timeout_ns;
         verdict.timeout_from = names.timeout_name;
+    }
+    if let (Some(code), Some(Cause::PolicyClose)) = (code, verdict.cause) {
+        verdict.sentence.push_str(&format!(": {}", code.means));
+        if let Some(fix) = &code.fix {
+            verdict.fix = vec![fix.clone()];
+        }
     }
     if s.encrypted() {
         cap(&mut verdict);
@@ -139,6 +173,7 @@ const fn plain(outcome: Outcome) -> Verdict {
         untestable: Vec::new(),
         fix: Vec::new(),
         tests: Vec::new(),
+        own_rule: None,
     }
 }
 

@@ -112,6 +112,7 @@ impl Came {
                 untestable: Vec::new(),
                 fix: vec!["the drop's own fix".to_owned()],
                 tests: Vec::new(),
+                own_rule: None,
             },
         }
     }

@@ -17,14 +17,17 @@ pub mod lint;
 #[cfg(test)]
 mod made_up;
 mod outcome;
+pub mod overrides;
 pub mod pack;
 mod population;
 pub mod rule;
 pub mod runbook;
+mod truth;
 pub mod whatif;
 
 pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};
 pub use judge::{Judgement, facts, judge};
 pub use lint::RuleError;
+pub use overrides::Overrides;
 pub use pack::Pack;

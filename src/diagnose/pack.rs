@@ -3,6 +3,7 @@
 use super::eval::{self, Standing, Weighed};
 use super::fact::{self, FACTS, Reading, Row, Value, Witnesses};
 use super::lint::{self, RuleError};
+use super::overrides::Overrides;
 use super::rule::{Expect, Phase, Rule, Sample, Status};
 use crate::model::{Cause, Tier};
 
@@ -12,6 +13,9 @@ pub struct Pack {
     /// `builtin`, or `builtin + dir`.
     pub name: String,
     pub rules: Vec<Rule>,
+    /// Rules of the user's own, which say more of some connections of a cause; in order of their codes.
+    pub own: Vec<Rule>,
+    pub overrides: Overrides,
 }
 
 macro_rules! builtin {
@@ -58,7 +62,12 @@ impl Pack {
             .iter()
             .filter_map(|(path, text)| lint::read(path, text).ok())
             .collect();
-        Self::of("builtin".to_owned(), rules)
+        Self::of(
+            "builtin".to_owned(),
+            rules,
+            Vec::new(),
+            Overrides::default(),
+        )
     }
 
     /// The built-in rules and those of `files`, each `(path, text)`. A rule with `replaces = true` stands in for the
@@ -66,11 +75,26 @@ impl Pack {
     pub fn with_dir(name: &str, files: &[(String, String)]) -> Result<Self, Vec<RuleError>> {
         let mut pack = Self::builtin();
         let mut given: Vec<Rule> = Vec::new();
+        let mut own: Vec<Rule> = Vec::new();
+        let mut overrides = Overrides::default();
         let mut errors = Vec::new();
         for (path, text) in files {
+            if is_overrides(path) {
+                match lint::read_overrides(path, text) {
+                    Ok(found) => overrides.extend(found),
+                    Err(found) => errors.extend(found),
+                }
+                continue;
+            }
             match lint::read(path, text) {
+                Ok(rule) if rule.own.is_some() => own.push(rule),
                 Ok(rule) => given.push(rule),
                 Err(found) => errors.extend(found),
+            }
+        }
+        for (i, rule) in own.iter().enumerate() {
+            if let Some(other) = own[..i].iter().find(|r| r.name() == rule.name()) {
+                errors.push(taken(rule, other));
             }
         }
         for (i, rule) in given.iter().enumerate() {
@@ -91,15 +115,26 @@ impl Pack {
             errors = circles(&pack.rules);
         }
         if errors.is_empty() {
-            Ok(Self::of(format!("builtin + {name}"), pack.rules))
+            Ok(Self::of(
+                format!("builtin + {name}"),
+                pack.rules,
+                own,
+                overrides,
+            ))
         } else {
             Err(errors)
         }
     }
 
-    fn of(name: String, mut rules: Vec<Rule>) -> Self {
+    fn of(name: String, mut rules: Vec<Rule>, mut own: Vec<Rule>, overrides: Overrides) -> Self {
         rules.sort_by_key(Rule::code);
-        Self { name, rules }
+        own.sort_by(|a, b| a.name().cmp(b.name()));
+        Self {
+            name,
+            rules,
+            own,
+            overrides,
+        }
     }
 
     pub fn rule(&self, cause: Cause) -> Option<&Rule> {
@@ -108,27 +143,44 @@ impl Pack {
 
     /// By code or cause id, in any case.
     pub fn find(&self, name: &str) -> Option<&Rule> {
+        let own = self
+            .own
+            .iter()
+            .find(|r| r.name().eq_ignore_ascii_case(name));
+        if own.is_some() {
+            return own;
+        }
         self.rule(Cause::parse(&name.to_ascii_lowercase())?)
     }
 
-    /// The rules that are asked: neither deprecated nor `undecided`.
+    /// The rules that are asked: neither deprecated, nor `undecided`, nor disabled by an override.
     pub fn asked(&self) -> impl Iterator<Item = &Rule> {
-        self.rules
-            .iter()
-            .filter(|r| r.status != Status::Deprecated && r.cause != Cause::Undecided)
+        self.rules.iter().filter(|r| {
+            r.status != Status::Deprecated
+                && r.cause != Cause::Undecided
+                && !self.overrides.disabled(r.code())
+        })
     }
 }
 
+/// A file of overrides by its name, whatever its folder.
+fn is_overrides(path: &str) -> bool {
+    path.rsplit(['/', '\\']).next() == Some(lint::OVERRIDES)
+}
+
 fn taken(rule: &Rule, other: &Rule) -> RuleError {
+    let help = if rule.own.is_some() {
+        "give each rule of your own a code of its own"
+    } else {
+        "write `replaces = true` where it should stand in for the built-in rule, or give it a code of your own: U and digits"
+    };
     RuleError {
         code: "R012",
         path: rule.path.clone(),
         line: 1,
         column: 1,
-        message: format!("the code {} is taken by {}", rule.code(), other.path),
-        help: Some(
-            "write `replaces = true` where it should stand in for the built-in rule".to_owned(),
-        ),
+        message: format!("the code {} is taken by {}", rule.name(), other.path),
+        help: Some(help.to_owned()),
     }
 }
 
@@ -199,7 +251,7 @@ impl Sample {
 /// Weighs every sample against the whole pack: the samples that do not come out as they should.
 pub fn check_samples(pack: &Pack) -> Vec<RuleError> {
     let mut out = Vec::new();
-    for rule in &pack.rules {
+    for rule in pack.rules.iter().chain(&pack.own) {
         for sample in &rule.samples {
             let weighed = eval::weigh(pack, &sample.row(), sample.handshake_failed(rule));
             if let Some(message) = wrong(rule, sample, &weighed) {
@@ -209,7 +261,7 @@ pub fn check_samples(pack: &Pack) -> Vec<RuleError> {
                     line: sample.line,
                     column: 1,
                     message,
-                    help: standing_help(rule, &weighed),
+                    help: standing_help(rule, sample, &weighed),
                 });
             }
         }
@@ -220,9 +272,9 @@ pub fn check_samples(pack: &Pack) -> Vec<RuleError> {
 fn wrong(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
     let best = weighed.best.unwrap_or(Cause::Undecided);
     let came = format!("{} ({})", best.id(), weighed.tier.name());
-    let own = best == rule.cause;
-    let refuted = weighed
-        .score(rule.cause)
+    let own = best == rule.cause && (rule.own.is_none() || weighed.own == rule.own);
+    let row = sample.row();
+    let refuted = eval::score_of(weighed, rule, &row)
         .is_some_and(|s| matches!(s.standing, Standing::RuledOut(_) | Standing::OutOfScope(_)));
     let held = match sample.expect {
         Expect::Fires => own && weighed.tier >= Tier::Likely,
@@ -248,8 +300,8 @@ fn wrong(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
     })
 }
 
-fn standing_help(rule: &Rule, weighed: &Weighed) -> Option<String> {
-    let score = weighed.score(rule.cause)?;
+fn standing_help(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
+    let score = eval::score_of(weighed, rule, &sample.row())?;
     let name = |c: &super::rule::Condition| FACTS.get(c.fact).map_or("", |f| f.name);
     Some(match score.standing {
         Standing::OutOfScope(at) => format!(

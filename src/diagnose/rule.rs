@@ -58,6 +58,8 @@ impl Phase {
 pub struct Rule {
     /// The file it was read from, as named to the loader.
     pub path: String,
+    /// `U410` where it is a rule of the user's own: a closer word on some of the connections of its cause.
+    pub own: Option<String>,
     pub cause: Cause,
     pub title: String,
     /// What happens on the wire, for readers of `wsdrop explain`.
@@ -89,8 +91,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The code of its cause.
     pub const fn code(&self) -> &'static str {
         self.cause.code()
+    }
+
+    /// The code that it is called by.
+    pub fn name(&self) -> &str {
+        self.own.as_deref().unwrap_or_else(|| self.code())
     }
 
     /// The lines that stand for the same thing as this one, itself included, ascending.

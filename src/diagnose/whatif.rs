@@ -3,7 +3,8 @@
 use super::findings::{Heartbeat, heartbeat, idle_timeouts};
 use super::population::round_to_timer;
 use crate::model::{
-    CaseContext, Cause, Connection, ConnectionId, Judged, Moment, Outcome, SECOND_NS, say_duration,
+    CaseContext, Cause, Connection, ConnectionId, HopKind, Judged, Moment, Outcome, SECOND_NS,
+    say_duration,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +122,7 @@ pub struct Struck {
 
 pub fn what_if(all: &[Judged], context: &CaseContext, changes: &Changes) -> WhatIf {
     let mut out = WhatIf::default();
-    for settings in &context.settings {
+    for settings in context.settings.iter().filter(|s| s.hop != HopKind::Proxy) {
         out.hops.insert(settings.hop.name().to_owned());
     }
     for j in all {
@@ -181,9 +182,17 @@ fn idle(j: &Judged, context: &CaseContext, changes: &Changes) -> (Fate, String) 
     };
     let closer = c.closer.hop.clone().unwrap_or_default();
     let mut path: BTreeMap<String, i64> = BTreeMap::new();
+    // A hop whose program is not known goes by the name that it was given.
+    let named = |kind: HopKind| {
+        let of_kind = c.hops.iter().find(|h| h.kind == kind);
+        match of_kind.filter(|_| kind == HopKind::Proxy) {
+            Some(hop) => hop.name.clone(),
+            None => kind.name().to_owned(),
+        }
+    };
     for t in idle_timeouts(c, context) {
         let least = path
-            .entry(t.settings.hop.name().to_owned())
+            .entry(named(t.settings.hop))
             .or_insert(t.timeout.value_ns);
         *least = (*least).min(t.timeout.value_ns);
     }
@@ -444,7 +453,7 @@ mod tests {
     #[test]
     fn another_hop_on_the_path_is_the_next_to_close() {
         let mut far = nginx(90_000, true);
-        far.hop = crate::model::HopKind::Haproxy;
+        far.hop = HopKind::Haproxy;
         let mut context = context(10_000);
         context.settings.push(far);
         let found = what_if(

@@ -1,6 +1,6 @@
 //! AWS Application Load Balancer access lines -> tunnels.
 
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, stamp, text};
 use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
 
 #[derive(Debug)]
@@ -102,6 +102,18 @@ impl LineReader for Reader {
     }
 }
 
+/// The status, seven fields after the time, is that of a plain request, and the request follows.
+fn is_plain(rest: &[u8]) -> bool {
+    let Some(at) = memchr::memchr_iter(b' ', rest).nth(6) else {
+        return false;
+    };
+    rest.get(at + 1..at + 4).is_some_and(gate::is_plain)
+        && rest.get(at + 4) == Some(&b' ')
+        && rest
+            .get(at + 4..)
+            .is_some_and(|r| text::contains(&r[..r.len().min(64)], b" \""))
+}
+
 fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     let (kind, rest) = text::cut(line, b' ')?;
     if !matches!(kind, b"http" | b"https" | b"h2" | b"grpcs" | b"ws" | b"wss") {
@@ -109,6 +121,14 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     }
     // For WebSockets the time is that of the close.
     let (end, _) = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.stamp(0);
+    if kind.starts_with(b"h") && is_plain(rest) {
+        out.saw(end);
+        out.zone(Zone {
+            offset_s: 0,
+            basis: ZoneBasis::Format,
+        });
+        return Some(Outcome::Used);
+    }
     let mut t = Vec::with_capacity(40);
     tokenise(line, &mut t);
     if t.len() < LEAST {

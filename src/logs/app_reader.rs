@@ -4,7 +4,7 @@ use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
 use super::app_trace::{Mark, is_binary};
 use super::{
-    LineReader, Out, Outcome, haproxy, is_foreign_json, is_foreign_text, json, stamp, text,
+    LineReader, Out, Outcome, gate, haproxy, is_foreign_json, is_foreign_text, json, stamp, text,
 };
 use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
@@ -49,6 +49,38 @@ pub(super) struct Reader {
     open: Option<Open>,
     /// The last record was itself about an error: a trace after it is its own.
     after_error: bool,
+    gate: Option<Gate>,
+}
+
+/// Where this file's JSON records keep what is needed of one that tells nothing.
+#[derive(Debug)]
+struct Gate {
+    time: gate::Spot,
+    message: gate::Spot,
+}
+
+impl Gate {
+    fn learn(line: &[u8], leaves: &[json::Leaf<'_>], assumed_s: i32) -> Option<Self> {
+        let at_top = |names: &[&[u8]]| {
+            leaves
+                .iter()
+                .find(|l| l.depth == 1 && l.kind != json::Kind::Tree && names.contains(&l.key))
+        };
+        let time = at_top(&[
+            b"time",
+            b"timestamp",
+            b"ts",
+            b"@timestamp",
+            b"asctime",
+            b"@t",
+        ])?;
+        let message = at_top(&[b"msg", b"message", b"event", b"@m", b"@mt"])?;
+        app_fields::time(time.value, assumed_s)?;
+        Some(Self {
+            time: gate::Spot::learn(line, time.value)?,
+            message: gate::Spot::learn(line, message.value)?,
+        })
+    }
 }
 
 /// What stands before an application's own words in a console line.
@@ -68,6 +100,7 @@ impl Reader {
             block: None,
             open: None,
             after_error: false,
+            gate: None,
         }
     }
 
@@ -124,6 +157,28 @@ impl Reader {
             return Some(Outcome::Odd("no-time"));
         };
         self.record(record, &fields, at, Some(zone), out);
+        if front.is_none() && self.gate.is_none() {
+            self.gate = Gate::learn(object, &leaves, self.assumed_s);
+        }
+        Some(self.of(Own::Json))
+    }
+
+    /// A record that has none of the words that could make it tell something; the file's span still takes its time in.
+    fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let gate = self.gate.as_ref()?;
+        if line.first() != Some(&b'{')
+            || line.last() != Some(&b'}')
+            || self.block.is_some()
+            || self.open.is_some()
+            || gate::may_tell(line)
+        {
+            return None;
+        }
+        gate.message.value(line)?;
+        let (at, zone) = app_fields::time(gate.time.value(line)?, self.assumed_s)?;
+        out.saw(at);
+        out.zone(zone);
+        self.after_error = false;
         Some(self.of(Own::Json))
     }
 
@@ -158,7 +213,8 @@ impl Reader {
         let pid = fields.pid.or(names.pid);
         let hostname = fields.hostname.clone().or_else(|| names.host.clone());
         for what in events {
-            if what == AppEvent::Other && connection_id.is_none() {
+            // A bare `id` may be anything's; alone it makes no line of a connection.
+            if what == AppEvent::Other && fields.connection_id.is_none() {
                 continue;
             }
             // The address in "listening on ..." is the application's own.
@@ -333,6 +389,9 @@ impl Reader {
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
+        if let Some(outcome) = self.pass_by(line, out) {
+            return outcome;
+        }
         if let Some(mut open) = self.open.take() {
             open.bytes.push(b'\n');
             open.bytes.extend_from_slice(line);

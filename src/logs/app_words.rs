@@ -478,6 +478,19 @@ static MACHINE: LazyLock<(Option<AhoCorasick>, Vec<Class>)> = LazyLock::new(|| {
     (AhoCorasick::new(patterns).ok(), classes)
 });
 
+/// The phrases that can make an event of a line; those of the last classes only keep others from it.
+pub(super) fn phrases() -> impl Iterator<Item = &'static str> {
+    PHRASES
+        .iter()
+        .filter(|(class, _)| {
+            !matches!(
+                class,
+                Class::Elsewhere | Class::Recovered | Class::Statistics
+            )
+        })
+        .flat_map(|(_, phrases)| phrases.iter().copied())
+}
+
 /// Bytes of a message that are looked at: what a line means stands at its beginning.
 const LOOK: usize = 2048;
 

@@ -79,12 +79,13 @@ fn texts(table: &[(&str, Is)]) {
 fn reasons(table: &[(&str, Option<u16>, Is)]) {
     for (reason, code, want) in table {
         let code = code.map_or(String::new(), |c| format!(r#","code":{c}"#));
-        check(
-            &format!(
-                r#"{{"level":30,"time":1795207689123,"socketId":"a1","msg":"disconnect","reason":"{reason}"{code}}}"#
-            ),
-            *want,
+        let line = format!(
+            r#"{{"level":30,"time":1795207689123,"socketId":"a1","msg":"disconnect","reason":"{reason}"{code}}}"#
         );
+        check(&line, *want);
+        // After lines that taught the reader what to pass by.
+        let quiet = r#"{"level":30,"time":1795207689122,"msg":"request completed"}"#;
+        check(&format!("{quiet}\n{quiet}\n{line}\n{quiet}"), *want);
     }
 }
 

@@ -16,6 +16,7 @@ mod caddy;
 mod cloud;
 mod cloudfront;
 mod envoy;
+mod gate;
 mod haproxy;
 mod heroku;
 mod nginx_access;
@@ -246,7 +247,9 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
             (read, beside) = (read + beside, 0);
         }
         // Nine lines of trace to one record is a crash; more is a text that has a date in it.
-        if read > 0 && read >= odd && beside <= read * 9 && best.is_none_or(|(most, _)| read > most)
+        // Whose layout it is more than another's wins where both read all of it.
+        let more = |most| read > most || format.shares_layout() && read == most;
+        if read > 0 && read >= odd && beside <= read * 9 && best.is_none_or(|(most, _)| more(most))
         {
             best = Some((read, format.name()));
         }

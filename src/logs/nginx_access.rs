@@ -1,7 +1,9 @@
 //! nginx access lines (combined, main, JSON, any `log_format` that the case defines) -> tunnels.
 
 use super::access::{AccessState, Values, Var};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, json, text, traefik};
+use super::{
+    LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, json, text, traefik,
+};
 use crate::model::RecordRef;
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
@@ -225,6 +227,54 @@ struct Reader {
     apache: apache_access::Reader,
     /// Such a line was met: the file is Apache's.
     is_apache: bool,
+    /// No layout of the case has something in a plain request's line that matters.
+    text_gate: bool,
+    json_gate: Option<JsonGate>,
+    /// The date of the line before, as written.
+    last_date: Vec<u8>,
+}
+
+/// Where this file's JSON lines say what decides whether they matter.
+#[derive(Debug)]
+struct JsonGate {
+    status: gate::Spot,
+    /// The client's wish for an upgrade, where the lines tell it.
+    upgrade: Option<gate::Spot>,
+    time: gate::Spot,
+    /// The time is `$msec`, a number.
+    exact: bool,
+}
+
+impl JsonGate {
+    fn learn(values: &Values<'_>, line: &[u8]) -> Option<Self> {
+        let spot = |var| gate::Spot::learn(line, values.get(var)?);
+        if values.has(Var::WsKey) || values.has(Var::SessionTime) {
+            return None;
+        }
+        let exact = values.has(Var::Msec);
+        Some(Self {
+            status: spot(Var::Status)?,
+            upgrade: match values.has(Var::Upgrade) {
+                true => Some(spot(Var::Upgrade)?),
+                false => None,
+            },
+            time: spot(if exact { Var::Msec } else { Var::Time })?,
+            exact,
+        })
+    }
+
+    /// The time of a plain request's line.
+    fn plain<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.status.value(line).is_some_and(gate::is_plain) {
+            return None;
+        }
+        if let Some(upgrade) = &self.upgrade
+            && text::present(upgrade.value(line)?).is_some()
+        {
+            return None;
+        }
+        self.time.value(line)
+    }
 }
 
 impl Reader {
@@ -240,6 +290,10 @@ impl Reader {
         let mut layouts: Vec<Layout> = defined
             .chain(predefined.into_iter().filter_map(Layout::compile))
             .collect();
+        let text_gate = options.nginx_formats.iter().all(|(_, format)| {
+            let keyed = format.contains("$http_sec_websocket_key");
+            !keyed && (format.starts_with(COMMON) || format.starts_with('{'))
+        });
         // The one that says most first: a short layout may read what is another's.
         layouts.sort_by_key(|l| std::cmp::Reverse(l.parts.len()));
         let common = Layout::compile(COMMON).unwrap_or(Layout {
@@ -255,6 +309,9 @@ impl Reader {
             state,
             apache: apache_access::Reader::new(options.assumed_offset_s),
             is_apache: false,
+            text_gate,
+            json_gate: None,
+            last_date: Vec::new(),
         }
     }
 
@@ -282,6 +339,9 @@ impl Reader {
             if values.get(Var::BodyBytesSent) == Some(b"-") && !self.own_format(i) {
                 return None;
             }
+            if line.first() == Some(&b'{') && self.json_gate.is_none() {
+                self.json_gate = JsonGate::learn(&values, line);
+            }
             let Self { hot, state, .. } = self;
             *hot = i;
             return Some(state.record(&values, record, out));
@@ -308,7 +368,43 @@ impl Reader {
                 values.fill(var, value);
             }
         }
+        if self.json_gate.is_none() {
+            self.json_gate = JsonGate::learn(&values, line);
+        }
         Some(self.state.record(&values, record, out))
+    }
+
+    /// A line that cannot matter, seen by its status alone; the file's span still takes its time in.
+    fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let date = if line.first() == Some(&b'{') {
+            let gate = self.json_gate.as_ref()?;
+            if line.last() != Some(&b'}') {
+                return None;
+            }
+            if gate.status.value(line).is_none() {
+                // Another layout begins: what was learnt is of no use for it.
+                self.json_gate = None;
+                return None;
+            }
+            let date = gate.plain(line)?;
+            if gate.exact {
+                out.saw(super::stamp::epoch(date)?);
+                return Some(Outcome::Used);
+            }
+            date
+        } else if self.text_gate && !self.is_apache {
+            gate::plain_request(line)?
+        } else {
+            return None;
+        };
+        if self.last_date != date {
+            let (at, zone) = self.state.date(date)?;
+            out.saw(at);
+            out.zone(zone);
+            self.last_date.clear();
+            self.last_date.extend_from_slice(date);
+        }
+        Some(Outcome::Used)
     }
 
     /// A layout that begins as `combined` does, with anything after it.
@@ -437,6 +533,9 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
+        if let Some(outcome) = self.pass_by(line, out) {
+            return outcome;
+        }
         if self.is_apache
             && let Some(outcome) = self.apache.marked(record, line, out)
         {

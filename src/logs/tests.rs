@@ -590,6 +590,30 @@ fn plain_requests_are_dropped_and_refused_upgrades_kept() {
             "{text}"
         );
     }
+    // What decides is learnt from the first line; the span still takes every line in.
+    let json = |second: u8, status: u16, upgrade: &str| {
+        format!(
+            r#"{{"time":"2026-11-20T20:48:{second:02}+00:00","request":"GET /x HTTP/1.1","status":"{status}","http_upgrade":"{upgrade}"}}"#
+        )
+    };
+    for (status, upgrade, want) in [
+        (200, "", 0),
+        (304, "-", 0),
+        (101, "websocket", 1),
+        (101, "", 1),
+        (200, "websocket", 1),
+        (426, "", 1),
+        (404, "", 0),
+    ] {
+        let text = [json(5, 200, ""), json(6, status, upgrade), json(7, 200, "")].join("\n");
+        let (summary, lines) = read_all("nginx-access", &LogOptions::default(), text.as_bytes());
+        assert_eq!((summary.used, lines.len()), (3, want), "{text}");
+        let span = [summary.first, summary.last].map(|s| s.map(Stamp::rfc3339));
+        assert_eq!(
+            span.each_ref().map(Option::as_deref),
+            [Some("2026-11-20T20:48:05Z"), Some("2026-11-20T20:48:07Z")]
+        );
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn verdict(outcome: Outcome, cause: Option<Cause>, tier: Tier, sentence: &str) -
         untestable: Vec::new(),
         fix: Vec::new(),
         tests: Vec::new(),
+        own_rule: None,
     }
 }
 
@@ -689,6 +690,7 @@ pub(crate) fn fixture() -> Analysis {
                 lines: 1,
             },
         ],
+        adapted: Adapted::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Types that two rooms name which may not know each other: plain values, no behaviour beyond reading themselves.
 
+pub mod adapted;
 pub mod connection;
 pub mod context;
 pub mod filter;
@@ -15,6 +16,7 @@ pub mod source;
 pub mod time;
 pub mod verdict;
 
+pub use adapted::*;
 pub use connection::*;
 pub use context::*;
 pub use filter::{Filter, FilterError};

@@ -216,6 +216,9 @@ pub struct Verdict {
     pub fix: Vec<String>,
     /// The rule's tests and those of the rules that came close, for the Why view.
     pub tests: Vec<Test>,
+    /// The rule of the user's own that speaks here, and its file: `U410 (rules/token-expired.toml)`.
+    #[serde(default)]
+    pub own_rule: Option<String>,
 }
 
 /// A connection and what was found about it.
@@ -302,6 +305,8 @@ pub struct Analysis {
     pub incidents: Vec<Incident>,
     /// Starts, stops, reloads and crashes of the programs on the path, in order of time.
     pub marks: Vec<ProcessMark>,
+    /// What the user's own overrides changed.
+    pub adapted: super::adapted::Adapted,
 }
 
 /// How many connections of which outcome and cause.

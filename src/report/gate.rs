@@ -3,9 +3,7 @@
 use super::groups::place;
 use super::style::{pad, pad_left, wrap};
 use super::{Look, Redactor};
-use crate::model::{
-    Analysis, Finding, Incident, Judged, RecordRef, Severity, Tier, catalogue, severity_of,
-};
+use crate::model::{Analysis, Finding, Incident, Judged, RecordRef, Severity, Tier, catalogue};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -143,7 +141,7 @@ impl<'a> Gate<'a> {
         let mut entries: Vec<Entry<'a>> = found
             .into_iter()
             .map(|(code, (name, items))| {
-                let severity = severity_of(code);
+                let severity = analysis.severity(code);
                 let is_denied = limit.denied.iter().any(|d| d == code);
                 let above = limit.fail_on.is_some_and(|least| severity >= least);
                 if is_denied {
@@ -182,6 +180,11 @@ impl<'a> Gate<'a> {
     /// The rules that an entry may be of, those not met included.
     pub(super) fn rules(&self) -> Vec<(&'a str, &'a str, &'a str, Severity)> {
         let mut rules: Vec<(&str, &str, &str, Severity)> = catalogue().collect();
+        for rule in &mut rules {
+            if let Some(entry) = self.entries.iter().find(|e| e.code == rule.0) {
+                rule.3 = entry.severity;
+            }
+        }
         for entry in &self.entries {
             if !rules.iter().any(|r| r.0 == entry.code) {
                 rules.push((entry.code, entry.name, entry.name, entry.severity));

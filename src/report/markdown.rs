@@ -62,7 +62,8 @@ pub fn write_summary(
     let summary = analysis.summary();
     page.head(&summary, out)?;
     page.causes(&summary, out)?;
-    page.beside(out)
+    page.beside(out)?;
+    page.adapted(out)
 }
 
 struct Page<'a> {
@@ -218,6 +219,18 @@ impl Page<'_> {
             writeln!(out, "- and {} more", all - LINES)?;
         }
         Ok(())
+    }
+
+    fn adapted(&self, out: &mut impl Write) -> io::Result<()> {
+        let overrides = &self.analysis.adapted.overrides;
+        if overrides.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n### Overrides in force\n")?;
+        for o in overrides.iter().take(LINES) {
+            writeln!(out, "- {}", self.text(&o.sentence()))?;
+        }
+        self.more(overrides.len(), out)
     }
 
     fn beside(&self, out: &mut impl Write) -> io::Result<()> {

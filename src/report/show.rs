@@ -467,6 +467,9 @@ impl Page<'_> {
         for fix in &v.fix {
             self.note("fix", fix, out)?;
         }
+        if let Some(own) = &v.own_rule {
+            self.note("own rule", own, out)?;
+        }
         if let Some(filter) = c.display_filter() {
             // In one row, whatever the width: it is there to be copied.
             writeln!(

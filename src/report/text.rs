@@ -50,6 +50,7 @@ pub fn write(
     }
     page.beside(out)?;
     page.not_understood(out)?;
+    page.adapted(out)?;
     page.next(&summary, out)
 }
 
@@ -392,6 +393,23 @@ impl Page<'_> {
                     self.options.paths
                 ))
             )?;
+        }
+        Ok(())
+    }
+
+    /// The user's own overrides, each with its reason: nobody should take a report for the plain one.
+    fn adapted(&self, out: &mut impl Write) -> io::Result<()> {
+        let overrides = &self.analysis.adapted.overrides;
+        if overrides.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.bold("Overrides in force"))?;
+        for o in overrides {
+            let line = wrap(&self.text(&o.sentence()), self.look.width.saturating_sub(4));
+            for (n, row) in line.iter().enumerate() {
+                let indent = if n == 0 { "  " } else { "    " };
+                writeln!(out, "{indent}{row}")?;
+            }
         }
         Ok(())
     }

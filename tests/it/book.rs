@@ -127,8 +127,11 @@ fn every_command_in_the_book_exists() {
             let word = words.first().copied().unwrap_or_default();
             let is_command = is_command(word);
             let help = if is_command {
-                of.entry(word.to_owned())
-                    .or_insert_with(|| help(&[word]))
+                // The commands of `rules` have flags of their own.
+                let deep = if word == "rules" { 2 } else { 1 };
+                let words = &words[..deep.min(words.len())];
+                of.entry(words.join(" "))
+                    .or_insert_with(|| help(words))
                     .clone()
             } else {
                 Some(general.clone())

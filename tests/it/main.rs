@@ -1,5 +1,6 @@
 //! The built program, the samples, the book and the sources themselves -> whether they keep their promises.
 
+mod accuracy;
 mod book;
 mod cli;
 mod house;
@@ -7,5 +8,6 @@ mod insight;
 mod outputs;
 mod packets;
 mod samples;
+mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

@@ -7,7 +7,7 @@ use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
 use crate::cli::progress::Told;
 use crate::cli::selection::Chosen;
-use crate::model::{Analysis, Judged, MICRO_NS, Source, SourceId, SourceKind};
+use crate::model::{Adapted, Analysis, Judged, MICRO_NS, Source, SourceId, SourceKind};
 use crate::report::{
     Redact, Redactor, json, ndjson, ranked, show as show_report, sources as sources_report,
 };
@@ -326,6 +326,7 @@ fn redactor_without_case(redact: Redact) -> Redactor {
         findings: Vec::new(),
         incidents: Vec::new(),
         marks: Vec::new(),
+        adapted: Adapted::default(),
     };
     Redactor::new(redact, &nothing)
 }

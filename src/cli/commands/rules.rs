@@ -5,20 +5,17 @@ use crate::case::{Case, OpenOptions};
 use crate::cli::args::{Rules, RulesCommand, RulesTest};
 use crate::cli::failure::{Exit, Failure, Stop};
 use crate::cli::meaning::{self, Screen};
-use crate::cli::progress::Told;
+use crate::cli::progress::Told as Progress;
 use crate::cli::rules as pages;
-use crate::diagnose::accuracy::{self, Accuracy, Label, Share};
+use crate::diagnose::accuracy::{self, Accuracy, Expected, Label, Share};
 use crate::diagnose::coverage::{Covered, coverage};
 use crate::diagnose::pack::{self, BUILTIN};
 use crate::diagnose::{Pack, RuleError, handbook, lint};
-use crate::model::{Cause, Tier, inert};
+use crate::model::{Analysis, Cause, SourceKind, Tier, inert};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// What a folder of a corpus holds beside the evidence.
-const NOT_EVIDENCE: &[&str] = &["expected.json", "README.md"];
 
 pub(in crate::cli) fn rules(args: &Rules, screen: &Screen) -> Result<Exit, Stop> {
     match &args.command {
@@ -55,7 +52,14 @@ fn lint_files(files: &[PathBuf]) -> Result<Exit, Stop> {
     );
     let mut errors: Vec<RuleError> = Vec::new();
     for (path, text) in &texts {
-        errors.extend(lint::read(path, text).err().unwrap_or_default());
+        if Path::new(path)
+            .file_name()
+            .is_some_and(|n| n == lint::OVERRIDES)
+        {
+            errors.extend(lint::read_overrides(path, text).err().unwrap_or_default());
+        } else {
+            errors.extend(lint::read(path, text).err().unwrap_or_default());
+        }
     }
     if errors.is_empty() {
         // A built-in rule as it is stands in for nothing; its samples are weighed like all others.
@@ -97,16 +101,19 @@ fn test(args: &RulesTest, screen: &Screen) -> Result<Exit, Stop> {
         return Err(failure.into());
     }
     let accuracy = match &args.corpus {
-        Some(folder) => Some(measure(folder, &pack, screen)?),
+        Some(folder) => Some(measure(folder, &pack, args.parts, screen)?),
         None => None,
     };
     if args.json {
         super::print_json(&document(&pack, accuracy.as_ref(), covered))
+    } else if let (true, Some(accuracy)) = (args.markdown, &accuracy) {
+        super::print(markdown(accuracy))
     } else {
-        let samples: usize = pack.rules.iter().map(|r| r.samples.len()).sum();
+        let all = || pack.rules.iter().chain(&pack.own);
+        let samples: usize = all().map(|r| r.samples.len()).sum();
         let mut out = format!(
             "{samples} samples of {} rules come out as they say ({})\n",
-            pack.rules.len(),
+            all().count(),
             inert(&pack.name)
         );
         if let Some(covered) = &covered {
@@ -118,6 +125,9 @@ fn test(args: &RulesTest, screen: &Screen) -> Result<Exit, Stop> {
         }
         if let Some(accuracy) = &accuracy {
             table(&mut out, accuracy);
+            if screen.verbose > 0 {
+                list_wrong(&mut out, accuracy);
+            }
         }
         super::print(out)
     }
@@ -136,20 +146,27 @@ fn condition(c: &Covered) -> String {
     )
 }
 
-/// Folders with an `expected.json` in `folder`, or `folder` itself.
-fn folders(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let cant = |e: std::io::Error| Failure::usage(format!("can't read {}: {e}", folder.display()));
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+/// An incident of a corpus: its folder, the file that tells what happened, and what that says.
+type Told = (PathBuf, PathBuf, Expected);
+
+/// The incidents in `corpus`, or `corpus` itself where it is one.
+fn incidents(corpus: &Path) -> Result<Vec<Told>, Failure> {
+    let cant = |e: std::io::Error| Failure::usage(format!("can't read {}: {e}", corpus.display()));
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(corpus)
         .map_err(cant)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .chain(std::iter::once(folder.to_owned()))
-        .filter(|p| p.join("expected.json").is_file())
+        .chain(std::iter::once(corpus.to_owned()))
+        .filter(|p| p.is_dir())
         .collect();
-    found.sort();
+    folders.sort();
+    let mut found = Vec::new();
+    for folder in folders {
+        found.extend(told(&folder)?);
+    }
     if found.is_empty() {
         return Err(Failure {
             exit: Exit::NothingRecognised,
-            ..Failure::usage(format!("no expected.json in {}", folder.display()))
+            ..Failure::usage(format!("no expected.json in {}", corpus.display()))
         }
         .because(
             "a corpus is a folder of incidents, each a folder with its files and an expected.json",
@@ -158,28 +175,92 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn measure(corpus: &Path, pack: &Pack, screen: &Screen) -> Result<Accuracy, Failure> {
-    let mut accuracy = Accuracy::default();
-    for folder in folders(corpus)? {
-        let path = folder.join("expected.json");
+/// `expected.json` where it is there, else the first JSON file that is a record of what happened.
+fn told(folder: &Path) -> Result<Option<Told>, Failure> {
+    let path = folder.join("expected.json");
+    if path.is_file() {
         let wrong = |why: String| Failure::usage(format!("{}: {why}", path.display()));
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let expected = accuracy::parse(&text).map_err(wrong)?;
+        return Ok(Some((folder.to_owned(), path.clone(), expected)));
+    }
+    let mut files: Vec<PathBuf> = files(folder)
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+        .collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).ok()?;
+        accuracy::parse(&text).ok()
+    };
+    Ok(files
+        .into_iter()
+        .find_map(|path| read(&path).map(|e| (folder.to_owned(), path, e))))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|p| p.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+fn measure(corpus: &Path, pack: &Pack, parts: bool, screen: &Screen) -> Result<Accuracy, Failure> {
+    let mut accuracy = Accuracy::default();
+    let analyse = |paths: &[PathBuf], without: &Path| -> Result<Analysis, Failure> {
+        let name = without
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned());
         let options = OpenOptions {
-            exclude: NOT_EVIDENCE.iter().map(|n| (*n).to_owned()).collect(),
+            exclude: name.into_iter().chain(["README.md".to_owned()]).collect(),
             ..OpenOptions::default()
         };
-        let case = Case::open(std::slice::from_ref(&folder), &options)
-            .map_err(|e| Failure::usage(e.to_string()))?;
-        let analysis = analysis::run(
-            &case,
-            &Options::default(),
-            pack,
-            &Told::new(screen.progress),
-        );
-        accuracy.add(&expected, &analysis);
+        let case = Case::open(paths, &options).map_err(|e| Failure::usage(e.to_string()))?;
+        let told = Progress::new(screen.progress);
+        Ok(analysis::run(&case, &Options::default(), pack, &told))
+    };
+    for (folder, path, expected) in incidents(corpus)? {
+        let whole = analyse(std::slice::from_ref(&folder), &path)?;
+        accuracy.add(&expected, &whole);
+        if !parts {
+            continue;
+        }
+        for part in parts_of(&whole, &folder, &path) {
+            let names: Vec<String> = part
+                .iter()
+                .map(|p| p.strip_prefix(corpus).unwrap_or(p).display().to_string())
+                .collect();
+            accuracy.add_part(&names.join(" "), &expected, &analyse(&part, &path)?);
+        }
     }
     Ok(accuracy)
+}
+
+/// The captures alone, the rest alone, each file alone, and all but each file; each set once.
+fn parts_of(whole: &Analysis, folder: &Path, told: &Path) -> BTreeSet<Vec<PathBuf>> {
+    let evidence: Vec<PathBuf> = files(folder)
+        .into_iter()
+        .filter(|p| p != told && p.file_name().is_none_or(|n| n != "README.md"))
+        .collect();
+    let is_capture = |p: &PathBuf| {
+        whole.sources.iter().any(|s| {
+            (s.kind.is_capture() || s.kind == SourceKind::KeyLog)
+                && Path::new(&s.path).file_name() == p.file_name()
+        })
+    };
+    let (captures, rest): (Vec<PathBuf>, Vec<PathBuf>) =
+        evidence.iter().cloned().partition(is_capture);
+    let mut sets = BTreeSet::from([captures, rest]);
+    for one in &evidence {
+        sets.insert(vec![one.clone()]);
+        sets.insert(evidence.iter().filter(|p| *p != one).cloned().collect());
+    }
+    sets.retain(|set| !set.is_empty() && set.len() < evidence.len());
+    sets
 }
 
 fn per_cent(share: Share) -> String {
@@ -223,6 +304,18 @@ fn table(out: &mut String, a: &Accuracy) {
     for (tier, share) in a.tiers.iter().rev() {
         let _ = writeln!(out, "  {:<31}{:>16}", tier.name(), of(Some(share)));
     }
+    if a.parts > 0 {
+        let _ = writeln!(
+            out,
+            "\n  {:<31}{:>16}",
+            format!("tier, from {} parts of them", a.parts),
+            "right"
+        );
+        for (tier, share) in a.tiers_of_parts.iter().rev() {
+            let _ = writeln!(out, "  {:<31}{:>16}", tier.name(), of(Some(share)));
+        }
+        let _ = writeln!(out, "  {} false drops from parts", a.false_drops_of_parts);
+    }
     let causes: BTreeSet<Cause> = a.precision.keys().chain(a.recall.keys()).copied().collect();
     let _ = writeln!(
         out,
@@ -235,6 +328,26 @@ fn table(out: &mut String, a: &Accuracy) {
         let _ = writeln!(out, "  {name:<31}{precision:>16}  {recall:>16}");
     }
     matrix(out, a);
+}
+
+/// Each one that came out otherwise than it was.
+fn list_wrong(out: &mut String, a: &Accuracy) {
+    out.push('\n');
+    for w in &a.wrong {
+        let tier = w.tier.map_or("-", Tier::name);
+        let part = w
+            .part
+            .as_deref()
+            .map_or_else(String::new, |p| format!("  from {}", inert(p)));
+        let _ = writeln!(
+            out,
+            "  {} said to be {} ({tier}): {} {}{part}",
+            w.was.name(),
+            w.said.name(),
+            inert(&w.client),
+            w.id.as_deref().unwrap_or("-")
+        );
+    }
 }
 
 /// What was, down; what was said, across.
@@ -258,6 +371,75 @@ fn matrix(out: &mut String, a: &Accuracy) {
         }
         let _ = writeln!(out, "{}", line.trim_end());
     }
+}
+
+/// The same as the book shows it.
+fn markdown(a: &Accuracy) -> String {
+    let mut out = format!(
+        "{} incidents, {} connections. {} of {} drops and failed handshakes have the right cause ({}), {} of {} other connections were left \
+         alone; {} false drops, {} made up, {} not found.\n",
+        a.folders,
+        a.connections,
+        a.cause.right,
+        a.cause.all,
+        per_cent(a.cause),
+        a.left_alone.right,
+        a.left_alone.all,
+        a.false_drops(),
+        a.invented(),
+        a.missed()
+    );
+    let share =
+        |s: Option<&Share>| s.map_or_else(String::new, |s| format!("{} of {}", s.right, s.all));
+    let parts = a.parts > 0;
+    let (head, rule) = if parts {
+        (
+            format!(" right from {} parts of the evidence |", a.parts),
+            "---|",
+        )
+    } else {
+        (String::new(), "")
+    };
+    let _ = writeln!(out, "\n| tier | right |{head}\n|---|---|{rule}");
+    for tier in [Tier::Certain, Tier::Likely, Tier::Possible, Tier::Undecided] {
+        let (whole, part) = (a.tiers.get(&tier), a.tiers_of_parts.get(&tier));
+        if whole.is_none() && part.is_none() {
+            continue;
+        }
+        let _ = write!(out, "| {} | {} |", tier.name(), share(whole));
+        if parts {
+            let _ = write!(out, " {} |", share(part));
+        }
+        out.push('\n');
+    }
+    out.push_str("\n| cause | precision | recall |\n|---|---|---|\n");
+    let causes: BTreeSet<Cause> = a.precision.keys().chain(a.recall.keys()).copied().collect();
+    for cause in causes {
+        let _ = writeln!(
+            out,
+            "| {} `{}` | {} | {} |",
+            cause.code(),
+            cause.id(),
+            share(a.precision.get(&cause)),
+            share(a.recall.get(&cause))
+        );
+    }
+    let was: BTreeSet<Label> = a.matrix.keys().map(|(was, _)| *was).collect();
+    let said: BTreeSet<Label> = a.matrix.keys().map(|(_, said)| *said).collect();
+    out.push_str("\n| what was, and what was said |");
+    for label in &said {
+        let _ = write!(out, " {} |", label.short());
+    }
+    let _ = writeln!(out, "\n|---|{}", "---:|".repeat(said.len()));
+    for row in &was {
+        let _ = write!(out, "| {} |", row.name());
+        for column in &said {
+            let n = a.matrix.get(&(*row, *column));
+            let _ = write!(out, " {} |", n.map_or(String::new(), usize::to_string));
+        }
+        out.push('\n');
+    }
+    out
 }
 
 #[derive(Debug, Serialize)]
@@ -293,6 +475,9 @@ struct Corpus {
     incidents_told: Share,
     incidents_too_many: usize,
     tiers: BTreeMap<&'static str, Share>,
+    parts: usize,
+    tiers_of_parts: BTreeMap<&'static str, Share>,
+    false_drops_of_parts: usize,
     causes: BTreeMap<&'static str, CauseOut>,
     confusion: Vec<Cell>,
 }
@@ -338,6 +523,13 @@ fn document(pack: &Pack, accuracy: Option<&Accuracy>, covered: Option<Vec<Covere
             not_found: a.missed(),
             incidents_told: a.incidents,
             incidents_too_many: a.false_incidents,
+            parts: a.parts,
+            tiers_of_parts: a
+                .tiers_of_parts
+                .iter()
+                .map(|(t, s)| (Tier::name(*t), *s))
+                .collect(),
+            false_drops_of_parts: a.false_drops_of_parts,
             tiers: a.tiers.iter().map(|(t, s)| (Tier::name(*t), *s)).collect(),
             causes: a
                 .precision

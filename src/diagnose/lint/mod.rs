@@ -1,10 +1,12 @@
 //! The text of a rule file -> a rule, or every mistake in it with its code, place and a way out.
 
 mod condition;
+mod overrides;
 #[cfg(test)]
 mod table;
 mod words;
 
+pub use overrides::{FILE as OVERRIDES, read_overrides};
 pub use words::{did_you_mean, edit_distance};
 
 use super::fact::FACTS;
@@ -91,6 +93,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("R032", "rules that beat each other in a circle"),
     ("R033", "a sample that does not come out as expected"),
     ("R034", "a rule that cannot win"),
+    ("R035", "an override without a reason"),
+    ("R036", "an override that changes nothing"),
+    ("R037", "not an address, or not a filter"),
+    ("R038", "not a code of a rule of one's own"),
 ];
 
 const RULE_KEYS: &[&str] = &[
@@ -156,6 +162,12 @@ pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
         Some(rule) if reader.errors.is_empty() => Ok(rule),
         _ => Err(reader.errors),
     }
+}
+
+/// `U410`: a rule of the user's own, beside the built-in one of its cause.
+fn is_own(code: &str) -> bool {
+    code.strip_prefix('U')
+        .is_some_and(|n| (1..=4).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 type Node<'i> = Spanned<DeValue<'i>>;
@@ -291,16 +303,34 @@ impl Reader<'_> {
                 None
             }
         };
+        let mut own = None;
         if let (Some(code), Some(cause)) = (self.need_text(root, "code", of, top), cause)
             && code != cause.code()
         {
             let span = root.get("code").map_or(0..0, Spanned::span);
-            self.error(
-                "R011",
-                span,
-                format!("`{}` has the code {}, not {code}", cause.id(), cause.code()),
-                Some(format!("write `code = \"{}\"`", cause.code())),
-            );
+            if is_own(code) && cause != Cause::Undecided {
+                own = Some(code.to_owned());
+            } else if code.starts_with('U') {
+                self.error(
+                    "R038",
+                    span,
+                    format!("`{code}` is no code for a rule of your own"),
+                    Some(
+                        "write U and one to four digits, and a cause other than `undecided`"
+                            .to_owned(),
+                    ),
+                );
+            } else {
+                self.error(
+                    "R011",
+                    span,
+                    format!("`{}` has the code {}, not {code}", cause.id(), cause.code()),
+                    Some(format!(
+                        "write `code = \"{}\"`, or U and digits for a rule of your own",
+                        cause.code()
+                    )),
+                );
+            }
         }
         let title = self.need_text(root, "title", of, top).map(str::to_owned);
         let meaning = self.need_text(root, "meaning", of, top).map(str::to_owned);
@@ -398,6 +428,7 @@ impl Reader<'_> {
         }
         Some(Rule {
             path: self.path.to_owned(),
+            own,
             cause: cause?,
             title: title?,
             meaning: meaning?,

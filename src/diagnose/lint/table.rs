@@ -115,6 +115,12 @@ fn the_good_rule_is_read() {
 }
 
 #[test]
+fn a_rule_of_ones_own_has_a_code_of_its_own() {
+    let rule = lint::read("r.toml", &GOOD.replace("\"W101\"", "\"U7\"")).unwrap();
+    assert_eq!((rule.name(), rule.code()), ("U7", "W101"));
+}
+
+#[test]
 fn every_malformed_rule_is_refused_with_its_code() {
     let table: &[(&str, &str, &str, &str)] = &[
         // syntax and keys
@@ -346,6 +352,8 @@ fn every_malformed_rule_is_refused_with_its_code() {
             "did you mean `idle-timeout`",
         ),
         ("code = \"W101\"", "code = \"W102\"", "R011", "W101"),
+        ("code = \"W101\"", "code = \"U12345\"", "R038", "digits"),
+        ("code = \"W101\"", "code = \"Uncle\"", "R038", "digits"),
         (
             "confused_with = [\"missed-heartbeat\"]",
             "confused_with = [\"missed-heartbeats\"]",
@@ -471,9 +479,9 @@ fn every_malformed_rule_is_refused_with_its_code() {
         .map(|(from, to, code, help)| check(from, to, code, help))
         .collect();
     insta::assert_snapshot!("malformed-rules", said);
-    // R012, R032 and R033 need a pack, and have their tests there.
+    // R012, R032 and R033 need a pack, R035 to R037 are those of overrides: they have their tests there.
     for (code, _) in CODES {
-        let elsewhere = ["R012", "R032", "R033"].contains(code);
+        let elsewhere = ["R012", "R032", "R033", "R035", "R036", "R037"].contains(code);
         assert!(
             elsewhere || table.iter().any(|row| row.2 == *code),
             "{code} has no malformed rule"

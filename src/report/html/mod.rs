@@ -56,6 +56,7 @@ pub fn write(
     page.drops(&details, out)?;
     page.all(&details, out)?;
     page.sources(out)?;
+    page.adapted(out)?;
     page.foot(out)
 }
 
@@ -233,6 +234,18 @@ impl Page<'_> {
             )?;
         }
         writeln!(out, "</tbody></table></details>\n</section>")
+    }
+
+    fn adapted(&self, out: &mut impl Write) -> io::Result<()> {
+        let overrides = &self.analysis.adapted.overrides;
+        if overrides.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "<section>\n<h2>Overrides in force</h2>\n<ul>")?;
+        for o in overrides.iter().take(1_000) {
+            writeln!(out, "<li>{}</li>", self.text(&o.sentence()))?;
+        }
+        writeln!(out, "</ul>\n</section>")
     }
 
     fn beside(&self, out: &mut impl Write) -> io::Result<()> {

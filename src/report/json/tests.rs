@@ -178,6 +178,7 @@ fn verdict(outcome: Outcome, cause: Option<Cause>, tier: Tier) -> Verdict {
         untestable: Vec::new(),
         fix: Vec::new(),
         tests: Vec::new(),
+        own_rule: None,
     }
 }
 
@@ -273,6 +274,7 @@ pub(crate) fn fabricated() -> Analysis {
             fix: vec!["back off with jitter".to_owned()],
         }],
         marks: Vec::new(),
+        adapted: Adapted::default(),
     }
 }
 

@@ -39,6 +39,19 @@ pub struct Report {
     pub connections: Vec<Connection>,
     pub findings: Vec<Finding>,
     pub incidents: Vec<Incident>,
+    /// Overrides of the user's own in force; left out where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Override {
+    /// `rules/overrides.toml:3`.
+    pub place: String,
+    pub what: String,
+    pub why: String,
+    /// Connections that it was applied to; `null` where it stands for the whole case.
+    pub connections: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,6 +153,9 @@ pub struct Connection {
     pub rivals: Vec<Rival>,
     pub untestable: Vec<Untestable>,
     pub fix: Vec<String>,
+    /// The rule of the user's own that speaks here; left out where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_rule: Option<String>,
 }
 
 /// What `wsdrop show --why --json` prints.
@@ -307,6 +323,7 @@ impl Report {
             findings,
             incidents,
             marks: _,
+            adapted,
         } = analysis;
         let summary = analysis.summary();
         let mut by_cause = serde_json::Map::new();
@@ -341,6 +358,16 @@ impl Report {
             incidents: incidents
                 .iter()
                 .map(|i| Incident::new(i, redactor))
+                .collect(),
+            overrides: adapted
+                .overrides
+                .iter()
+                .map(|o| Override {
+                    place: redactor.text(&o.place).to_string(),
+                    what: redactor.text(&o.what).to_string(),
+                    why: redactor.text(&o.why).to_string(),
+                    connections: o.connections,
+                })
                 .collect(),
         }
     }
@@ -486,6 +513,7 @@ impl Connection {
                 })
                 .collect(),
             fix: v.fix.iter().map(text).collect(),
+            own_rule: v.own_rule.as_ref().map(text),
         }
     }
 }
