@@ -193,10 +193,12 @@ impl App {
     pub(super) fn encrypted(
         &mut self,
         input: Bytes<'_>,
+        guess: Side,
         shared: &mut tls::Shared,
         said: &mut Vec<Said>,
     ) {
         if let Protocol::Tls(leg) = &mut self.protocol {
+            leg.guess(guess);
             leg.feed(input, shared, said);
         }
     }

@@ -472,7 +472,8 @@ impl Leg {
             mark,
         };
         if let Some(input) = self.app.feed(input, &mut up.said) {
-            self.app.encrypted(input, &mut up.tls, &mut up.said);
+            let client = self.client;
+            self.app.encrypted(input, client, &mut up.tls, &mut up.said);
         }
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);

@@ -224,7 +224,7 @@ fn listen<'a>(keys: &str, seen: impl Iterator<Item = (Side, Seen<'a>)>) -> (Vec<
                     mark: mark(n),
                 };
                 if let Some(input) = app.feed(input, &mut said) {
-                    app.encrypted(input, &mut shared, &mut said);
+                    app.encrypted(input, CLIENT, &mut shared, &mut said);
                 }
             }
             Seen::Lost(count) => app.gap(side, count as u32, mark(n), &mut said),
@@ -471,6 +471,49 @@ fn without_its_keys_a_leg_is_told_by_its_records() {
 }
 
 #[test]
+fn a_leg_may_begin_before_the_capture() {
+    for (suite, version) in suites() {
+        let traffic = chat(suite, version);
+        let talk = traffic
+            .flights
+            .iter()
+            .rposition(|(_, b)| b.len() > 40_000)
+            .unwrap();
+        let late = Traffic {
+            flights: traffic.flights[talk - 4..].to_vec(),
+            keys: String::new(),
+        };
+        let mut shared = Shared::default();
+        let mut app = App::default();
+        for (n, (side, bytes)) in late.flights.iter().enumerate() {
+            let input = Bytes {
+                side: *side,
+                bytes,
+                cut: 0,
+                mark: mark(n),
+            };
+            if let Some(input) = app.feed(input, &mut Vec::new()) {
+                app.encrypted(input, CLIENT, &mut shared, &mut Vec::new());
+            }
+        }
+        let leg = app.tls().unwrap();
+        let look = leg.look();
+        assert_eq!(
+            (look.version, look.websocket),
+            (None, Some(true)),
+            "{suite:?}"
+        );
+        let ends = [Ends::default(), Ends::default()];
+        let notify = [CLIENT, SERVER].map(|s| leg.close_notify(s, CLIENT, &ends));
+        assert!(notify.iter().all(Option::is_some), "{suite:?}");
+        let modern = version.version == rustls::ProtocolVersion::TLSv1_3;
+        if modern {
+            assert_eq!(leg.shapes(CLIENT, &ends).1.map(|c| c.side), Some(CLIENT));
+        }
+    }
+}
+
+#[test]
 fn a_handshake_that_fails_is_told() {
     for (suite, version) in suites() {
         let traffic = Pair::new(suite, version, false).done();
@@ -511,7 +554,7 @@ fn a_heartbeat_shows_in_the_sizes() {
             mark,
         };
         if let Some(input) = app.feed(input, &mut Vec::new()) {
-            app.encrypted(input, &mut shared, &mut Vec::new());
+            app.encrypted(input, CLIENT, &mut shared, &mut Vec::new());
         }
     }
     let ends = [Ends::default(), Ends::default()];
