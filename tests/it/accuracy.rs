@@ -48,9 +48,11 @@ fn accuracy_does_not_fall() {
         let n = |key: &str| v[key].as_u64().expect("a count");
         (n("right"), n("all"))
     };
-    assert_eq!(corpus["incidents"], 15);
-    assert_eq!(share(&corpus["cause"]), (131, 131));
-    assert_eq!(share(&corpus["left_alone"]), (111, 111));
+    assert!(corpus["incidents"].as_u64() >= Some(17));
+    for (figure, least) in [("cause", 140), ("left_alone", 117)] {
+        let (right, all) = share(&corpus[figure]);
+        assert!(all >= least && right == all, "{figure}: {right} of {all}");
+    }
     for none in ["false_drops", "made_up", "not_found", "incidents_too_many"] {
         assert_eq!(corpus[none], 0, "{none}");
     }
