@@ -203,6 +203,14 @@ impl App {
         }
     }
 
+    /// The leg is over. True where little of it is worth keeping.
+    pub(super) fn settle(&mut self) -> bool {
+        match &mut self.protocol {
+            Protocol::Tls(leg) => leg.settle(),
+            _ => false,
+        }
+    }
+
     /// The leg speaks TLS.
     pub(super) fn tls(&self) -> Option<&TlsLeg> {
         match &self.protocol {

@@ -213,6 +213,13 @@ impl Leg {
             || self.halves.iter().all(|h| h.flow.fin.is_some())
     }
 
+    /// The leg is over: an encrypted one that could be anything is made small.
+    pub(super) fn settle(&mut self) {
+        if self.app.settle() {
+            self.events.settle();
+        }
+    }
+
     /// Spoke something else than WebSocket or TLS.
     pub(super) fn plain(&self) -> bool {
         match self.app.kind() {

@@ -663,6 +663,15 @@ impl TlsLeg {
         self.records.last_payload(side, notify)
     }
 
+    /// The leg is over: what can't be a WebSocket keeps little. True where it did so.
+    pub(super) fn settle(&mut self) -> bool {
+        let rest = self.inner.is_none() && self.look().websocket != Some(true);
+        if rest {
+            self.records.settle();
+        }
+        rest
+    }
+
     /// By sizes alone: it ended, and no Close was sent.
     pub(super) fn no_close(&self, client: Side, ends: &[Ends; 2]) -> bool {
         self.inner.is_none()

@@ -84,6 +84,9 @@ pub(super) struct Records {
     turn: Option<Side>,
     /// Turns that began with less than an HTTP head.
     short_turns: u32,
+    /// Turns of the client that are less than half as long as its first request was; requests of one client are alike.
+    lesser_turns: u32,
+    first_request: u32,
     /// Small records of the server without a question.
     pushes: u32,
     /// The last record whose content was read and was application data.
@@ -149,10 +152,19 @@ impl Records {
 
     /// What HTTP/1.1 can't be: it takes turns, and each begins with a head.
     fn judge(&mut self, side: Side, client: Side, mark: Mark, most: usize) {
-        if most == ALERT {
+        // Before the first request there are session tickets only.
+        if most == ALERT || side != client && self.turn.is_none() {
             return;
         }
         let starts = self.turn != Some(side);
+        if side == client {
+            let len = u32::try_from(most).unwrap_or(u32::MAX);
+            if self.turn.is_none() {
+                self.first_request = len;
+            } else if starts {
+                self.lesser_turns += u32::from(len < self.first_request / 2);
+            }
+        }
         if starts && self.turn.is_some() {
             let short = if side == client {
                 most < MIN_REQUEST
@@ -172,7 +184,7 @@ impl Records {
 
     /// Whether the records are those of a WebSocket; `None` where they could be plain HTTP as well.
     pub(super) const fn websocket(&self) -> Option<bool> {
-        if self.short_turns > 0 || self.pushes >= 3 {
+        if self.short_turns > 0 || self.pushes >= 3 || self.lesser_turns >= 2 {
             Some(true)
         } else {
             None
@@ -253,6 +265,13 @@ impl Records {
             }
         }
         best
+    }
+
+    /// The leg is over, and its records are those of any HTTP.
+    pub(super) fn settle(&mut self) {
+        let surplus = self.last.len().saturating_sub(4);
+        self.last.drain(..surplus);
+        self.last.shrink_to_fit();
     }
 
     /// The records that are no close_notify, the last one first.

@@ -514,6 +514,54 @@ fn a_leg_may_begin_before_the_capture() {
 }
 
 #[test]
+fn what_any_http_looks_like_is_no_websocket() {
+    let ask = |n: usize| {
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: ws.test\r\nUser-Agent: a program of some name\r\nAccept: */*\r\n\r\n",
+            "x".repeat(n)
+        )
+    };
+    let answer = |n: usize| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {n}\r\n\r\n{}",
+            "y".repeat(n)
+        )
+    };
+    let message = |n: usize| "{\"a\": 1}".repeat(n);
+    for (suite, version) in suites() {
+        for (rounds, expected) in [
+            (
+                vec![
+                    (ask(5), answer(20)),
+                    (ask(40), answer(3000)),
+                    (ask(1), answer(0)),
+                ],
+                None,
+            ),
+            (vec![(ask(300), answer(200))], None),
+            // Messages that are longer than an HTTP head can be short, and shorter than this client's.
+            (
+                vec![
+                    (ask(300), answer(100)),
+                    (message(8), message(20)),
+                    (message(9), message(30)),
+                ],
+                Some(true),
+            ),
+        ] {
+            let mut pair = Pair::new(suite, version, true);
+            for (up, down) in rounds {
+                pair.up(up.as_bytes());
+                pair.down(down.as_bytes());
+            }
+            let traffic = pair.done();
+            let (_, app) = listen("", whole(&traffic));
+            assert_eq!(app.tls().unwrap().look().websocket, expected, "{suite:?}");
+        }
+    }
+}
+
+#[test]
 fn a_handshake_that_fails_is_told() {
     for (suite, version) in suites() {
         let traffic = Pair::new(suite, version, false).done();
