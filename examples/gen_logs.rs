@@ -208,7 +208,7 @@ fn line(kind: &str, r: &Request, out: &mut impl Write) -> std::io::Result<()> {
         _ => {
             let ms = r.end_us / 1000;
             let head = format!(r#"{{"level":30,"time":{ms},"pid":27065,"hostname":"app1""#);
-            if r.websocket && r.random % 2 == 0 {
+            if r.websocket && r.random.is_multiple_of(2) {
                 writeln!(
                     out,
                     r#"{head},"connId":"c{}","sessionId":"{:012x}","clientIp":"{a}.{b}.{c}.{d}","clientPort":{},"url":"/ws?v=2","msg":"ws open"}}"#,
