@@ -300,7 +300,10 @@ impl App {
             self.http(input, said);
             return true;
         }
-        if tls::begins_record(input.bytes) {
+        // A first segment may be shorter than the header of the handshake record that it begins.
+        let begun =
+            self.from_start && matches!(input.bytes, [22] | [22, 3] | [22, 3, _] | [22, 3, _, _]);
+        if begun || tls::begins_record(input.bytes) {
             // A ClientHello (RFC 8446 4.1.2) is the client's first word.
             if let [22, _, _, _, _, hello @ 1..=2, ..] = *input.bytes {
                 said.push(Said::Client(if hello == 1 {

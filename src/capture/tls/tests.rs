@@ -368,6 +368,20 @@ fn every_suite_of_rustls_is_read() {
 }
 
 #[test]
+fn segments_may_be_shorter_than_a_header() {
+    let (suite, version) = suites()[0];
+    let traffic = chat(suite, version);
+    for size in [1, 2, 4] {
+        let pieces = traffic
+            .flights
+            .iter()
+            .flat_map(|(s, b)| b.chunks(size).map(|c| (*s, Seen::Bytes(c))));
+        let (said, _) = listen(&traffic.keys, pieces);
+        assert_eq!(said.join(", "), CHAT, "{size}");
+    }
+}
+
+#[test]
 fn block_ciphers_of_openssl_are_read() {
     for (name, bytes) in [
         ("sha1", &include_bytes!("vectors/cbc-sha1.tls")[..]),
