@@ -417,7 +417,8 @@ impl App {
         let at = input.side.min(1);
         let begins = http1::begins_response(input.bytes);
         // Without a question only a 101 is of interest: its question is not in the capture.
-        let wanted = http.asked.is_some() || input.bytes.get(9..12).is_some_and(|s| s == b"101");
+        let status = |head: &[u8]| head.get(9..12).is_none_or(|s| s == b"101");
+        let wanted = http.asked.is_some() || status(input.bytes);
         if http.head[at].is_empty() && !(begins && wanted) {
             if http.asked.is_some() && !begins && !input.bytes.is_empty() {
                 // The body of an earlier answer, or frames behind an answer that is lost.
@@ -435,6 +436,10 @@ impl App {
             return;
         }
         http.head[at].extend_from_slice(input.bytes);
+        if http.asked.is_none() && !status(&http.head[at]) {
+            http.head[at].clear();
+            return;
+        }
         loop {
             match http1::response(&http.head[at], input.mark) {
                 Head::Partial if input.cut > 0 => {
