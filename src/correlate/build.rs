@@ -5,8 +5,8 @@ use super::hops::Places;
 use super::join::Draft;
 use super::legs;
 use crate::model::{
-    AppEvent, Client, CloseSummary, Closer, Connection, Event, EventKind, HopEvent, HopKind,
-    LegEventKind, LegObservation, RequestSummary, Role, Stamp, say_duration,
+    AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
+    HopKind, LegEventKind, LegObservation, RequestSummary, Role, Stamp, say_duration,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -158,10 +158,29 @@ fn by_logs(
     }) {
         return at(line.hop);
     }
+    let timer = tunnels.iter().find(|t| t.ended_by_timer() == Some(true));
+    if let Some(t) = timer {
+        return at(t.hop);
+    }
+    let client_reset = hop_lines
+        .iter()
+        .any(|h| h.what == HopEvent::ResetWhileUpgraded && h.from_upstream() == Some(false));
+    if client_reset && hops.get(1).is_some_and(|h| h.kind == HopKind::Nginx) {
+        return Some(ending::named(hops, 0));
+    }
+    // Only where nobody stands between: a hop may pass on what another one began.
+    let beside = |t: &crate::model::TunnelLine| {
+        let here = hops.iter().position(|h| h.kind == t.hop)?;
+        let by = match t.end_came()? {
+            Direction::ToServer => here.checked_sub(1).filter(|&i| i == 0),
+            Direction::ToClient => Some(here + 1).filter(|&i| i + 1 == hops.len()),
+        }?;
+        Some(ending::named(hops, by))
+    };
     tunnels
         .iter()
-        .find(|t| t.ended_by_timer() == Some(true))
-        .and_then(|t| at(t.hop))
+        .filter(|t| t.status == Some(101))
+        .find_map(beside)
 }
 
 /// Ids from the connection's own data; digits are added only where two would be alike.

@@ -171,9 +171,10 @@ impl Places {
                 hops.push(hop(t.hop, tunnels.get(i + 1).and_then(|n| n.client)));
             }
             let server = tunnels.last().and_then(|t| t.upstream).map(|u| u.ip());
+            // A format that names no peer (Envoy's own) shows in the list what this hop added itself.
             if tunnels.len() == 1
                 && !tunnels[0].forwarded_for.is_empty()
-                && tunnels[0].client != outer
+                && tunnels[0].client.is_some_and(|peer| Some(peer) != outer)
             {
                 hops.insert(1, hop(HopKind::Proxy, tunnels[0].client));
             }

@@ -254,6 +254,12 @@ pub const FACTS: &[FactSpec] = &[
         APP,
     ),
     fact(
+        "close.heartbeat_reason",
+        Bool,
+        "the reason of its Close, or of another one's of this server in that instant, names a heartbeat that did not come",
+        "a capture that holds the Close frame, or the application's log",
+    ),
+    fact(
         "close.logged_by_server",
         Bool,
         "the application logged this connection's close",

@@ -117,6 +117,21 @@ impl Population {
         }
     }
 
+    /// Connections of the same upstream that ended within one instant of connection `i`, however they did.
+    pub(super) fn beside(&self, i: usize) -> impl Iterator<Item = usize> {
+        let here = &self.places[i];
+        let end = here.closed.map(Stamp::middle);
+        let from = end.map_or(self.ends.len(), |e| {
+            self.ends
+                .partition_point(|&(at, _)| at < e.plus(-INSTANT_NS))
+        });
+        self.ends[from..]
+            .iter()
+            .take_while(move |&&(at, _)| end.is_some_and(|e| at <= e.plus(INSTANT_NS)))
+            .map(|&(_, j)| j)
+            .filter(move |&j| j != i && self.places[j].upstream == here.upstream)
+    }
+
     /// Unasked ends within one instant of connection `i`'s, itself included, of those that `same` holds for.
     pub(super) fn together(&self, i: usize, same: impl Fn(&Place) -> bool) -> Vec<usize> {
         let Some(end) = self.places[i].closed else {

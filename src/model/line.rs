@@ -1,5 +1,6 @@
 //! What one log line says, whatever its format: the plain values that `logs` writes and `correlate` reads.
 
+use super::leg::Direction;
 use super::source::RecordRef;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,22 @@ impl TunnelLine {
             }
     }
 
+    /// Which way the end came to this hop, where its log says so: HAProxy `C` and `S` in the data phase (configuration manual, 8.5),
+    /// Envoy `DC` and `UC`. It tells which TCP side ended first, and nothing of why.
+    pub fn end_came(&self) -> Option<Direction> {
+        let state = self.termination.as_deref()?;
+        let flag = |f: &str| state.split([' ', ',']).any(|w| w == f);
+        match self.hop {
+            HopKind::Haproxy if state.starts_with("CD") => Some(Direction::ToServer),
+            HopKind::Haproxy if state.starts_with("SD") => Some(Direction::ToClient),
+            // Its own stop has the same flag.
+            HopKind::Envoy if state.contains("local_disconnect") => None,
+            HopKind::Envoy if flag("DC") => Some(Direction::ToServer),
+            HopKind::Envoy if flag("UC") => Some(Direction::ToClient),
+            _ => None,
+        }
+    }
+
     /// The line says that the hop's own timer ended the tunnel: HAProxy `cD`/`sD` (configuration manual, 8.5), Envoy `SI`,
     /// or a balancer's own word for it. `None` where the format has no field that could say so.
     pub fn ended_by_timer(&self) -> Option<bool> {
@@ -202,6 +219,18 @@ pub struct HopLine {
     pub uri: Option<String>,
     pub upstream: Option<SocketAddr>,
     pub host: Option<String>,
+}
+
+impl HopLine {
+    /// Which side of nginx a failed read or write was on: it writes those of clients at level `info`, those of upstreams at `error`
+    /// (`log_error` of ngx_connection_t). `None` where the log does not tell.
+    pub fn from_upstream(&self) -> Option<bool> {
+        match (self.hop, self.level.as_deref()) {
+            (HopKind::Nginx, Some("error")) => Some(true),
+            (HopKind::Nginx, Some("info")) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 /// What an application's log line says.

@@ -1,11 +1,14 @@
 //! Close frames, FINs, RSTs and what applications logged of the end -> the `close.*` facts.
 
-use super::{APP_LOG, CAPTURE, PROXY_LOG, Subject, at, shown};
-use crate::diagnose::fact::{Row, Value};
+use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
+use crate::diagnose::fact::{Row, Value, Witnesses};
 use crate::model::{
-    AppEvent, AppLine, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol, MILLI_NS,
-    Mark, Moment, Role, SECOND_NS,
+    AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol,
+    MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp,
 };
+
+/// A record and its time.
+type Seen = (RecordRef, Option<Stamp>);
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let app_close =
@@ -184,7 +187,67 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     }
+    heartbeat_reason(s, row);
     side(s, row);
+}
+
+/// A Close's reason that names a heartbeat which did not come.
+fn names_heartbeat(reason: &str) -> bool {
+    let r = reason.to_ascii_lowercase();
+    let sign = [
+        "heartbeat",
+        "ping",
+        "pong",
+        "keepalive",
+        "keep-alive",
+        "keep alive",
+    ];
+    let late = [
+        "time", "miss", "no ", "lost", "dead", "late", "expire", "fail",
+    ];
+    sign.iter().any(|w| r.contains(w)) && late.iter().any(|w| r.contains(w))
+}
+
+/// What its peer told the server in a Close: the reason, and where that stands.
+fn told_server(c: &Connection) -> Option<(&str, Seen, Witnesses)> {
+    let frames = c.legs.iter().flat_map(|l| &l.observations);
+    let frame = frames
+        .filter_map(|o| o.to_server.close.as_ref())
+        .min_by_key(|f| f.mark.at)
+        .map(|f| (f.reason.as_str(), at(f.mark), CAPTURE));
+    frame.or_else(|| {
+        c.app_lines.iter().find_map(|l| match &l.what {
+            AppEvent::Close {
+                code: Some(3000..),
+                reason,
+            } => Some((reason.as_str(), (l.record, Some(l.at)), APP_LOG)),
+            _ => None,
+        })
+    })
+}
+
+/// A client that gave up on its server often says so; others that left in that instant had the same reason.
+fn heartbeat_reason(s: &Subject<'_>, row: &mut Row) {
+    let own = told_server(s.c).filter(|(reason, ..)| !reason.is_empty());
+    let beside = || {
+        s.population
+            .beside(s.index)
+            .filter_map(|j| told_server(&s.all[j]))
+            .find(|(reason, ..)| names_heartbeat(reason))
+            .map(|(_, record, _)| (true, record, POPULATION))
+    };
+    let unasked = s.place.unasked && s.place.accepted;
+    let found = match own {
+        Some((reason, record, witness)) => Some((names_heartbeat(reason), record, witness)),
+        None if unasked => beside(),
+        None => None,
+    };
+    if let Some((named, record, witness)) = found {
+        row.set(
+            "close.heartbeat_reason",
+            shown(Value::Bool(named), witness, vec![record]),
+        );
+    }
 }
 
 pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
@@ -336,6 +399,22 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
         return;
     };
     let record = (line.record, Some(line.at));
+    if s.c.legs.is_empty() {
+        row.set(
+            "close.how",
+            shown(Value::Word("rst"), PROXY_LOG, vec![record]),
+        );
+        // The application goes on writing and has not noticed: the RST that the hop got from its side was not the application's.
+        let unnoticed = row
+            .get("close.logged_by_server")
+            .is_some_and(|r| matches!(r.value, Some(Value::Bool(false))));
+        if line.from_upstream() == Some(true) && unnoticed {
+            row.set(
+                "close.reset_foreign",
+                shown(Value::Bool(true), APP_LOG.and(PROXY_LOG), vec![record]),
+            );
+        }
+    }
     let server_leg = s.c.legs.last().filter(|l| l.from + 2 == s.c.hops.len());
     if let Some(leg) = server_leg {
         let untouched = leg.observations.iter().all(|o| first_teardown(o).is_none());
