@@ -68,11 +68,22 @@ pub(super) struct Events {
 }
 
 fn lasting(what: &What) -> bool {
-    use LegEventKind::{Close, Fin, Request, Response, Rst, Syn, SynAck, TlsAlert};
+    use LegEventKind::{
+        Close, EndStream, Fin, GoAway, Request, ResetStream, Response, Rst, Syn, SynAck, TlsAlert,
+    };
     let What::Else(kind) = what else { return false };
     matches!(
         **kind,
-        Syn | SynAck | Request | Response | Close { .. } | Fin | Rst | TlsAlert { .. }
+        Syn | SynAck
+            | Request
+            | Response
+            | Close { .. }
+            | EndStream
+            | ResetStream { .. }
+            | GoAway { .. }
+            | Fin
+            | Rst
+            | TlsAlert { .. }
     )
 }
 

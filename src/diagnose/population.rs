@@ -267,7 +267,7 @@ fn place(c: &Connection) -> Place {
         "{} {path}",
         entry.map(|e| e.to_string()).unwrap_or_default()
     );
-    let accepted = c.request.status == Some(101)
+    let accepted = c.request.accepted()
         || c.legs.iter().flat_map(|l| &l.observations).any(|o| {
             o.protocol == crate::model::LegProtocol::WebSocketMidstream || o.looks_like_websocket()
         })

@@ -43,6 +43,7 @@ const SAMPLES: &[Least] = &[
     least("client-network-change", [100, 100, 100, 100, 100]),
     least("client-vanished",       [100, 100, 100, 100, 100]),
     least("haproxy-idle-timeout",  [100, 100, 100, 100, 100]),
+    least("http2-streams",         [100, 100, 100, 100, 100]),
     least("logs-only",             [100, 100, 100, 100, 100]),
     least("missed-heartbeat",      [100, 100, 100, 100, 100]),
     least("missing-upgrade",       [100, 100, 100, 100, 100]),
