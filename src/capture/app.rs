@@ -250,11 +250,21 @@ impl App {
     pub(super) fn encrypted(
         &mut self,
         input: Bytes<'_>,
+        guess: Side,
         shared: &mut tls::Shared,
         said: &mut Vec<Said>,
     ) {
         if let Protocol::Tls(leg) = &mut self.protocol {
+            leg.guess(guess);
             leg.feed(input, shared, said);
+        }
+    }
+
+    /// The leg is over. True where little of it is worth keeping.
+    pub(super) fn settle(&mut self) -> bool {
+        match &mut self.protocol {
+            Protocol::Tls(leg) => leg.settle(),
+            _ => false,
         }
     }
 
@@ -379,7 +389,10 @@ impl App {
             self.http(input, said);
             return true;
         }
-        if tls::begins_record(input.bytes) {
+        // A first segment may be shorter than the header of the handshake record that it begins.
+        let begun =
+            self.from_start && matches!(input.bytes, [22] | [22, 3] | [22, 3, _] | [22, 3, _, _]);
+        if begun || tls::begins_record(input.bytes) {
             // A ClientHello (RFC 8446 4.1.2) is the client's first word.
             if let [22, _, _, _, _, hello @ 1..=2, ..] = *input.bytes {
                 said.push(Said::Client(if hello == 1 {
@@ -493,7 +506,8 @@ impl App {
         let at = input.side.min(1);
         let begins = http1::begins_response(input.bytes);
         // Without a question only a 101 is of interest: its question is not in the capture.
-        let wanted = http.asked.is_some() || input.bytes.get(9..12).is_some_and(|s| s == b"101");
+        let status = |head: &[u8]| head.get(9..12).is_none_or(|s| s == b"101");
+        let wanted = http.asked.is_some() || status(input.bytes);
         if http.head[at].is_empty() && !(begins && wanted) {
             if http.asked.is_some() && !begins && !input.bytes.is_empty() {
                 // The body of an earlier answer, or frames behind an answer that is lost.
@@ -511,6 +525,10 @@ impl App {
             return;
         }
         http.head[at].extend_from_slice(input.bytes);
+        if http.asked.is_none() && !status(&http.head[at]) {
+            http.head[at].clear();
+            return;
+        }
         loop {
             match http1::response(&http.head[at], input.mark) {
                 Head::Partial if input.cut > 0 => {

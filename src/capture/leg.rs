@@ -210,6 +210,13 @@ impl Leg {
             || self.halves.iter().all(|h| h.flow.fin.is_some())
     }
 
+    /// The leg is over: an encrypted one that could be anything is made small.
+    pub(super) fn settle(&mut self) {
+        if self.app.settle() {
+            self.events.settle();
+        }
+    }
+
     /// Spoke something else than WebSocket or TLS.
     pub(super) fn plain(&self) -> bool {
         match self.app.kind() {
@@ -460,7 +467,8 @@ impl Leg {
             mark,
         };
         if let Some(input) = self.app.feed(input, &mut up.said) {
-            self.app.encrypted(input, &mut up.tls, &mut up.said);
+            let client = self.client;
+            self.app.encrypted(input, client, &mut up.tls, &mut up.said);
         }
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);
@@ -784,6 +792,7 @@ impl Leg {
                 failed: look.failed,
                 websocket: look.websocket,
                 inferred_pings: !beats.is_empty(),
+                no_close: t.no_close(client, &ends),
                 close_shape: close.map(|c| CloseShape {
                     direction: direction(c.side),
                     sent: c.sent,

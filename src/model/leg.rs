@@ -343,6 +343,8 @@ pub struct TlsView {
     /// The pings of this leg are inferred from sizes and times.
     pub inferred_pings: bool,
     pub close_shape: Option<CloseShape>,
+    /// It ended, and by sizes and times none of its last records was a Close.
+    pub no_close: bool,
 }
 
 /// permessage-deflate as both sides agreed on it (RFC 7692 7.1), and what of it could be read.

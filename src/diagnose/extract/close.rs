@@ -114,8 +114,8 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     } else if s.encrypted() {
-        // A Close and its answer stand right before the end: where there was silence, there was none.
-        if let Some((_, o)) = s.observations().find(|(_, o)| quiet_end(o)) {
+        // A Close and its answer stand right before the end, and have their sizes.
+        if let Some((_, o)) = s.observations().find(|(_, o)| without_close(o)) {
             let mark = first_teardown(o).unwrap_or(o.last);
             row.set(
                 "close.frame",
@@ -306,17 +306,10 @@ pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
         || code == Some("WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
 }
 
-/// An encrypted leg on which nothing was said in the second before its end.
-fn quiet_end(o: &LegObservation) -> bool {
-    let last = [o.to_server.last_payload, o.to_client.last_payload]
-        .into_iter()
-        .flatten()
-        .max_by_key(|m| m.at);
+/// An encrypted leg whose last records can't have been a Close and its answer.
+fn without_close(o: &LegObservation) -> bool {
     let whole = o.to_server.lost_bytes == 0 && o.to_client.lost_bytes == 0;
-    let end = first_teardown(o).zip(last);
-    whole
-        && o.looks_like_websocket()
-        && end.is_some_and(|(end, last)| end.at.since(last.at) > SECOND_NS)
+    whole && o.looks_like_websocket() && o.tls.as_ref().is_some_and(|t| t.no_close)
 }
 
 pub(super) fn first_teardown(o: &LegObservation) -> Option<Mark> {
