@@ -165,9 +165,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             );
         }
     }
-    if !lived_on(s, end) {
-        refused_after(s, row, end, upstream);
-    }
+    refused_after(s, row, end, upstream);
 }
 
 /// Many more connections of this server lived on through that end than ended with it: what became of its process later is
@@ -306,6 +304,9 @@ fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp, upstream: &Upstream
         }
     }
     records.truncate(3);
+    if !records.is_empty() && lived_on(s, end) {
+        return;
+    }
     if !records.is_empty() {
         row.set(
             "server.refused_after",
