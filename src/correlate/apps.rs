@@ -368,16 +368,14 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         }
         cost = cost.saturating_add(SECOND_NS);
     }
-    Some((
-        if same_identity {
-            0
-        } else if said {
-            2
-        } else {
-            5
-        },
-        cost,
-    ))
+    // Many end in one instant, few open in one.
+    let rank = match (same_identity, said, d_open) {
+        (true, ..) => 0,
+        (_, true, Some(_)) => 1,
+        (_, true, None) => 2,
+        _ => 5,
+    };
+    Some((rank, cost))
 }
 
 /// What no known connection took: openings and closes of one client paired in order become connections of their own.

@@ -439,6 +439,12 @@ pub const FACTS: &[FactSpec] = &[
         "a session token in the URI or in the application's log",
     ),
     fact(
+        "client.shared_address",
+        Bool,
+        "sessions of other users come from the client's address: a NAT or a balancer stands there",
+        "a session token in the URI or in the application's log",
+    ),
+    fact(
         "client.tcp_gave_up",
         Bool,
         "a hop's TCP gave up on the client for lack of acknowledgements",

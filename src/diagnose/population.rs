@@ -52,6 +52,8 @@ pub(super) struct Population {
     /// The same of one direction alone, where the other went on.
     one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// Identities that came from each address of a client.
+    identities: HashMap<IpAddr, BTreeSet<String>>,
     /// nginx error logs that write at level info: there a missing line means something.
     pub(super) info_level: bool,
     /// Sources of application logs that name closes, and the span they cover.
@@ -101,7 +103,14 @@ impl Population {
         }) || hop_lines
             .clone()
             .any(|h| h.level.as_deref() == Some("info"));
+        let mut identities: HashMap<IpAddr, BTreeSet<String>> = HashMap::new();
+        for c in connections {
+            if let (Some(ip), Some(who)) = (c.client.ip, &c.client.identity) {
+                identities.entry(ip).or_default().insert(who.clone());
+            }
+        }
         Self {
+            identities,
             by_id: connections
                 .iter()
                 .enumerate()
@@ -115,6 +124,11 @@ impl Population {
             app_spans,
             logged_upstreams,
         }
+    }
+
+    /// How many identities came from that address; 0 = none is known.
+    pub(super) fn identities(&self, address: IpAddr) -> usize {
+        self.identities.get(&address).map_or(0, BTreeSet::len)
     }
 
     /// Connections of the same upstream that ended within one instant of connection `i`, however they did.

@@ -1,13 +1,28 @@
 //! What the client still said, acknowledged and read, and when it came back -> the `client.*` facts.
 
-use super::{APP_LOG, CAPTURE, PROXY_LOG, Subject, at, shown};
+use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
 use crate::model::{AppEvent, Direction, HopEvent, LegObservation, MILLI_NS, SECOND_NS, Stamp};
 
 /// A returning client is tied to an end up to this long after it.
 const RETURN_NS: i64 = 900 * SECOND_NS;
 
+/// So many identities at one address are no longer one user with several windows.
+const SHARED: usize = 3;
+
+/// Where many users share an address, what ends one of their legs there may be no user: a NAT, a balancer.
+fn shared_address(s: &Subject<'_>, row: &mut Row) {
+    let known = s.c.client.ip.map_or(0, |ip| s.population.identities(ip));
+    if known > 0 {
+        row.set(
+            "client.shared_address",
+            shown(Value::Bool(known >= SHARED), POPULATION, vec![]),
+        );
+    }
+}
+
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    shared_address(s, row);
     if let Some(leg) = s.client_leg() {
         // The vantage point that saw what the client's network did not: unacknowledged bytes.
         let cut = s.until;
