@@ -7,6 +7,9 @@ use crate::model::{AppEvent, AppLine, MILLI_NS, Moment, SECOND_NS, SourceId, Sta
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// An application notes an opening within this time of the hop before it.
+const PEER_NS: i64 = 500 * MILLI_NS;
+
 /// A hop gives a client up within this time of its server's close (nginx's `lingering_time` and `send_timeout` are below it).
 const LINGER_NS: i64 = 75 * SECOND_NS;
 
@@ -156,14 +159,13 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
     let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
     let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
     let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
+    let mut standing: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     for line in lines {
         if let Some(id) = line.connection_id.clone() {
             by_id.entry(id).or_default().push(line);
         } else if let Some(session) = identity::of_app(&line) {
-            by_session
-                .entry((session, line.client.first().copied()))
-                .or_default()
-                .push(line);
+            let from = whence(standing.entry(session.clone()).or_default(), &line);
+            by_session.entry((session, from)).or_default().push(line);
         } else {
             by_address
                 .entry(line.client.clone())
@@ -214,6 +216,22 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
     }
     done.retain(|u| !u.lines.is_empty());
     done
+}
+
+/// The address that a line of a session is about. Many logs name it at the opening alone: what names none is about the oldest of
+/// the session's addresses that still stands.
+fn whence(standing: &mut Vec<IpAddr>, line: &AppLine) -> Option<IpAddr> {
+    let from = line.client.first().or(standing.first()).copied();
+    match line.what {
+        AppEvent::Open => standing.extend(line.client.first()),
+        AppEvent::Close { .. } => {
+            if let Some(at) = standing.iter().position(|ip| Some(*ip) == from) {
+                standing.remove(at);
+            }
+        }
+        _ => {}
+    }
+    from.filter(|_| !(line.what == AppEvent::Open && line.client.is_empty()))
 }
 
 /// The moments of one address, in order: an opening and the close after it are one connection's where no other one of that address
@@ -283,10 +301,17 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         || unit
             .clients()
             .any(|ip| clients.contains(&ip.to_canonical()));
-    if !shares {
+    let (open, over) = (draft.opened(), draft.over());
+    // Another hop's address beside the same session and the same opening is the peer that the application saw.
+    let by_peer = || {
+        let agree = unit.open.zip(open).is_some_and(|(a, b)| {
+            a.middle().since(b.middle()).abs() <= a.tick_ns.max(b.tick_ns) + PEER_NS
+        });
+        same_identity && agree
+    };
+    if !shares && !by_peer() {
         return None;
     }
-    let (open, over) = (draft.opened(), draft.over());
     if let (Some(a), Some(b)) = (unit.open, over)
         && !same_identity
         && starts.between(unit.source(), a, b)
@@ -369,7 +394,9 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         cost = cost.saturating_add(SECOND_NS);
     }
     Some((
-        if same_identity {
+        if same_identity && !shares {
+            1
+        } else if same_identity {
             0
         } else if said {
             2
