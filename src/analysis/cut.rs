@@ -121,7 +121,8 @@ fn chains(analysis: &Analysis, judged: &Judged) -> Vec<Chain> {
         for source in between(analysis, first.source, last.source) {
             files.entry(source).or_default().0.insert(Wanted {
                 ends: [leg.client, leg.server],
-                first: if source == first.source {
+                // A stream's header blocks can't be read without those before it.
+                first: if source == first.source && leg.http2.is_none() {
                     first.ordinal
                 } else {
                     1

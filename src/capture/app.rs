@@ -3,6 +3,7 @@
 use super::events::Side;
 use super::frame::{Decoded, FrameDecoder, NEED_MIDSTREAM};
 use super::http1::{self, Head};
+use super::http2::{self, Http2, On};
 use super::inflate;
 use super::tls::{self, Alert, TlsLeg};
 use crate::model::{Mark, Request, Response};
@@ -29,6 +30,14 @@ pub(super) enum Said {
     Frame(Side, Decoded),
     Alert(Side, Alert, Mark),
     ServerName(String),
+    /// Something on a stream of HTTP/2.
+    Stream(u32, On, Mark),
+    GoAway {
+        side: Side,
+        last: u32,
+        code: u32,
+        mark: Mark,
+    },
     /// A record of encrypted application data that stays shut, and its length.
     Record(Side, u64, Mark),
     /// Something of the input could not be used: kind, what it means.
@@ -81,6 +90,9 @@ enum Protocol {
     WebSocket(Box<[FrameDecoder; 2]>),
     Midstream(Box<[FrameDecoder; 2]>),
     Tls(Box<TlsLeg>),
+    Http2(Box<Http2>),
+    /// One stream of HTTP/2, fed elsewhere.
+    Stream(Kind),
     Other,
 }
 
@@ -92,6 +104,7 @@ pub(super) enum Kind {
     WebSocket,
     Midstream,
     Tls,
+    Http2,
     Other,
 }
 
@@ -103,9 +116,43 @@ pub(super) struct App {
     /// Which side is the client, where TCP told it.
     client: Option<Side>,
     scratch: Vec<Decoded>,
+    /// Its bytes are those of a stream: protocols with streams of their own are not looked for.
+    nested: bool,
 }
 
 impl App {
+    /// The bytes of a stream of HTTP/2: frames behind a handshake, which says whether they may be compressed and whether all of
+    /// them are here; without one whatever their shape shows.
+    pub(super) fn nested(client: Option<Side>, handshake: Option<(bool, bool)>) -> Self {
+        let protocol = match (client, handshake) {
+            (Some(client), Some((rsv1, whole))) => {
+                let decoder = |side: Side| match whole {
+                    true => FrameDecoder::after_handshake(side == client, rsv1),
+                    false => FrameDecoder::behind_gap(side == client, rsv1),
+                };
+                Protocol::WebSocket(Box::new([decoder(0), decoder(1)]))
+            }
+            _ => Protocol::Midstream(Box::new([
+                FrameDecoder::midstream(),
+                FrameDecoder::midstream(),
+            ])),
+        };
+        Self {
+            protocol,
+            client,
+            nested: true,
+            ..Self::default()
+        }
+    }
+
+    /// Stands for a stream whose bytes go elsewhere.
+    pub(super) fn stream(kind: Kind) -> Self {
+        Self {
+            protocol: Protocol::Stream(kind),
+            ..Self::default()
+        }
+    }
+
     /// TCP showed who opened the leg.
     pub(super) const fn opened_by(&mut self, client: Side) {
         self.client = Some(client);
@@ -121,6 +168,8 @@ impl App {
             Protocol::WebSocket(_) => Kind::WebSocket,
             Protocol::Midstream(_) => Kind::Midstream,
             Protocol::Tls(ref leg) => leg.kind(),
+            Protocol::Http2(_) => Kind::Http2,
+            Protocol::Stream(kind) => kind,
             Protocol::Other => Kind::Other,
         }
     }
@@ -157,8 +206,10 @@ impl App {
     /// Lets the context of each flow whose compressed messages build on each other come alive, or lets go of it; returns how many
     /// do.
     pub(super) fn inflate(&mut self, grant: bool) -> usize {
-        let Protocol::WebSocket(decoders) = &mut self.protocol else {
-            return 0;
+        let decoders = match &mut self.protocol {
+            Protocol::WebSocket(decoders) => decoders,
+            Protocol::Tls(leg) => return leg.inner_mut().map_or(0, |app| app.inflate(grant)),
+            _ => return 0,
         };
         let mut granted = 0;
         for decoder in decoders.iter_mut() {
@@ -180,7 +231,13 @@ impl App {
                 decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
                 said.extend(self.scratch.drain(..).map(|f| Said::Frame(input.side, f)));
             }
-            Protocol::Other => {}
+            Protocol::Other | Protocol::Stream(_) => {}
+            Protocol::Http2(connection) => {
+                connection.feed(input, said);
+                if connection.useless() {
+                    self.protocol = Protocol::Other;
+                }
+            }
             Protocol::Silent => return self.begin(input, said),
             Protocol::Http(_) => self.http(input, said),
             Protocol::Tls(_) => return Some(input),
@@ -193,11 +250,21 @@ impl App {
     pub(super) fn encrypted(
         &mut self,
         input: Bytes<'_>,
+        guess: Side,
         shared: &mut tls::Shared,
         said: &mut Vec<Said>,
     ) {
         if let Protocol::Tls(leg) = &mut self.protocol {
+            leg.guess(guess);
             leg.feed(input, shared, said);
+        }
+    }
+
+    /// The leg is over. True where little of it is worth keeping.
+    pub(super) fn settle(&mut self) -> bool {
+        match &mut self.protocol {
+            Protocol::Tls(leg) => leg.settle(),
+            _ => false,
         }
     }
 
@@ -237,8 +304,34 @@ impl App {
                     self.answer_lost(mark, said);
                 }
             }
-            Protocol::Silent | Protocol::Other => {}
+            Protocol::Http2(connection) => connection.gap(side, count, mark, said),
+            Protocol::Silent | Protocol::Other | Protocol::Stream(_) => {}
         }
+    }
+
+    /// HTTP/2 by the first bytes of a flow, or in its middle by the shape of its frames.
+    fn http2(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) -> bool {
+        let side = input.side.min(1);
+        let start = if http2::begins_client(input.bytes) {
+            Some(side)
+        } else if self.from_start && http2::begins_server(input.bytes) {
+            Some(1 - side)
+        } else {
+            None
+        };
+        let connection = match start {
+            Some(client) if self.client.is_none_or(|c| c == client) => {
+                said.push(Said::Client(client));
+                Http2::from_start(client)
+            }
+            _ if !self.from_start && http2::looks_like(input.bytes, input.cut) => {
+                Http2::midway(self.client)
+            }
+            _ => return false,
+        };
+        self.protocol = Protocol::Http2(Box::new(connection));
+        let _ = self.feed(input, said);
+        true
     }
 
     fn begin<'b>(&mut self, mut input: Bytes<'b>, said: &mut Vec<Said>) -> Option<Bytes<'b>> {
@@ -274,6 +367,12 @@ impl App {
 
     /// HTTP or TLS by the first bytes of a segment.
     fn recognise(&mut self, input: Bytes<'_>, said: &mut Vec<Said>) -> bool {
+        if self.nested {
+            return false;
+        }
+        if self.http2(input, said) {
+            return true;
+        }
         let request = http1::begins_request(input.bytes);
         let response = http1::begins_response(input.bytes);
         if (request || response) && self.client.is_none_or(|c| (c == input.side) == request) {
@@ -290,7 +389,10 @@ impl App {
             self.http(input, said);
             return true;
         }
-        if tls::begins_record(input.bytes) {
+        // A first segment may be shorter than the header of the handshake record that it begins.
+        let begun =
+            self.from_start && matches!(input.bytes, [22] | [22, 3] | [22, 3, _] | [22, 3, _, _]);
+        if begun || tls::begins_record(input.bytes) {
             // A ClientHello (RFC 8446 4.1.2) is the client's first word.
             if let [22, _, _, _, _, hello @ 1..=2, ..] = *input.bytes {
                 said.push(Said::Client(if hello == 1 {
@@ -404,7 +506,8 @@ impl App {
         let at = input.side.min(1);
         let begins = http1::begins_response(input.bytes);
         // Without a question only a 101 is of interest: its question is not in the capture.
-        let wanted = http.asked.is_some() || input.bytes.get(9..12).is_some_and(|s| s == b"101");
+        let status = |head: &[u8]| head.get(9..12).is_none_or(|s| s == b"101");
+        let wanted = http.asked.is_some() || status(input.bytes);
         if http.head[at].is_empty() && !(begins && wanted) {
             if http.asked.is_some() && !begins && !input.bytes.is_empty() {
                 // The body of an earlier answer, or frames behind an answer that is lost.
@@ -422,6 +525,10 @@ impl App {
             return;
         }
         http.head[at].extend_from_slice(input.bytes);
+        if http.asked.is_none() && !status(&http.head[at]) {
+            http.head[at].clear();
+            return;
+        }
         loop {
             match http1::response(&http.head[at], input.mark) {
                 Head::Partial if input.cut > 0 => {

@@ -27,6 +27,7 @@ enum What {
     Data(u8, u64),
     Ping(u64),
     Pong(u64),
+    Record(u64),
     Retransmission,
     Else(Box<LegEventKind>),
 }
@@ -37,6 +38,7 @@ impl What {
             LegEventKind::Data { opcode, len } => Self::Data(opcode, len),
             LegEventKind::Ping { len } => Self::Ping(len),
             LegEventKind::Pong { len } => Self::Pong(len),
+            LegEventKind::TlsRecord { len } => Self::Record(len),
             LegEventKind::Retransmission => Self::Retransmission,
             other => Self::Else(Box::new(other)),
         }
@@ -50,6 +52,7 @@ impl What {
             },
             Self::Ping(len) => LegEventKind::Ping { len: *len },
             Self::Pong(len) => LegEventKind::Pong { len: *len },
+            Self::Record(len) => LegEventKind::TlsRecord { len: *len },
             Self::Retransmission => LegEventKind::Retransmission,
             Self::Else(kind) => (**kind).clone(),
         }
@@ -65,11 +68,22 @@ pub(super) struct Events {
 }
 
 fn lasting(what: &What) -> bool {
-    use LegEventKind::{Close, Fin, Request, Response, Rst, Syn, SynAck, TlsAlert};
+    use LegEventKind::{
+        Close, EndStream, Fin, GoAway, Request, ResetStream, Response, Rst, Syn, SynAck, TlsAlert,
+    };
     let What::Else(kind) = what else { return false };
     matches!(
         **kind,
-        Syn | SynAck | Request | Response | Close { .. } | Fin | Rst | TlsAlert { .. }
+        Syn | SynAck
+            | Request
+            | Response
+            | Close { .. }
+            | EndStream
+            | ResetStream { .. }
+            | GoAway { .. }
+            | Fin
+            | Rst
+            | TlsAlert { .. }
     )
 }
 
@@ -116,6 +130,15 @@ impl Events {
         // Held segments come to light after later packets.
         list.sort_by_key(|e| (e.mark.at, e.mark.record.source, e.mark.record.ordinal));
         list
+    }
+
+    /// The leg is over and hardly of interest: its opening, its end, and little around them.
+    pub(super) fn settle(&mut self) {
+        self.first.truncate(8);
+        self.first.shrink_to_fit();
+        let surplus = self.last.len().saturating_sub(8);
+        self.last.drain(..surplus);
+        self.last.shrink_to_fit();
     }
 
     pub(super) fn clear(&mut self) {

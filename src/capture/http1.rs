@@ -154,6 +154,40 @@ fn fill(head: &mut Request, fields: &[httparse::Header<'_>]) -> u64 {
     body
 }
 
+/// A request in the fields of HTTP/2 (RFC 9113 8.3.1, RFC 8441 4): `:protocol` says what the Upgrade header says.
+pub(super) fn from_fields<'b>(
+    fields: impl Iterator<Item = (&'b str, &'b [u8])>,
+    mark: Mark,
+) -> Request {
+    let mut head = empty_request(mark, "CONNECT", "", 2);
+    for (name, value) in fields {
+        match name {
+            ":method" => head.method = text(value),
+            ":path" => head.uri = text(value),
+            ":protocol" => head.upgrade = Some(text(value)),
+            ":authority" => head.host = Some(text(value)),
+            "host" if head.host.is_some() => {}
+            _ => {
+                fill(&mut head, &[httparse::Header { name, value }]);
+            }
+        }
+    }
+    head
+}
+
+/// An answer in the fields of HTTP/2.
+pub(super) fn response_from_fields<'b>(
+    status: u16,
+    fields: impl Iterator<Item = (&'b str, &'b [u8])>,
+    mark: Mark,
+) -> Response {
+    let mut head = empty_response(mark, status, "", 2);
+    for (name, value) in fields {
+        answer_field(&mut head, name, value);
+    }
+    head
+}
+
 /// What can be read of a head whose end is in no packet: the request line, and the fields that are whole.
 pub(super) fn cut_request(bytes: &[u8], mark: Mark) -> Option<Request> {
     let mut lines = bytes
@@ -199,23 +233,26 @@ pub(super) fn response(bytes: &[u8], mark: Mark) -> Head<Response> {
     );
     let mut body = 0;
     for field in parsed.headers.iter() {
-        let slot = match field.name.to_ascii_lowercase().as_str() {
-            "upgrade" => &mut head.upgrade,
-            "connection" => &mut head.connection,
-            "sec-websocket-accept" => &mut head.accept,
-            "sec-websocket-protocol" => &mut head.protocol,
-            "sec-websocket-extensions" => &mut head.extensions,
-            "server" => &mut head.server,
-            "via" => &mut head.via,
-            "content-length" => {
-                body = number(field.value);
-                continue;
-            }
-            _ => continue,
-        };
-        join(slot, field.value);
+        if field.name.eq_ignore_ascii_case("content-length") {
+            body = number(field.value);
+        }
+        answer_field(&mut head, field.name, field.value);
     }
     Head::Whole { head, len, body }
+}
+
+fn answer_field(head: &mut Response, name: &str, value: &[u8]) {
+    let slot = match name.to_ascii_lowercase().as_str() {
+        "upgrade" => &mut head.upgrade,
+        "connection" => &mut head.connection,
+        "sec-websocket-accept" => &mut head.accept,
+        "sec-websocket-protocol" => &mut head.protocol,
+        "sec-websocket-extensions" => &mut head.extensions,
+        "server" => &mut head.server,
+        "via" => &mut head.via,
+        _ => return,
+    };
+    join(slot, value);
 }
 
 fn empty_response(mark: Mark, status: u16, reason: &str, minor_version: u8) -> Response {

@@ -1,19 +1,24 @@
 //! The packets of one TCP connection -> what one vantage point saw of that leg.
 
+mod compressed;
+mod streams;
+
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
 use super::beat::{Beat, application_beat};
 use super::events::{Events, Fingerprints, Pings, Side};
 use super::frame::{Decoded, FAULTS, fingerprint};
 use super::half::{Half, Sort};
-use super::inflate::{self, Inflaters};
+use super::inflate::Inflaters;
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use super::tls;
 use crate::model::{
-    Anomaly, CloseFrame, CloseShape, Compression, Direction, Fingerprint, Frame, LegEvent,
-    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
-    Response, SECOND_NS, TlsView, add_anomaly,
+    Anomaly, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent, LegEventKind,
+    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset, Response, SECOND_NS,
+    TlsView, add_anomaly,
 };
+use compressed::Compressed;
+use streams::Streams;
 
 /// A copy recorded on another interface comes within this time.
 const COPY_NS: i64 = SECOND_NS;
@@ -115,17 +120,8 @@ pub(super) struct Leg {
     recent_at: [u8; 2],
     payload_seen: bool,
     compression: Option<Box<Compressed>>,
-}
-
-/// What is known of a leg's permessage-deflate.
-#[derive(Debug, Default)]
-struct Compressed {
-    agreed: Option<Compression>,
-    /// Contexts taken from the shared number of them.
-    contexts: usize,
-    /// Compressed messages by side, and those short texts of them that stayed unread.
-    messages: [u64; 2],
-    unread: [u64; 2],
+    /// Streams of HTTP/2, or what is known of the one that this stands for.
+    streams: Option<Box<Streams>>,
 }
 
 impl Leg {
@@ -175,6 +171,7 @@ impl Leg {
             recent_at: [0; 2],
             payload_seen: false,
             compression: None,
+            streams: None,
         }
     }
 
@@ -213,11 +210,19 @@ impl Leg {
             || self.halves.iter().all(|h| h.flow.fin.is_some())
     }
 
+    /// The leg is over: an encrypted one that could be anything is made small.
+    pub(super) fn settle(&mut self) {
+        if self.app.settle() {
+            self.events.settle();
+        }
+    }
+
     /// Spoke something else than WebSocket or TLS.
     pub(super) fn plain(&self) -> bool {
         match self.app.kind() {
             Kind::Other => self.request.is_none(),
             Kind::Http => self.request.is_none() || self.doubtful(),
+            Kind::Http2 => self.streams.is_none(),
             _ => false,
         }
     }
@@ -291,6 +296,7 @@ impl Leg {
         }
         if segment.has(ACK) && self.halves[peer].acknowledged(segment.ack, mark) {
             self.pings.acked(peer, segment.ack, mark);
+            self.streams_acked(peer, segment.ack, mark);
             self.drain(peer, mark, up);
         }
         let peer_scales = self.halves[peer].scales();
@@ -300,17 +306,6 @@ impl Leg {
         self.payload(side, segment, mark, up);
         if segment.has(FIN) && self.closed() {
             self.let_go(up);
-        }
-    }
-
-    /// Gives the contexts of compressed messages back.
-    fn let_go(&mut self, up: &mut Yield) {
-        if let Some(compressed) = &mut self.compression
-            && compressed.contexts > 0
-        {
-            up.inflaters
-                .give_back(std::mem::take(&mut compressed.contexts));
-            self.app.inflate(false);
         }
     }
 
@@ -472,7 +467,8 @@ impl Leg {
             mark,
         };
         if let Some(input) = self.app.feed(input, &mut up.said) {
-            self.app.encrypted(input, &mut up.tls, &mut up.said);
+            let client = self.client;
+            self.app.encrypted(input, client, &mut up.tls, &mut up.said);
         }
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);
@@ -575,7 +571,17 @@ impl Leg {
                     self.agree(&response, up);
                     self.response = Some(response);
                 }
-                Said::Frame(side, mut frame) => self.frame(side, &mut frame, up),
+                Said::Frame(side, mut frame) => {
+                    let place = self.place(side);
+                    self.frame(side, &mut frame, place, up);
+                }
+                Said::Stream(id, what, at) => self.on_stream(id, what, at, up),
+                Said::GoAway {
+                    side,
+                    last,
+                    code,
+                    mark,
+                } => self.go_away(side, (last, code), mark),
                 Said::Alert(side, alert, at) => {
                     self.events.push(
                         at,
@@ -599,25 +605,6 @@ impl Leg {
         up.said = said;
     }
 
-    /// The answer to an upgrade names what may be compressed, and how.
-    fn agree(&mut self, response: &Response, up: &mut Yield) {
-        let agreed = response.extensions.as_deref().and_then(inflate::agreed);
-        if response.status != 101 || agreed.is_none() {
-            return;
-        }
-        let mut compressed = Compressed {
-            agreed,
-            ..Compressed::default()
-        };
-        let grant = up.inflaters.take(2);
-        let granted = self.app.inflate(grant);
-        if grant {
-            up.inflaters.give_back(2 - granted.min(2));
-            compressed.contexts = granted;
-        }
-        self.compression = Some(Box::new(compressed));
-    }
-
     /// A further upgrade on a leg whose last one was refused: that one is an observation of its own.
     fn part(&mut self, up: &mut Yield) {
         if self.request.is_some() && self.response.is_some() && self.parts < MAX_PARTS {
@@ -633,6 +620,7 @@ impl Leg {
 
     /// Gives the observation up as it stands.
     pub(super) fn hand_up(&self, up: &mut Yield) {
+        self.streams_up(up);
         let list = if self.doubtful() {
             &mut up.doubtful
         } else {
@@ -643,26 +631,20 @@ impl Leg {
         }
     }
 
-    /// Counts a compressed message, and reads it where it stands for itself.
-    fn inflate(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
-        let compressed = self.compression.get_or_insert_default();
-        if let Some(n) = compressed.messages.get_mut(side) {
-            *n += 1;
-        }
-        if frame.opcode != 1 || !frame.fin || !frame.whole {
-            return;
-        }
-        if frame.inflated.is_none() {
-            frame.inflated = up.inflaters.alone(&frame.body);
-        }
-        if frame.inflated.is_none()
-            && let Some(n) = compressed.unread.get_mut(side)
-        {
-            *n += 1;
-        }
+    /// The sequence number behind what was read so far, and since when it is acknowledged.
+    fn place(&self, side: Side) -> (u32, Option<Mark>) {
+        let half = &self.halves[side.min(1)];
+        let end = half.assembler.next().unwrap_or(0);
+        (end, half.ack_of(end))
     }
 
-    fn frame(&mut self, side: Side, frame: &mut Decoded, up: &mut Yield) {
+    fn frame(
+        &mut self,
+        side: Side,
+        frame: &mut Decoded,
+        (end, acked): (u32, Option<Mark>),
+        up: &mut Yield,
+    ) {
         self.faults |= frame.faults;
         if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
             self.inflate(side, frame, up);
@@ -681,7 +663,6 @@ impl Leg {
                 },
             );
         }
-        let end = self.halves[side].assembler.next().unwrap_or(0);
         let flow = &mut self.halves[side].flow;
         let len = frame.len;
         let mut close = (None, None);
@@ -699,7 +680,7 @@ impl Leg {
             9 => {
                 flow.pings += 1;
                 self.pings.sent(side, mark, of_payload(frame), end, false);
-                if let Some(at) = self.halves[side].ack_of(end) {
+                if let Some(at) = acked {
                     self.pings.acked(side, end, at);
                 }
                 LegEventKind::Ping { len }
@@ -757,7 +738,7 @@ impl Leg {
 
     /// What was seen; `None` where nothing of it concerns WebSockets.
     pub(super) fn observe(&self) -> Option<LegObservation> {
-        let upgraded = self.response.as_ref().is_some_and(|r| r.status == 101);
+        let upgraded = self.response.as_ref().is_some_and(|r| r.upgraded());
         let protocol = match self.app.kind() {
             Kind::WebSocket if upgraded => LegProtocol::WebSocket,
             Kind::WebSocket => LegProtocol::WebSocketMidstream,
@@ -767,7 +748,7 @@ impl Leg {
             Kind::Tls => LegProtocol::Tls,
             Kind::Silent if !self.payload_seen => LegProtocol::NoPayload,
             Kind::Midstream if self.request.is_some() => LegProtocol::UpgradeUnanswered,
-            Kind::Silent | Kind::Midstream | Kind::Other => return None,
+            Kind::Silent | Kind::Midstream | Kind::Http2 | Kind::Other => return None,
         };
         let (client, server) = (self.client, 1 - self.client);
         let direction = |side: Side| self.direction(side);
@@ -811,6 +792,7 @@ impl Leg {
                 failed: look.failed,
                 websocket: look.websocket,
                 inferred_pings: !beats.is_empty(),
+                no_close: t.no_close(client, &ends),
                 close_shape: close.map(|c| CloseShape {
                     direction: direction(c.side),
                     sent: c.sent,
@@ -846,23 +828,9 @@ impl Leg {
                 .collect(),
             sni: self.sni.clone(),
             compression: self.compressed(),
+            http2: None,
             tls: view,
         })
-    }
-}
-
-impl Leg {
-    fn compressed(&self) -> Option<Compression> {
-        let known = self.compression.as_deref()?;
-        let mut all = known.agreed.unwrap_or_default();
-        for (side, flow) in [
-            (self.client, &mut all.to_server),
-            (1 - self.client, &mut all.to_client),
-        ] {
-            flow.messages = known.messages.get(side).copied().unwrap_or(0);
-            flow.unread = known.unread.get(side).copied().unwrap_or(0);
-        }
-        Some(all)
     }
 }
 

@@ -11,6 +11,7 @@ mod fragments;
 mod frame;
 mod half;
 mod http1;
+mod http2;
 mod inflate;
 mod leg;
 mod packet;

@@ -140,9 +140,13 @@ impl Tracker {
             leg
         });
         leg.packet(side, segment, mark, &mut self.up);
-        if leg.closed() && leg.plain() {
-            let leg = known.leg.take();
-            self.bury(key, leg);
+        if leg.closed() {
+            if leg.plain() {
+                let leg = known.leg.take();
+                self.bury(key, leg);
+            } else {
+                leg.settle();
+            }
         }
         if let Some(old) = old {
             self.retire(old);

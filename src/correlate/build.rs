@@ -430,6 +430,29 @@ fn say_app(what: &AppEvent) -> String {
     }
 }
 
+/// The names of RFC 9113 7.
+pub(super) fn http2_error(code: u32) -> String {
+    let names = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+    names
+        .get(code as usize)
+        .map_or_else(|| code.to_string(), |&name| name.to_owned())
+}
+
 /// The names of RFC 8446 6.
 fn alert(description: u8) -> String {
     let name = match description {
@@ -507,6 +530,14 @@ fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
         LegEventKind::KeepAlive => (EventKind::Heartbeat, "TCP keep-alive".to_owned()),
         LegEventKind::ZeroWindow => (EventKind::Loss, "zero window".to_owned()),
         LegEventKind::WindowOpen => (EventKind::Loss, "window open".to_owned()),
+        LegEventKind::EndStream => (EventKind::Tcp, "END_STREAM".to_owned()),
+        LegEventKind::ResetStream { code } => {
+            (EventKind::Tcp, format!("RST_STREAM {}", http2_error(*code)))
+        }
+        LegEventKind::GoAway { code, last } => (
+            EventKind::Close,
+            format!("GOAWAY {}, last stream {last}", http2_error(*code)),
+        ),
         LegEventKind::Gap { bytes } => (EventKind::Loss, format!("{bytes} B not captured")),
         LegEventKind::TlsAlert { level: 0, .. } => {
             (EventKind::Close, "TLS alert (encrypted)".to_owned())

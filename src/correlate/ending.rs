@@ -2,8 +2,8 @@
 
 use super::sealed;
 use crate::model::{
-    Closer, ConnectionLeg, Direction, Hop, HopKind, LegObservation, MILLI_NS, Mark, Moment, Role,
-    Stamp,
+    Closer, ConnectionLeg, Direction, Hop, HopKind, LegEventKind, LegObservation, MILLI_NS, Mark,
+    Moment, Role, Stamp,
 };
 
 /// A Close frame that comes later than this after a FIN or RST elsewhere did not cause it.
@@ -31,6 +31,8 @@ struct Act {
     reset: bool,
     /// TLS's close_notify.
     notify: bool,
+    /// HTTP/2 ended the stream, not TCP the connection: what it said.
+    stream: Option<String>,
     foreign: bool,
 }
 
@@ -52,9 +54,10 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
             .map(|c| c.code)
     };
     let tcp = acts.iter().find(|a| !a.close).map(|a| {
-        let what = match (a.reset, a.notify) {
-            (true, _) => "RST",
-            (_, true) => "close_notify",
+        let what = match (&a.stream, a.reset, a.notify) {
+            (Some(said), ..) => said,
+            (_, true, _) => "RST",
+            (_, _, true) => "close_notify",
             _ => "FIN",
         };
         format!(
@@ -89,6 +92,11 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation, sealed:
             close,
             reset,
             notify: flow.close_notify == Some(mark),
+            stream: if close {
+                None
+            } else {
+                of_stream(o, mark, direction)
+            },
             foreign: reset && foreign,
         };
         acts.extend(flow.close.as_ref().map(|c| act(c.mark, true, false)));
@@ -99,6 +107,21 @@ fn of_observation(index: usize, leg: &ConnectionLeg, o: &LegObservation, sealed:
         acts.extend(flow.rst.map(|r| act(r.mark, false, true)));
     }
     acts
+}
+
+/// What HTTP/2 said at this mark to end a stream.
+fn of_stream(o: &LegObservation, mark: Mark, direction: Direction) -> Option<String> {
+    o.http2?;
+    o.events
+        .iter()
+        .filter(|e| e.mark == mark && e.direction == direction)
+        .find_map(|e| match e.what {
+            LegEventKind::EndStream => Some("END_STREAM".to_owned()),
+            LegEventKind::ResetStream { code } => {
+                Some(format!("RST_STREAM {}", super::build::http2_error(code)))
+            }
+            _ => None,
+        })
 }
 
 /// An RST that its pretended sender did not send: another TTL than all its packets, or unseen where the sender's packets are seen.

@@ -5,7 +5,7 @@ use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
     AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, MILLI_NS,
-    Moment, RecordRef, SECOND_NS, SourceId, Stamp, TunnelLine,
+    Moment, RecordRef, Response, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -104,10 +104,11 @@ impl Draft {
 
     /// A handshake that no 101 answered.
     pub(super) fn refused(&self) -> bool {
+        // Over HTTP/2 a yes is a 200.
         let statuses: Vec<u16> = self
             .chain
             .iter()
-            .filter_map(|l| legs::response(l).map(|r| r.status))
+            .filter_map(|l| legs::response(l).map(|r| if r.upgraded() { 101 } else { r.status }))
             .chain(self.tunnels.iter().filter_map(|t| t.status))
             .collect();
         !statuses.is_empty() && !statuses.contains(&101)
@@ -535,7 +536,7 @@ fn has_101(draft: &Draft) -> bool {
     draft
         .chain
         .iter()
-        .any(|l| legs::response(l).is_some_and(|r| r.status == 101))
+        .any(|l| legs::response(l).is_some_and(Response::upgraded))
         || draft.tunnels.iter().any(|t| t.status == Some(101))
 }
 

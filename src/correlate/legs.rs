@@ -104,17 +104,20 @@ pub(super) fn ended(leg: &Leg) -> Moment {
 }
 
 fn merge(observations: Vec<LegObservation>) -> Vec<Leg> {
-    let mut by_tuple: BTreeMap<(SocketAddr, SocketAddr), Vec<LegObservation>> = BTreeMap::new();
+    // Streams of one HTTP/2 connection are legs of their own.
+    let mut by_tuple: BTreeMap<(SocketAddr, SocketAddr, Option<u32>), Vec<LegObservation>> =
+        BTreeMap::new();
     for o in observations {
-        let key = if !o.sides_certain && by_tuple.contains_key(&(o.server, o.client)) {
-            (o.server, o.client)
+        let stream = o.http2.map(|h| h.id);
+        let key = if !o.sides_certain && by_tuple.contains_key(&(o.server, o.client, stream)) {
+            (o.server, o.client, stream)
         } else {
-            (o.client, o.server)
+            (o.client, o.server, stream)
         };
         by_tuple.entry(key).or_default().push(o);
     }
     let mut legs = Vec::new();
-    for ((client, server), mut all) in by_tuple {
+    for ((client, server, _), mut all) in by_tuple {
         all.sort_by_key(|o| (o.first.at, o.vantage, o.first.record.ordinal));
         let mut here: Vec<Leg> = Vec::new();
         for o in all {
@@ -329,7 +332,7 @@ fn relay_score(upper: &Leg, below: &Leg) -> Option<u32> {
     let after = opened(below).since(asked_at);
     let until = response(upper).map_or(ended(upper), |r| r.mark.at);
     let inside = after >= -20 * MILLI_NS && opened(below) <= until.plus(20 * MILLI_NS);
-    (silent_below && inside && response(upper).is_none_or(|r| r.status != 101)).then_some(100)
+    (silent_below && inside && response(upper).is_none_or(|r| !r.upgraded())).then_some(100)
 }
 
 fn addresses_meet(a: &Leg, b: &Leg) -> bool {

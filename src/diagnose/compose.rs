@@ -249,7 +249,7 @@ fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<
         out.push(Rival {
             cause: score.cause,
             verdict: RivalVerdict::Weaker,
-            why: why_weaker(rule, other, score, words),
+            why: why_weaker(rule, other, score, row, words),
         });
     }
     // Refuted look-alikes, then what came nearest before it was refuted.
@@ -284,28 +284,29 @@ fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<
     out
 }
 
-fn why_weaker(rule: &Rule, other: &Rule, score: &Score, words: &Words<'_>) -> String {
+fn why_weaker(rule: &Rule, other: &Rule, score: &Score, row: &Row, words: &Words<'_>) -> String {
     if rule.beats.contains(&other.cause) && score.tier >= Tier::Likely {
         return format!(
             "it holds too, but {} is the closer explanation",
             rule.cause.id()
         );
     }
-    let unseen = score.truths.iter().enumerate().find_map(|(at, truth)| {
+    let truths = eval::truths(other, row);
+    let unseen = truths.iter().enumerate().find_map(|(at, truth)| {
         let line = other.evidence.get(at)?;
         let open = line.required
             && *truth == Truth::Unobserved
             && !other
                 .members(at)
                 .iter()
-                .any(|&i| score.truths.get(i) == Some(&Truth::Shown));
+                .any(|&i| truths.get(i) == Some(&Truth::Shown));
         open.then_some(line)
     });
     if let Some(line) = unseen {
         let spec = &FACTS[line.condition.fact];
         return format!("nothing shows whether {} (needs {})", spec.asks, spec.needs);
     }
-    let against = score.truths.iter().enumerate().find(|(at, truth)| {
+    let against = truths.iter().enumerate().find(|(at, truth)| {
         **truth == Truth::Refuted
             && other
                 .evidence

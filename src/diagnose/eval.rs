@@ -2,7 +2,7 @@
 
 use super::fact::{NamedDuration, Reading, Row, Value, Witnesses};
 use super::pack::Pack;
-use super::rule::{Condition, Line, Rule, Status, Want};
+use super::rule::{Condition, Line, Rule, Status, Want, bit};
 use crate::model::{Cause, Strength, Tier, Truth};
 
 /// A rule that is not fully shown is in the running from this many bits on.
@@ -28,8 +28,6 @@ pub struct Score {
     pub standing: Standing,
     pub tier: Tier,
     pub bits: i32,
-    /// Of each evidence line, in the rule's order.
-    pub truths: Vec<Truth>,
 }
 
 /// What the pack makes of a row.
@@ -101,23 +99,22 @@ pub fn weigh(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
 }
 
 fn weigh_built_in(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
-    let mut scores: Vec<Score> = pack
-        .asked()
-        .filter(|r| r.phase.asks(handshake_failed))
-        .map(|rule| score(rule, row))
-        .collect();
-    scores.sort_by_key(|s| {
-        let running = s.standing == Standing::Running;
-        (
-            !running,
-            std::cmp::Reverse((s.tier, if running { s.bits } else { 0 })),
-            s.cause,
-        )
-    });
-    let mut running = scores
-        .iter()
-        .take_while(|s| s.standing == Standing::Running)
-        .count();
+    let mut scores: Vec<Score> = Vec::with_capacity(pack.rules.len());
+    let mut running = 0;
+    let observed = observed(row);
+    // Rules come in order of their codes, in which those not in the running stay.
+    for rule in pack.asked().filter(|r| r.phase.asks(handshake_failed)) {
+        let score = score_observed(rule, row, observed);
+        if score.standing == Standing::Running {
+            scores.insert(running, score);
+            running += 1;
+        } else {
+            scores.push(score);
+        }
+    }
+    if let Some(front) = scores.get_mut(..running) {
+        front.sort_by_key(|s| (std::cmp::Reverse((s.tier, s.bits)), s.cause));
+    }
     if running > 0 {
         let best = closest(pack, &scores[..running]);
         scores[..=best].rotate_right(1);
@@ -136,7 +133,6 @@ fn weigh_built_in(pack: &Pack, row: &Row, handshake_failed: bool) -> Weighed {
     };
     let (best, mut tier) = (top.cause, top.tier);
     // A closer explanation that is still possible keeps the general one from being certain.
-    running = running.min(scores.len());
     let open = scores[..running]
         .iter()
         .any(|s| pack.rule(s.cause).is_some_and(|r| r.beats.contains(&best)));
@@ -184,24 +180,44 @@ pub fn all_shown(conditions: &[Condition], row: &Row) -> bool {
     conditions.iter().all(|c| truth(c, row) == Truth::Shown)
 }
 
-/// Weighs one rule.
-pub fn score(rule: &Rule, row: &Row) -> Score {
-    let truths: Vec<Truth> = rule
-        .evidence
+/// What the row says to each evidence line, in the rule's order.
+pub fn truths(rule: &Rule, row: &Row) -> Vec<Truth> {
+    rule.evidence
         .iter()
         .map(|l| truth(&l.condition, row))
-        .collect();
+        .collect()
+}
+
+/// The facts that something shows, one bit each, by their places in the catalogue.
+fn observed(row: &Row) -> u128 {
+    row.readings
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| r.value.is_some())
+        .fold(0, |bits, (at, _)| bits | bit(at))
+}
+
+// A bit for each fact.
+const _: () = assert!(super::fact::FACTS.len() <= 128);
+
+/// Weighs one rule.
+pub fn score(rule: &Rule, row: &Row) -> Score {
+    score_observed(rule, row, observed(row))
+}
+
+/// The same where it is known which facts are observed. A line is asked only where the ones before it leave something open: most rules
+/// fall with their first.
+fn score_observed(rule: &Rule, row: &Row, observed: u128) -> Score {
     let scored = |standing, tier, bits| Score {
         cause: rule.cause,
         standing,
         tier,
         bits,
-        truths: truths.clone(),
     };
     if let Some(at) = rule
         .scope
         .iter()
-        .position(|c| truth(c, row) == Truth::Refuted)
+        .position(|c| observed & bit(c.fact) != 0 && truth(c, row) == Truth::Refuted)
     {
         return scored(Standing::OutOfScope(at), Tier::Undecided, 0);
     }
@@ -209,52 +225,58 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
     let mut doubt = false;
     let mut ground = Witnesses::default();
     let mut seen_on_the_wire = false;
-    for members in &rule.groups {
-        let Some(&first) = members.first() else {
-            continue;
-        };
-        let line = &rule.evidence[first];
-        let shown = || {
-            members
-                .iter()
-                .copied()
-                .filter(|&i| truths[i] == Truth::Shown)
-        };
-        let refuted = || {
-            members
-                .iter()
-                .copied()
-                .filter(|&i| truths[i] == Truth::Refuted)
-        };
-        // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
-        let strongest = shown().map(|i| rule.evidence[i].if_true).max().flatten();
-        let out = refuted().find(|&i| rule.evidence[i].if_false == Some(Strength::Decisive));
-        if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
-            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
-        }
-        if shown().next().is_some() {
-            seen = true;
-            bits += strength_bits(strongest);
-            for i in shown() {
-                let witness = witnesses(&rule.evidence[i].condition, row);
-                // Lines without weight are told, and carry nothing.
-                if rule.evidence[i].if_true.is_some() {
-                    ground = ground.and(witness);
-                }
-                seen_on_the_wire |=
-                    rule.evidence[i].if_true == Some(Strength::Decisive) && witness.capture;
+    for asked in &rule.asked {
+        if observed & asked.facts == 0 {
+            if asked.required {
+                missing = missing.or(Some(asked.first));
             }
             continue;
         }
-        let against = refuted().map(|i| rule.evidence[i].if_false).max().flatten();
-        let all = refuted().count() == members.len();
-        if all && line.required {
-            return scored(Standing::RuledOut(first), Tier::Undecided, bits);
+        let members = rule.groups.get(asked.group).map_or(&[][..], Vec::as_slice);
+        let (mut shown, mut refuted) = (0, 0);
+        let (mut strongest, mut against, mut out) = (None, None, None);
+        for &at in members {
+            let Some(line) = rule.evidence.get(at) else {
+                continue;
+            };
+            match truth(&line.condition, row) {
+                Truth::Shown => {
+                    shown += 1;
+                    strongest = strongest.max(line.if_true);
+                    // Lines without weight are told, and carry nothing.
+                    if line.if_true.is_some() {
+                        let witness = witnesses(&line.condition, row);
+                        ground = ground.and(witness);
+                        seen_on_the_wire |=
+                            line.if_true == Some(Strength::Decisive) && witness.capture;
+                    }
+                }
+                Truth::Refuted => {
+                    refuted += 1;
+                    against = against.max(line.if_false);
+                    if line.if_false == Some(Strength::Decisive) {
+                        out = out.or(Some(at));
+                    }
+                }
+                Truth::Unobserved => {}
+            }
+        }
+        // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
+        if let Some(by) = out.filter(|_| strongest < Some(Strength::Strong)) {
+            return scored(Standing::RuledOut(by), Tier::Undecided, bits);
+        }
+        if shown > 0 {
+            seen = true;
+            bits += strength_bits(strongest);
+            continue;
+        }
+        if refuted == members.len() && asked.required {
+            return scored(Standing::RuledOut(asked.first), Tier::Undecided, bits);
         }
         bits -= strength_bits(against);
         doubt |= against >= Some(Strength::Strong);
-        if line.required {
-            missing = missing.or(Some(first));
+        if asked.required {
+            missing = missing.or(Some(asked.first));
         }
     }
     let tier = match missing {
@@ -626,8 +648,9 @@ mod tests {
             let weighed = weigh(&pack, &row, failed);
             for score in &weighed.scores {
                 let rule = pack.rule(score.cause).unwrap();
+                let truths = truths(rule, &row);
                 for (at, test) in explain::why_not(rule, &row).iter().enumerate() {
-                    prop_assert_eq!(test.truth, score.truths[at]);
+                    prop_assert_eq!(test.truth, truths[at]);
                     let condition = &rule.evidence[at].condition;
                     if test.seen == "not observed" {
                         prop_assert_eq!(test.truth, Truth::Unobserved);

@@ -1,6 +1,7 @@
 //! The closed, typed catalogue of facts: the only questions a rule may ask about a connection.
 
 use crate::model::{RecordRef, Stamp};
+use std::sync::OnceLock;
 
 /// What values a fact takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,14 @@ impl Row {
 }
 
 pub fn index(name: &str) -> Option<usize> {
-    FACTS.iter().position(|f| f.name == name)
+    static SORTED: OnceLock<Vec<(&str, usize)>> = OnceLock::new();
+    let sorted = SORTED.get_or_init(|| {
+        let mut all: Vec<(&str, usize)> = FACTS.iter().map(|f| f.name).zip(0..).collect();
+        all.sort_unstable();
+        all
+    });
+    let at = sorted.binary_search_by_key(&name, |(n, _)| n).ok()?;
+    sorted.get(at).map(|(_, index)| *index)
 }
 
 const fn fact(
@@ -252,6 +260,12 @@ pub const FACTS: &[FactSpec] = &[
         Count,
         "the close code the server's library reported",
         APP,
+    ),
+    fact(
+        "close.heartbeat_reason",
+        Bool,
+        "the reason of its Close, or of another one's of this server in that instant, names a heartbeat that did not come",
+        "a capture that holds the Close frame, or the application's log",
     ),
     fact(
         "close.logged_by_server",

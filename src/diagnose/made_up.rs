@@ -196,6 +196,7 @@ pub(super) fn seen(messages: &[(i64, bool)], pings: &[(i64, bool)]) -> Connectio
             violations: Vec::new(),
             sni: None,
             compression: None,
+            http2: None,
             tls: None,
         }],
     }

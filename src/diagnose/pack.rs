@@ -6,6 +6,7 @@ use super::lint::{self, RuleError};
 use super::overrides::Overrides;
 use super::rule::{Expect, Phase, Rule, Sample, Status};
 use crate::model::{Cause, Tier};
+use rayon::prelude::*;
 
 /// The rules in force, one per cause at most, in order of their codes.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Pack {
     /// The rules compiled in. A mistake in one is found by the tests; a rule that can't be read is left out.
     pub fn builtin() -> Self {
         let rules = BUILTIN
-            .iter()
+            .par_iter()
             .filter_map(|(path, text)| lint::read(path, text).ok())
             .collect();
         Self::of(

@@ -117,6 +117,21 @@ impl Population {
         }
     }
 
+    /// Connections of the same upstream that ended within one instant of connection `i`, however they did.
+    pub(super) fn beside(&self, i: usize) -> impl Iterator<Item = usize> {
+        let here = &self.places[i];
+        let end = here.closed.map(Stamp::middle);
+        let from = end.map_or(self.ends.len(), |e| {
+            self.ends
+                .partition_point(|&(at, _)| at < e.plus(-INSTANT_NS))
+        });
+        self.ends[from..]
+            .iter()
+            .take_while(move |&&(at, _)| end.is_some_and(|e| at <= e.plus(INSTANT_NS)))
+            .map(|&(_, j)| j)
+            .filter(move |&j| j != i && self.places[j].upstream == here.upstream)
+    }
+
     /// Unasked ends within one instant of connection `i`'s, itself included, of those that `same` holds for.
     pub(super) fn together(&self, i: usize, same: impl Fn(&Place) -> bool) -> Vec<usize> {
         let Some(end) = self.places[i].closed else {
@@ -252,7 +267,7 @@ fn place(c: &Connection) -> Place {
         "{} {path}",
         entry.map(|e| e.to_string()).unwrap_or_default()
     );
-    let accepted = c.request.status == Some(101)
+    let accepted = c.request.accepted()
         || c.legs.iter().flat_map(|l| &l.observations).any(|o| {
             o.protocol == crate::model::LegProtocol::WebSocketMidstream || o.looks_like_websocket()
         })

@@ -83,6 +83,8 @@ pub struct Rule {
     pub evidence: Vec<Line>,
     /// Indices into `evidence`: lines of one group together, every other line alone, in order of their first lines.
     pub groups: Vec<Vec<usize>>,
+    /// The groups again, as weighing reads them.
+    pub asked: Vec<Asked>,
     pub contributing: Vec<Contributing>,
     pub fixes: Vec<Fix>,
     pub drills: Vec<Drill>,
@@ -159,6 +161,37 @@ pub struct Line {
     pub say: Template,
     /// Why the rule falls with this line; without it the value and what was wanted are named.
     pub say_if_false: Option<Template>,
+}
+
+/// What weighing has to know of a group before it looks at its lines: small, since most are about facts that nothing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The facts that its lines ask, one bit each, by their places in [`FACTS`].
+    pub facts: u128,
+    /// Index of its first line in the rule's `evidence`.
+    pub first: usize,
+    /// Index into the rule's `groups`.
+    pub group: usize,
+    pub required: bool,
+}
+
+pub fn asked(evidence: &[Line], groups: &[Vec<usize>]) -> Vec<Asked> {
+    let of_group = |(group, members): (usize, &Vec<usize>)| {
+        let first = *members.first()?;
+        let lines = members.iter().filter_map(|&at| evidence.get(at));
+        Some(Asked {
+            facts: lines.fold(0, |bits, l| bits | bit(l.condition.fact)),
+            first,
+            group,
+            required: evidence.get(first)?.required,
+        })
+    };
+    groups.iter().enumerate().filter_map(of_group).collect()
+}
+
+/// The bit of a fact.
+pub const fn bit(fact: usize) -> u128 {
+    if fact < 128 { 1 << fact } else { 0 }
 }
 
 /// Puts lines of one group together.

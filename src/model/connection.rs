@@ -29,6 +29,17 @@ pub struct RequestSummary {
     pub user_agent: Option<String>,
 }
 
+impl RequestSummary {
+    /// The WebSocket was granted: 101, or a 2xx to the CONNECT of HTTP/2 (RFC 8441 5).
+    pub fn accepted(&self) -> bool {
+        match self.status {
+            Some(101) => true,
+            Some(200..=299) => self.method.as_deref() == Some("CONNECT"),
+            _ => false,
+        }
+    }
+}
+
 /// A program on the path of one connection, from the client to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {

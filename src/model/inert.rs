@@ -1,5 +1,7 @@
 //! Text from an input -> text that a terminal shows and never obeys: escapes, bidi overrides and invisible characters become visible.
 
+use std::io::{self, Write};
+
 /// The same text with every character that could move the cursor, recolour, reorder or hide something replaced by a visible one:
 /// C0 and DEL by their control pictures (`ESC` -> `␛`), everything else by its code (`\u{202e}`).
 pub fn inert(text: &str) -> String {
@@ -37,9 +39,57 @@ const fn is_treacherous(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Passes JSON on with every treacherous character of its strings as `\uXXXX` (RFC 8259 7): the same values for programs, and nothing
+/// for a terminal to obey. C0 is escaped by JSON itself. Whole characters come in every write, as serde_json makes them.
+#[derive(Debug)]
+pub struct InertJson<W>(pub W);
+
+impl<W: Write> Write for InertJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = match str::from_utf8(bytes) {
+            Ok(text) if !text.is_ascii() => text,
+            _ => {
+                self.0.write_all(bytes)?;
+                return Ok(bytes.len());
+            }
+        };
+        let mut rest = text;
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_treacherous(c)) {
+            let (before, from) = rest.split_at(at);
+            self.0.write_all(before.as_bytes())?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(self.0, "\\u{unit:04x}")?;
+            }
+            rest = from.get(c.len_utf8()..).unwrap_or_default();
+        }
+        self.0.write_all(rest.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_its_values_and_shows_its_traps() {
+        let value = serde_json::json!({ "a\u{202e}b": "x\u{9b}31m \u{e0041}é漢\u{1b}" });
+        let mut out = Vec::new();
+        serde_json::to_writer(InertJson(&mut out), &value).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text,
+            "{\"a\\u202eb\":\"x\\u009b31m \\udb40\\udc41é漢\\u001b\"}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+    }
 
     #[track_caller]
     fn check(input: &str, expected: &str) {

@@ -62,7 +62,7 @@ pub struct Request {
     pub uri: String,
     /// The capture's snapshot length ended inside the URI.
     pub uri_cut: bool,
-    /// 0 or 1: HTTP/1.0, HTTP/1.1.
+    /// 0 or 1: HTTP/1.0, HTTP/1.1; 2: HTTP/2, whose `:protocol` then stands in `upgrade` (RFC 8441 4).
     pub minor_version: u8,
     pub host: Option<String>,
     /// The header as it came; `None` = not there.
@@ -94,6 +94,36 @@ pub struct Response {
     pub extensions: Option<String>,
     pub server: Option<String>,
     pub via: Option<String>,
+}
+
+impl Request {
+    /// Extended CONNECT of HTTP/2: there is no Upgrade header that a hop could lose.
+    pub const fn is_http2(&self) -> bool {
+        self.minor_version == 2
+    }
+}
+
+impl Response {
+    /// The WebSocket was granted: 101, or over HTTP/2 any status that says yes (RFC 8441 5).
+    pub const fn upgraded(&self) -> bool {
+        match self.minor_version {
+            2 => matches!(self.status, 200..=299),
+            _ => self.status == 101,
+        }
+    }
+}
+
+/// The stream of an HTTP/2 connection that carried a WebSocket (RFC 8441). Its END_STREAM and RST_STREAM are the flows' `fin`
+/// and `rst`; where it was still open when TCP ended, TCP's own are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http2Stream {
+    pub id: u32,
+    /// The first RST_STREAM: who received it, and its error code (RFC 9113 7).
+    pub reset: Option<(Direction, u32)>,
+    /// END_STREAM or RST_STREAM ended it, not TCP.
+    pub ended: bool,
+    /// The last GOAWAY while it was open: who received it, and its error code.
+    pub goaway: Option<(Direction, u32)>,
 }
 
 /// A Close frame as it was on the wire (RFC 6455 5.5.1).
@@ -241,6 +271,17 @@ pub enum LegEventKind {
     KeepAlive,
     ZeroWindow,
     WindowOpen,
+    /// END_STREAM of HTTP/2.
+    EndStream,
+    /// RST_STREAM of HTTP/2 with its error code.
+    ResetStream {
+        code: u32,
+    },
+    /// GOAWAY of HTTP/2: error code, and the last stream that is still served.
+    GoAway {
+        code: u32,
+        last: u32,
+    },
     /// Bytes that the capture does not hold.
     Gap {
         bytes: u64,
@@ -302,6 +343,8 @@ pub struct TlsView {
     /// The pings of this leg are inferred from sizes and times.
     pub inferred_pings: bool,
     pub close_shape: Option<CloseShape>,
+    /// It ended, and by sizes and times none of its last records was a Close.
+    pub no_close: bool,
 }
 
 /// permessage-deflate as both sides agreed on it (RFC 7692 7.1), and what of it could be read.
@@ -380,6 +423,8 @@ pub struct LegObservation {
     pub sni: Option<String>,
     /// `None` where no message was, or could be, compressed.
     pub compression: Option<Compression>,
+    /// The stream, where HTTP/2 carried it; several of them share one TCP connection.
+    pub http2: Option<Http2Stream>,
     /// `None` for legs without TLS.
     pub tls: Option<TlsView>,
 }

@@ -20,7 +20,7 @@ pub use adapted::*;
 pub use connection::*;
 pub use context::*;
 pub use filter::{Filter, FilterError};
-pub use inert::inert;
+pub use inert::{InertJson, inert};
 pub use leg::*;
 pub use line::*;
 pub use raw::*;

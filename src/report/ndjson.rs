@@ -2,7 +2,7 @@
 
 use super::Redactor;
 use super::json::v1;
-use crate::model::{Analysis, Frame};
+use crate::model::{Analysis, Frame, InertJson};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -28,7 +28,7 @@ pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> 
         .iter()
         .map(|i| Line::Incident(v1::Incident::new(i, redactor)));
     for line in connections.chain(findings).chain(incidents) {
-        serde_json::to_writer(&mut *out, &line)?;
+        serde_json::to_writer(InertJson(&mut *out), &line)?;
         out.write_all(b"\n")?;
     }
     Ok(())
@@ -41,6 +41,9 @@ pub fn write_frame(
     redactor: &Redactor,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &v1::Frame::new(frame, tick_ns, redactor))?;
+    serde_json::to_writer(
+        InertJson(&mut *out),
+        &v1::Frame::new(frame, tick_ns, redactor),
+    )?;
     out.write_all(b"\n")
 }

@@ -3,7 +3,7 @@
 use super::Redactor;
 use super::gate::{Gate, Item};
 use super::groups::clip;
-use crate::model::{Analysis, RecordRef, Severity, inert};
+use crate::model::{Analysis, InertJson, RecordRef, Severity, inert};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -75,7 +75,7 @@ pub fn write(
             "results": results,
         }],
     });
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    serde_json::to_writer_pretty(InertJson(&mut *out), &document)?;
     out.write_all(b"\n")
 }
 

@@ -308,6 +308,7 @@ mod tests {
             violations: Vec::new(),
             sni: None,
             compression: None,
+            http2: None,
             tls: None,
         });
         let rungs = build(judged, false);

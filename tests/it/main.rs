@@ -4,6 +4,7 @@ mod accuracy;
 mod book;
 mod cli;
 mod house;
+mod http2;
 mod insight;
 mod outputs;
 mod packets;

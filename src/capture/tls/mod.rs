@@ -92,6 +92,8 @@ struct Walk {
 pub(super) struct TlsLeg {
     walks: [Walk; 2],
     client: Option<Side>,
+    /// Which side the client seems to be, where no handshake shows it.
+    guess: Side,
     client_random: Option<[u8; 32]>,
     server: Option<Box<ServerHello>>,
     offered: Option<String>,
@@ -131,6 +133,15 @@ impl TlsLeg {
             client,
             ..Self::default()
         }
+    }
+
+    /// Which side is the client, for want of better knowledge.
+    pub(super) const fn guess(&mut self, client: Side) {
+        self.guess = client;
+    }
+
+    fn client(&self) -> Side {
+        self.client.unwrap_or(self.guess)
     }
 
     pub(super) fn inner(&self) -> Option<&App> {
@@ -198,11 +209,11 @@ impl TlsLeg {
 
     /// Collects a record's header; false where it is not all there, or none.
     fn begin(&mut self, side: Side, bytes: &mut &[u8]) -> bool {
-        let wanted = |kind: u8, walk: &Walk, this: &Self| {
-            if this.protects(kind, walk.changed) {
+        let wanted = |head: [u8; 5], walk: &Walk, this: &Self| {
+            if this.protects(head, walk.changed) {
                 this.openers[side].is_some()
             } else {
-                matches!(kind, 21 | 22)
+                matches!(head[0], 21 | 22)
             }
         };
         let walk = &mut self.walks[side];
@@ -223,7 +234,7 @@ impl TlsLeg {
         walk.left = usize::from(u16::from_be_bytes([walk.head[3], walk.head[4]]));
         walk.body.clear();
         walk.whole = true;
-        let keep = wanted(self.walks[side].head[0], &self.walks[side], self);
+        let keep = wanted(self.walks[side].head, &self.walks[side], self);
         self.walks[side].wanted = keep;
         true
     }
@@ -233,10 +244,12 @@ impl TlsLeg {
     }
 
     /// Whether a record of this type is encrypted.
-    fn protects(&self, kind: u8, changed: bool) -> bool {
+    fn protects(&self, head: [u8; 5], changed: bool) -> bool {
+        let [kind, .., high, low] = head;
         match self.modern() {
             Some(true) => kind == 23,
-            _ => kind == 23 || changed,
+            // An alert in clear has two bytes, whether or not its ChangeCipherSpec was seen.
+            _ => kind == 23 || changed || kind == 21 && [high, low] != [0, 2],
         }
     }
 
@@ -289,7 +302,7 @@ impl TlsLeg {
 
     /// A record of which bytes are missing.
     fn broken(&mut self, side: Side, head: [u8; 5], mark: Mark, said: &mut Vec<Said>) {
-        if !self.protects(head[0], self.walks[side].changed) {
+        if !self.protects(head, self.walks[side].changed) {
             self.walks[side].messages.lose();
             return;
         }
@@ -313,7 +326,7 @@ impl TlsLeg {
         shared: &mut Shared,
         said: &mut Vec<Said>,
     ) {
-        let protected = self.protects(head[0], self.walks[side].changed);
+        let protected = self.protects(head, self.walks[side].changed);
         match (head[0], body) {
             (_, Some(body)) if protected => self.protected(side, head, body, mark, shared, said),
             (_, None) if protected => self.broken(side, head, mark, said),
@@ -546,10 +559,11 @@ impl TlsLeg {
     /// A record that is not read: its size and time are all there is.
     fn stays_shut(&mut self, side: Side, head: [u8; 5], mark: Mark, said: &mut Vec<Said>) {
         let len = usize::from(u16::from_be_bytes([head[3], head[4]]));
-        let plain = self
-            .server
-            .as_ref()
-            .and_then(|s| plain_len(s.version, s.cipher, len));
+        // Without the handshake it passes for TLS 1.3.
+        let plain = match &self.server {
+            Some(s) => plain_len(s.version, s.cipher, len),
+            None => plain_len(TLS13, 0, len),
+        };
         if self.inner.is_some() {
             let bytes = plain.and_then(|p| u32::try_from(p).ok());
             self.hole(side, bytes.unwrap_or(u32::MAX), mark, said);
@@ -567,7 +581,7 @@ impl TlsLeg {
                 ));
             }
             23 if !self.of_handshake(side, len) => {
-                let client = self.client.unwrap_or(0);
+                let client = self.client();
                 // Of block ciphers: explicit IV, the shortest MAC, and one byte of padding.
                 let most = plain.unwrap_or_else(|| len.saturating_sub(16 + 20 + 1));
                 self.records.shut((side, client), mark, plain, most);
@@ -625,8 +639,7 @@ impl TlsLeg {
         } else {
             self.records.websocket()
         };
-        let client = self.client.unwrap_or(0);
-        let talked = self.records.count(client) > 0 || self.inner.is_some();
+        let talked = self.records.count(self.client()) > 0 || self.inner.is_some();
         Look {
             version: self.server.as_ref().map(|s| s.version),
             cipher: self.server.as_ref().map(|s| s.cipher),
@@ -650,12 +663,28 @@ impl TlsLeg {
         self.records.last_payload(side, notify)
     }
 
+    /// The leg is over: what can't be a WebSocket keeps little. True where it did so.
+    pub(super) fn settle(&mut self) -> bool {
+        let rest = self.inner.is_none() && self.look().websocket != Some(true);
+        if rest {
+            self.records.settle();
+        }
+        rest
+    }
+
+    /// By sizes alone: it ended, and no Close was sent.
+    pub(super) fn no_close(&self, client: Side, ends: &[Ends; 2]) -> bool {
+        self.inner.is_none()
+            && self.shapes(client, ends).1.is_none()
+            && self.records.no_close(client, ends)
+    }
+
     /// Heartbeats and a Close handshake, by sizes alone; nothing where the records were read.
     pub(super) fn shapes(&self, client: Side, ends: &[Ends; 2]) -> (Vec<Beat>, Option<CloseShape>) {
         if self.inner.is_some() || self.look().websocket != Some(true) {
             return (Vec::new(), None);
         }
-        let beats = self.records.beats(client);
+        let beats = self.records.beats(client, ends);
         let close = self.records.close_shape(client, ends, &beats);
         (beats, close)
     }

@@ -84,6 +84,9 @@ pub(super) struct Records {
     turn: Option<Side>,
     /// Turns that began with less than an HTTP head.
     short_turns: u32,
+    /// Turns of the client that are less than half as long as its first request was; requests of one client are alike.
+    lesser_turns: u32,
+    first_request: u32,
     /// Small records of the server without a question.
     pushes: u32,
     /// The last record whose content was read and was application data.
@@ -149,10 +152,19 @@ impl Records {
 
     /// What HTTP/1.1 can't be: it takes turns, and each begins with a head.
     fn judge(&mut self, side: Side, client: Side, mark: Mark, most: usize) {
-        if most == ALERT {
+        // Before the first request there are session tickets only.
+        if most == ALERT || side != client && self.turn.is_none() {
             return;
         }
         let starts = self.turn != Some(side);
+        if side == client {
+            let len = u32::try_from(most).unwrap_or(u32::MAX);
+            if self.turn.is_none() {
+                self.first_request = len;
+            } else if starts {
+                self.lesser_turns += u32::from(len < self.first_request / 2);
+            }
+        }
         if starts && self.turn.is_some() {
             let short = if side == client {
                 most < MIN_REQUEST
@@ -172,7 +184,7 @@ impl Records {
 
     /// Whether the records are those of a WebSocket; `None` where they could be plain HTTP as well.
     pub(super) const fn websocket(&self) -> Option<bool> {
-        if self.short_turns > 0 || self.pushes >= 3 {
+        if self.short_turns > 0 || self.pushes >= 3 || self.lesser_turns >= 2 {
             Some(true)
         } else {
             None
@@ -232,8 +244,9 @@ impl Records {
     }
 
     /// Regular small records that the other side answers with one of the same payload: pings and pongs.
-    pub(super) fn beats(&self, client: Side) -> Vec<Beat> {
-        let all: Vec<&Record> = self.last.iter().collect();
+    pub(super) fn beats(&self, client: Side, ends: &[Ends; 2]) -> Vec<Beat> {
+        let mut all = self.backwards(client, ends);
+        all.reverse();
         let mut best: Vec<Beat> = Vec::new();
         for side in 0..2 {
             let mut sizes: Vec<usize> = all
@@ -254,6 +267,64 @@ impl Records {
         best
     }
 
+    /// The leg is over, and its records are those of any HTTP.
+    pub(super) fn settle(&mut self) {
+        let surplus = self.last.len().saturating_sub(4);
+        self.last.drain(..surplus);
+        self.last.shrink_to_fit();
+    }
+
+    /// The records that are no close_notify, the last one first.
+    fn backwards(&self, client: Side, ends: &[Ends; 2]) -> Vec<&Record> {
+        let notified = [0, 1].map(|side| self.close_notify(side, client, ends));
+        let is_notify = |r: &&Record| {
+            let same = notified.iter().flatten().any(|n| n.record == r.mark.record);
+            same && (r.alert || r.plain() == Some(ALERT))
+        };
+        self.last.iter().rev().filter(|r| !is_notify(r)).collect()
+    }
+
+    /// The first sign of the end.
+    fn end(&self, client: Side, ends: &[Ends; 2]) -> Option<Mark> {
+        let notified = [0, 1].map(|side| self.close_notify(side, client, ends));
+        notified
+            .into_iter()
+            .flatten()
+            .chain(ends.iter().filter_map(Ends::first))
+            .min_by_key(|m| m.at)
+    }
+
+    /// The leg ended, and neither side's last record can have been a Close: it was answered by something else, or left without an
+    /// answer for longer than a Close is.
+    pub(super) fn no_close(&self, client: Side, ends: &[Ends; 2]) -> bool {
+        let Some(end) = self.end(client, ends) else {
+            return false;
+        };
+        let back = self.backwards(client, ends);
+        let can_be = |side: Side| {
+            let Some(at) = back.iter().position(|r| r.side() == side) else {
+                return false;
+            };
+            let record = back[at];
+            if at > 0 {
+                // Answered: a Close handshake where it has its shape.
+                return false;
+            }
+            let since = end.at.since(record.mark.at);
+            let Some(payload) = Self::control(record, client) else {
+                return record.plain.is_none() && since <= SECOND_NS;
+            };
+            let pong = back.get(1).is_some_and(|before| {
+                before.side() != side
+                    && Self::control(before, client) == Some(payload)
+                    && record.mark.at.since(before.mark.at) < ANSWER_NS
+            });
+            let bare = matches!(payload, 0 | 2) && !pong;
+            payload != 1 && (bare || since <= 100 * MILLI_NS)
+        };
+        !can_be(0) && !can_be(1) && !back.is_empty()
+    }
+
     /// The last exchange before the end, where it has the sizes of a Close and its answer (RFC 6455 5.5.1).
     pub(super) fn close_shape(
         &self,
@@ -261,19 +332,9 @@ impl Records {
         ends: &[Ends; 2],
         beats: &[Beat],
     ) -> Option<CloseShape> {
-        let notified = [0, 1].map(|side| self.close_notify(side, client, ends));
-        let end = notified
-            .into_iter()
-            .flatten()
-            .chain(ends.iter().filter_map(Ends::first))
-            .min_by_key(|m| m.at)?;
-        let is_notify = |r: &Record| {
-            notified
-                .iter()
-                .flatten()
-                .any(|n| n.record == r.mark.record && (r.alert || r.plain() == Some(ALERT)))
-        };
-        let mut back = self.last.iter().rev().filter(|r| !is_notify(r));
+        let end = self.end(client, ends)?;
+        let back = self.backwards(client, ends);
+        let mut back = back.into_iter();
         let (answer, close) = (back.next()?, back.next()?);
         let (sent, echoed) = (
             Self::control(close, client)?,

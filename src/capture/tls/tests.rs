@@ -224,7 +224,7 @@ fn listen<'a>(keys: &str, seen: impl Iterator<Item = (Side, Seen<'a>)>) -> (Vec<
                     mark: mark(n),
                 };
                 if let Some(input) = app.feed(input, &mut said) {
-                    app.encrypted(input, &mut shared, &mut said);
+                    app.encrypted(input, CLIENT, &mut shared, &mut said);
                 }
             }
             Seen::Lost(count) => app.gap(side, count as u32, mark(n), &mut said),
@@ -368,6 +368,20 @@ fn every_suite_of_rustls_is_read() {
 }
 
 #[test]
+fn segments_may_be_shorter_than_a_header() {
+    let (suite, version) = suites()[0];
+    let traffic = chat(suite, version);
+    for size in [1, 2, 4] {
+        let pieces = traffic
+            .flights
+            .iter()
+            .flat_map(|(s, b)| b.chunks(size).map(|c| (*s, Seen::Bytes(c))));
+        let (said, _) = listen(&traffic.keys, pieces);
+        assert_eq!(said.join(", "), CHAT, "{size}");
+    }
+}
+
+#[test]
 fn block_ciphers_of_openssl_are_read() {
     for (name, bytes) in [
         ("sha1", &include_bytes!("vectors/cbc-sha1.tls")[..]),
@@ -471,6 +485,97 @@ fn without_its_keys_a_leg_is_told_by_its_records() {
 }
 
 #[test]
+fn a_leg_may_begin_before_the_capture() {
+    for (suite, version) in suites() {
+        let traffic = chat(suite, version);
+        let talk = traffic
+            .flights
+            .iter()
+            .rposition(|(_, b)| b.len() > 40_000)
+            .unwrap();
+        let late = Traffic {
+            flights: traffic.flights[talk - 4..].to_vec(),
+            keys: String::new(),
+        };
+        let mut shared = Shared::default();
+        let mut app = App::default();
+        for (n, (side, bytes)) in late.flights.iter().enumerate() {
+            let input = Bytes {
+                side: *side,
+                bytes,
+                cut: 0,
+                mark: mark(n),
+            };
+            if let Some(input) = app.feed(input, &mut Vec::new()) {
+                app.encrypted(input, CLIENT, &mut shared, &mut Vec::new());
+            }
+        }
+        let leg = app.tls().unwrap();
+        let look = leg.look();
+        assert_eq!(
+            (look.version, look.websocket),
+            (None, Some(true)),
+            "{suite:?}"
+        );
+        let ends = [Ends::default(), Ends::default()];
+        let notify = [CLIENT, SERVER].map(|s| leg.close_notify(s, CLIENT, &ends));
+        assert!(notify.iter().all(Option::is_some), "{suite:?}");
+        let modern = version.version == rustls::ProtocolVersion::TLSv1_3;
+        if modern {
+            assert_eq!(leg.shapes(CLIENT, &ends).1.map(|c| c.side), Some(CLIENT));
+        }
+    }
+}
+
+#[test]
+fn what_any_http_looks_like_is_no_websocket() {
+    let ask = |n: usize| {
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: ws.test\r\nUser-Agent: a program of some name\r\nAccept: */*\r\n\r\n",
+            "x".repeat(n)
+        )
+    };
+    let answer = |n: usize| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {n}\r\n\r\n{}",
+            "y".repeat(n)
+        )
+    };
+    let message = |n: usize| "{\"a\": 1}".repeat(n);
+    for (suite, version) in suites() {
+        for (rounds, expected) in [
+            (
+                vec![
+                    (ask(5), answer(20)),
+                    (ask(40), answer(3000)),
+                    (ask(1), answer(0)),
+                ],
+                None,
+            ),
+            (vec![(ask(300), answer(200))], None),
+            // Messages that are longer than an HTTP head can be short, and shorter than this client's.
+            (
+                vec![
+                    (ask(300), answer(100)),
+                    (message(8), message(20)),
+                    (message(9), message(30)),
+                ],
+                Some(true),
+            ),
+        ] {
+            let mut pair = Pair::new(suite, version, true);
+            for (up, down) in rounds {
+                pair.up(up.as_bytes());
+                pair.down(down.as_bytes());
+            }
+            let traffic = pair.done();
+            let (_, app) = listen("", whole(&traffic));
+            assert_eq!(app.tls().unwrap().look().websocket, expected, "{suite:?}");
+        }
+    }
+}
+
+#[test]
 fn a_handshake_that_fails_is_told() {
     for (suite, version) in suites() {
         let traffic = Pair::new(suite, version, false).done();
@@ -511,7 +616,7 @@ fn a_heartbeat_shows_in_the_sizes() {
             mark,
         };
         if let Some(input) = app.feed(input, &mut Vec::new()) {
-            app.encrypted(input, &mut shared, &mut Vec::new());
+            app.encrypted(input, CLIENT, &mut shared, &mut Vec::new());
         }
     }
     let ends = [Ends::default(), Ends::default()];

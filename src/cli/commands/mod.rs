@@ -17,6 +17,7 @@ pub(super) use whatif::what_if;
 use super::args::{Explain, Format, Schema, SchemaOf};
 use super::failure::{Exit, Failure, Stop};
 use super::{meaning, rules as pages};
+use crate::model::InertJson;
 use std::io::Write;
 
 /// Writes to standard output; a closed pipe is quiet.
@@ -30,9 +31,10 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<Exit, Stop> {
 
 /// One JSON document, and a line end.
 fn print_json(document: &impl serde::Serialize) -> Result<Exit, Stop> {
-    let mut text = serde_json::to_string_pretty(document)
+    let mut text = Vec::new();
+    serde_json::to_writer_pretty(InertJson(&mut text), document)
         .map_err(|e| Failure::usage(format!("can't write JSON: {e}")))?;
-    text.push('\n');
+    text.push(b'\n');
     print(text)
 }
 

@@ -1,11 +1,14 @@
 //! Close frames, FINs, RSTs and what applications logged of the end -> the `close.*` facts.
 
 use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
-use crate::diagnose::fact::{Row, Value};
+use crate::diagnose::fact::{Row, Value, Witnesses};
 use crate::model::{
-    AppEvent, AppLine, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol, MILLI_NS,
-    Mark, Moment, Role, SECOND_NS,
+    AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol,
+    MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp,
 };
+
+/// A record and its time.
+type Seen = (RecordRef, Option<Stamp>);
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let app_close =
@@ -111,8 +114,8 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     } else if s.encrypted() {
-        // A Close and its answer stand right before the end: where there was silence, there was none.
-        if let Some((_, o)) = s.observations().find(|(_, o)| quiet_end(o)) {
+        // A Close and its answer stand right before the end, and have their sizes.
+        if let Some((_, o)) = s.observations().find(|(_, o)| without_close(o)) {
             let mark = first_teardown(o).unwrap_or(o.last);
             row.set(
                 "close.frame",
@@ -189,7 +192,67 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     }
+    heartbeat_reason(s, row);
     side(s, row);
+}
+
+/// A Close's reason that names a heartbeat which did not come.
+fn names_heartbeat(reason: &str) -> bool {
+    let r = reason.to_ascii_lowercase();
+    let sign = [
+        "heartbeat",
+        "ping",
+        "pong",
+        "keepalive",
+        "keep-alive",
+        "keep alive",
+    ];
+    let late = [
+        "time", "miss", "no ", "lost", "dead", "late", "expire", "fail",
+    ];
+    sign.iter().any(|w| r.contains(w)) && late.iter().any(|w| r.contains(w))
+}
+
+/// What its peer told the server in a Close: the reason, and where that stands.
+fn told_server(c: &Connection) -> Option<(&str, Seen, Witnesses)> {
+    let frames = c.legs.iter().flat_map(|l| &l.observations);
+    let frame = frames
+        .filter_map(|o| o.to_server.close.as_ref())
+        .min_by_key(|f| f.mark.at)
+        .map(|f| (f.reason.as_str(), at(f.mark), CAPTURE));
+    frame.or_else(|| {
+        c.app_lines.iter().find_map(|l| match &l.what {
+            AppEvent::Close {
+                code: Some(3000..),
+                reason,
+            } => Some((reason.as_str(), (l.record, Some(l.at)), APP_LOG)),
+            _ => None,
+        })
+    })
+}
+
+/// A client that gave up on its server often says so; others that left in that instant had the same reason.
+fn heartbeat_reason(s: &Subject<'_>, row: &mut Row) {
+    let own = told_server(s.c).filter(|(reason, ..)| !reason.is_empty());
+    let beside = || {
+        s.population
+            .beside(s.index)
+            .filter_map(|j| told_server(&s.all[j]))
+            .find(|(reason, ..)| names_heartbeat(reason))
+            .map(|(_, record, _)| (true, record, POPULATION))
+    };
+    let unasked = s.place.unasked && s.place.accepted;
+    let found = match own {
+        Some((reason, record, witness)) => Some((names_heartbeat(reason), record, witness)),
+        None if unasked => beside(),
+        None => None,
+    };
+    if let Some((named, record, witness)) = found {
+        row.set(
+            "close.heartbeat_reason",
+            shown(Value::Bool(named), witness, vec![record]),
+        );
+    }
 }
 
 /// The close code that a library sends for what it calls an error of its peer (RFC 6455 7.4.1).
@@ -243,17 +306,10 @@ pub(super) fn says_too_big(message: &str, code: Option<&str>) -> bool {
         || code == Some("WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
 }
 
-/// An encrypted leg on which nothing was said in the second before its end.
-fn quiet_end(o: &LegObservation) -> bool {
-    let last = [o.to_server.last_payload, o.to_client.last_payload]
-        .into_iter()
-        .flatten()
-        .max_by_key(|m| m.at);
+/// An encrypted leg whose last records can't have been a Close and its answer.
+fn without_close(o: &LegObservation) -> bool {
     let whole = o.to_server.lost_bytes == 0 && o.to_client.lost_bytes == 0;
-    let end = first_teardown(o).zip(last);
-    whole
-        && o.looks_like_websocket()
-        && end.is_some_and(|(end, last)| end.at.since(last.at) > SECOND_NS)
+    whole && o.looks_like_websocket() && o.tls.as_ref().is_some_and(|t| t.no_close)
 }
 
 pub(super) fn first_teardown(o: &LegObservation) -> Option<Mark> {

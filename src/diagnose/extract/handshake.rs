@@ -34,7 +34,11 @@ fn result(s: &Subject<'_>, row: &mut Row) {
         records.push((t.record, t.end));
     }
     if let Some(status) = s.c.request.status {
-        let word = if status == 101 { "accepted" } else { "refused" };
+        let word = if s.c.request.accepted() {
+            "accepted"
+        } else {
+            "refused"
+        };
         if records.is_empty() {
             witness.app_log = true;
             records.extend(s.c.app_lines.first().map(|l| (l.record, Some(l.at))));
@@ -93,7 +97,7 @@ fn result(s: &Subject<'_>, row: &mut Row) {
         );
     } else if let Some((t, ns)) = line
         .and_then(|t| Some((t, t.life_ns?)))
-        .filter(|_| s.c.request.status != Some(101))
+        .filter(|_| !s.c.request.accepted())
     {
         row.set(
             "handshake.waited",
@@ -153,7 +157,7 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             "handshake.upgrade_asked",
             shown(Value::Bool(asked), PROXY_LOG, vec![(t.record, t.end)]),
         );
-    } else if s.c.request.status == Some(101) {
+    } else if s.c.request.accepted() {
         row.set(
             "handshake.upgrade_asked",
             shown(Value::Bool(true), PROXY_LOG, vec![]),
@@ -180,14 +184,14 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(passes(u)), CONFIG, vec![(record, None)]),
         );
     }
-    if s.c.request.status == Some(101) {
+    if s.c.request.accepted() {
         // Whoever answers 101 was asked.
         row.set(
             "handshake.upgrade_passed",
             shown(Value::Bool(true), PROXY_LOG, vec![]),
         );
     } else if let Some(r) = inner.filter(|r| whole(r)) {
-        let passed = asks(r) && connection_upgrade(r) && r.minor_version >= 1;
+        let passed = asks(r) && (r.is_http2() || connection_upgrade(r) && r.minor_version >= 1);
         row.set(
             "handshake.upgrade_passed",
             shown(Value::Bool(passed), CAPTURE, vec![at(r.mark)]),
@@ -329,7 +333,8 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
         );
     }
     // Who wrote the refusal.
-    let Some(status) = status.filter(|s| *s != 101) else {
+    let accepted = s.c.request.accepted();
+    let Some(status) = status.filter(|_| !accepted) else {
         return;
     };
     let rejected =

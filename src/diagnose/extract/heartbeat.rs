@@ -30,6 +30,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     // Without keys, regular pairs of small records are pings and pongs; where there are none, pings may still have been.
     let inferred = |o: &LegObservation| o.tls.as_ref().is_some_and(|t| t.inferred_pings);
     if !s.readable() && !s.observations().any(|(_, o)| inferred(o)) {
+        spoke_to_the_end(s, row);
         return;
     }
     // The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
@@ -110,6 +111,21 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     }
     unanswered(s, row, o, &pings, period);
     acks_only(s, row);
+}
+
+/// Nobody waits in vain for a server that speaks: whatever of it was a ping, it had not stopped.
+fn spoke_to_the_end(s: &Subject<'_>, row: &mut Row) {
+    let last = s
+        .observations()
+        .filter(|(_, o)| o.looks_like_websocket())
+        .filter_map(|(_, o)| o.to_client.last_payload)
+        .max_by_key(|m| m.at);
+    if let Some(mark) = last.filter(|m| s.until.since(m.at) < SECOND_NS) {
+        row.set(
+            "heartbeat.stopped",
+            shown(Value::Bool(false), CAPTURE, vec![at(mark)]),
+        );
+    }
 }
 
 fn unanswered(

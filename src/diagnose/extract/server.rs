@@ -4,12 +4,34 @@ use super::{APP_LOG, CAPTURE, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown}
 use crate::diagnose::fact::{Row, Value};
 use crate::diagnose::population::{Place, Upstream, process_lines};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, MILLI_NS, Moment, RecordRef, SECOND_NS, Stamp,
-    TimeoutKind,
+    AppEvent, AppLine, Direction, HopEvent, HopKind, LegEventKind, LegObservation, MILLI_NS, Mark,
+    Moment, RecordRef, SECOND_NS, Stamp, TimeoutKind,
 };
 
 /// A process that comes up later than this after an end did not come up because of it.
 const RESTART_NS: i64 = 120 * SECOND_NS;
+
+/// A server's GOAWAY without an error begins an orderly stop (RFC 9113 6.8).
+fn sent_away(s: &Subject<'_>) -> Option<Mark> {
+    let last = s.c.legs.last()?;
+    let server = s.c.hops.get(last.from + 1)?;
+    if server.kind.is_proxy() {
+        return None;
+    }
+    let told = |o: &&LegObservation| {
+        o.http2
+            .is_some_and(|h| h.goaway == Some((Direction::ToClient, 0)))
+    };
+    let events = last
+        .observations
+        .iter()
+        .filter(told)
+        .flat_map(|o| &o.events);
+    events
+        .filter(|e| matches!(e.what, LegEventKind::GoAway { .. }))
+        .map(|e| e.mark)
+        .next_back()
+}
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let Some(end) = s.c.closed else {
@@ -47,6 +69,11 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let covered = s.population.app_log_covers(upstream, end.middle());
     if let Some(l) = &stopping {
         row.set("server.stopping", shown(Value::Bool(true), APP_LOG, one(l)));
+    } else if let Some(mark) = sent_away(s) {
+        row.set(
+            "server.stopping",
+            shown(Value::Bool(true), CAPTURE, vec![at(mark)]),
+        );
     }
     if let Some(l) = &restart {
         row.set(

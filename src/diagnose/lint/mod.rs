@@ -12,7 +12,7 @@ pub use words::{did_you_mean, edit_distance};
 use super::fact::FACTS;
 use super::rule::{
     Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, Sample, Status,
-    group,
+    asked, group,
 };
 use crate::model::Cause;
 use std::fmt;
@@ -426,6 +426,7 @@ impl Reader<'_> {
         if samples.len() == whole {
             self.sample_set(root, &samples, &confused_with, undecided, top);
         }
+        let groups = group(&evidence);
         Some(Rule {
             path: self.path.to_owned(),
             own,
@@ -442,7 +443,8 @@ impl Reader<'_> {
             blind_spots,
             sentence,
             scope,
-            groups: group(&evidence),
+            asked: asked(&evidence, &groups),
+            groups,
             evidence,
             contributing,
             fixes,

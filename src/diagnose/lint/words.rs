@@ -55,9 +55,9 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
         at -= 1;
     }
     let before = &text[..at];
-    let start = before.rfind('\n').map_or(0, |n| n + 1);
+    let start = memchr::memrchr(b'\n', before.as_bytes()).map_or(0, |n| n + 1);
     (
-        before.matches('\n').count() + 1,
+        memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1,
         before[start..].chars().count() + 1,
     )
 }

@@ -3,14 +3,14 @@
 pub mod v1;
 
 use super::Redactor;
-use crate::model::Analysis;
+use crate::model::{Analysis, InertJson};
 use std::io::{self, Write};
 
 /// The JSON Schema of the document.
 pub const SCHEMA: &str = include_str!("report.schema.json");
 
 pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &v1::Report::new(analysis, redactor))?;
+    serde_json::to_writer_pretty(InertJson(&mut *out), &v1::Report::new(analysis, redactor))?;
     out.write_all(b"\n")
 }
 
@@ -27,7 +27,7 @@ pub fn write_sources(
         window: report.window,
         sources: report.sources,
     };
-    serde_json::to_writer_pretty(&mut *out, &sources)?;
+    serde_json::to_writer_pretty(InertJson(&mut *out), &sources)?;
     out.write_all(b"\n")
 }
 
@@ -42,7 +42,7 @@ pub fn write_connection(
         connection: v1::Connection::new(judged, redactor),
         tests: why.then(|| v1::tests(judged, redactor)),
     };
-    serde_json::to_writer_pretty(&mut *out, &connection)?;
+    serde_json::to_writer_pretty(InertJson(&mut *out), &connection)?;
     out.write_all(b"\n")
 }
 

@@ -257,6 +257,18 @@ pub struct Leg {
     pub sources: Vec<u32>,
     /// The Wireshark display filter that finds its packets; null where addresses are redacted.
     pub filter: Option<String>,
+    /// Left out where the leg is not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Tls {
+    /// `TLS 1.3`; `TLS` where no ServerHello was seen.
+    pub version: &'static str,
+    pub server_name: Option<String>,
+    /// A key log of the case opened it: what this report says of its content was read.
+    pub decrypted: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -532,6 +544,14 @@ impl Leg {
             server: endpoint(leg.server, redactor),
             sources,
             filter: (!redactor.what().ips).then(|| leg.display_filter()),
+            tls: leg.observations.iter().find_map(|o| {
+                let view = o.tls.as_ref()?;
+                Some(Tls {
+                    version: view.name(),
+                    server_name: o.sni.as_deref().map(|n| redactor.text(n)),
+                    decrypted: view.keys == model::TlsKeys::Read,
+                })
+            }),
         }
     }
 }
