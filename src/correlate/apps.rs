@@ -452,3 +452,56 @@ fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, starts: &Starts, rest: &m
     }
     rest.app_lines.sort_by_key(|l| (l.at, l.record));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Moment, RecordRef};
+
+    fn line(what: AppEvent, client: Option<u8>) -> AppLine {
+        AppLine {
+            record: RecordRef {
+                source: SourceId(0),
+                ordinal: 0,
+                start: 0,
+                len: 0,
+            },
+            at: Stamp::new(Moment(0), 1),
+            what,
+            pid: None,
+            hostname: None,
+            connection_id: None,
+            session: Some("s".to_owned()),
+            client: client.map(address).into_iter().collect(),
+            client_port: None,
+            uri: None,
+            ws_key: None,
+            request_id: None,
+        }
+    }
+
+    fn address(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    #[test]
+    fn the_address_that_a_line_without_one_is_about() {
+        let close = || AppEvent::Close {
+            code: None,
+            reason: String::new(),
+        };
+        let mut standing = Vec::new();
+        for (what, named, about) in [
+            (AppEvent::Open, Some(1), Some(1)),
+            (AppEvent::HeartbeatMissed, None, Some(1)),
+            (AppEvent::Open, Some(2), Some(2)),
+            (close(), None, Some(1)),
+            (AppEvent::Open, None, None),
+            (close(), Some(2), Some(2)),
+            (close(), None, None),
+        ] {
+            let found = whence(&mut standing, &line(what.clone(), named));
+            assert_eq!(found, about.map(address), "{what:?} {named:?}");
+        }
+    }
+}
