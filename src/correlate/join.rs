@@ -469,11 +469,22 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine, behind: bool) -> Option<Cost> {
         return None;
     }
     let clients = draft.clients();
-    let shares_client = line
+    // A hop behind another one sees the same peer for every client: who was forwarded tells them apart.
+    let inner = draft
+        .chain
+        .iter()
+        .skip(1)
+        .any(|l| line.client == Some(l.client.ip().to_canonical()));
+    let peer = line
         .client
         .iter()
+        .filter(|_| !inner || line.forwarded_for.is_empty());
+    let shares_client = peer
         .chain(&line.forwarded_for)
         .any(|ip| clients.contains(&ip.to_canonical()));
+    if inner && !shares_client && !line.forwarded_for.is_empty() {
+        return None;
+    }
     let same_uri = match (draft.uri(), line.uri.as_deref()) {
         (Some(a), Some(b)) => {
             if !same_target(a, b) {
