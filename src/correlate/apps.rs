@@ -7,6 +7,9 @@ use crate::model::{AppEvent, AppLine, MILLI_NS, Moment, SECOND_NS, SourceId, Sta
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// An application notes an opening within this time of the hop before it.
+const PEER_NS: i64 = 500 * MILLI_NS;
+
 /// A hop gives a client up within this time of its server's close (nginx's `lingering_time` and `send_timeout` are below it).
 const LINGER_NS: i64 = 75 * SECOND_NS;
 
@@ -156,14 +159,13 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
     let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
     let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
     let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
+    let mut standing: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     for line in lines {
         if let Some(id) = line.connection_id.clone() {
             by_id.entry(id).or_default().push(line);
         } else if let Some(session) = identity::of_app(&line) {
-            by_session
-                .entry((session, line.client.first().copied()))
-                .or_default()
-                .push(line);
+            let from = whence(standing.entry(session.clone()).or_default(), &line);
+            by_session.entry((session, from)).or_default().push(line);
         } else {
             by_address
                 .entry(line.client.clone())
@@ -214,6 +216,22 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
     }
     done.retain(|u| !u.lines.is_empty());
     done
+}
+
+/// The address that a line of a session is about. Many logs name it at the opening alone: what names none is about the oldest of
+/// the session's addresses that still stands.
+fn whence(standing: &mut Vec<IpAddr>, line: &AppLine) -> Option<IpAddr> {
+    let from = line.client.first().or(standing.first()).copied();
+    match line.what {
+        AppEvent::Open => standing.extend(line.client.first()),
+        AppEvent::Close { .. } => {
+            if let Some(at) = standing.iter().position(|ip| Some(*ip) == from) {
+                standing.remove(at);
+            }
+        }
+        _ => {}
+    }
+    from.filter(|_| !(line.what == AppEvent::Open && line.client.is_empty()))
 }
 
 /// The moments of one address, in order: an opening and the close after it are one connection's where no other one of that address
@@ -283,10 +301,17 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         || unit
             .clients()
             .any(|ip| clients.contains(&ip.to_canonical()));
-    if !shares {
+    let (open, over) = (draft.opened(), draft.over());
+    // Another hop's address beside the same session and the same opening is the peer that the application saw.
+    let by_peer = || {
+        let agree = unit.open.zip(open).is_some_and(|(a, b)| {
+            a.middle().since(b.middle()).abs() <= a.tick_ns.max(b.tick_ns) + PEER_NS
+        });
+        same_identity && agree
+    };
+    if !shares && !by_peer() {
         return None;
     }
-    let (open, over) = (draft.opened(), draft.over());
     if let (Some(a), Some(b)) = (unit.open, over)
         && !same_identity
         && starts.between(unit.source(), a, b)
@@ -370,9 +395,9 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
     }
     // Many end in one instant, few open in one.
     let rank = match (same_identity, said, d_open) {
-        (true, ..) => 0,
-        (_, true, Some(_)) => 1,
-        (_, true, None) => 2,
+        (true, ..) => u32::from(!shares),
+        (_, true, Some(_)) => 2,
+        (_, true, None) => 3,
         _ => 5,
     };
     Some((rank, cost))
@@ -422,4 +447,57 @@ fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, starts: &Starts, rest: &m
         }
     }
     rest.app_lines.sort_by_key(|l| (l.at, l.record));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Moment, RecordRef};
+
+    fn line(what: AppEvent, client: Option<u8>) -> AppLine {
+        AppLine {
+            record: RecordRef {
+                source: SourceId(0),
+                ordinal: 0,
+                start: 0,
+                len: 0,
+            },
+            at: Stamp::new(Moment(0), 1),
+            what,
+            pid: None,
+            hostname: None,
+            connection_id: None,
+            session: Some("s".to_owned()),
+            client: client.map(address).into_iter().collect(),
+            client_port: None,
+            uri: None,
+            ws_key: None,
+            request_id: None,
+        }
+    }
+
+    fn address(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    #[test]
+    fn the_address_that_a_line_without_one_is_about() {
+        let close = || AppEvent::Close {
+            code: None,
+            reason: String::new(),
+        };
+        let mut standing = Vec::new();
+        for (what, named, about) in [
+            (AppEvent::Open, Some(1), Some(1)),
+            (AppEvent::HeartbeatMissed, None, Some(1)),
+            (AppEvent::Open, Some(2), Some(2)),
+            (close(), None, Some(1)),
+            (AppEvent::Open, None, None),
+            (close(), Some(2), Some(2)),
+            (close(), None, None),
+        ] {
+            let found = whence(&mut standing, &line(what.clone(), named));
+            assert_eq!(found, about.map(address), "{what:?} {named:?}");
+        }
+    }
 }

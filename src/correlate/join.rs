@@ -301,16 +301,18 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     let passed_on = PassedOn::new(drafts);
     let mut pairs = Vec::new();
     for (i, line) in lines.iter().enumerate() {
+        // Its peer is nobody's client: a hop that stands before it.
+        let behind = line.client.is_some_and(|ip| !index.knows(ip));
         for d in index.candidates(
             line.client.iter().chain(&line.forwarded_for),
             identity::of_tunnel(line).as_deref(),
             line.uri.as_deref(),
         ) {
-            if let Some(cost) = tunnel_cost(&drafts[d], line) {
+            if let Some(cost) = tunnel_cost(&drafts[d], line, behind) {
                 pairs.push((cost, i, d));
             }
         }
-        if line.client.is_some_and(|ip| !index.knows(ip)) {
+        if behind {
             let found = passed_on.candidates(drafts, line);
             pairs.extend(found.map(|(cost, d)| (cost, i, d)));
         }
@@ -392,7 +394,7 @@ fn distance(a: Option<Stamp>, b: Option<Stamp>) -> Option<i64> {
     Some(a?.apart(b?))
 }
 
-fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
+fn tunnel_cost(draft: &Draft, line: &TunnelLine, behind: bool) -> Option<Cost> {
     // Two hops of one program on one path are possible, two lines of one file about one connection are not.
     if draft
         .tunnels
@@ -467,17 +469,28 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         return None;
     }
     let clients = draft.clients();
-    let shares_client = line
+    // A hop behind another one sees the same peer for every client: who was forwarded tells them apart.
+    let inner = draft
+        .chain
+        .iter()
+        .skip(1)
+        .any(|l| line.client == Some(l.client.ip().to_canonical()));
+    let peer = line
         .client
         .iter()
+        .filter(|_| !inner || line.forwarded_for.is_empty());
+    let shares_client = peer
         .chain(&line.forwarded_for)
         .any(|ip| clients.contains(&ip.to_canonical()));
+    if inner && !shares_client && !line.forwarded_for.is_empty() {
+        return None;
+    }
     let same_uri = match (draft.uri(), line.uri.as_deref()) {
         (Some(a), Some(b)) => {
             if !same_target(a, b) {
                 return None;
             }
-            identity::token(a).is_some()
+            identity::token(a).is_some() && identity::token(b).is_some()
         }
         _ => false,
     };
@@ -485,7 +498,7 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         .tunnels
         .iter()
         .any(|t| t.upstream.is_some_and(|u| Some(u.ip()) == line.client) || t.hop != line.hop);
-    let tied = shares_client || same_uri && (chained || !draft.chain.is_empty());
+    let tied = shares_client || same_uri && (chained || behind || !draft.chain.is_empty());
     if !tied {
         return None;
     }
@@ -499,7 +512,7 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
         .is_some_and(|(a, b)| a.middle().since(b.middle()).abs() <= slack(a, b));
     // A hop may learn of the end much later than another (unacknowledged data): then the opening has to fit.
     let fits = near_open
-        || near_over && line.start.is_none()
+        || near_over && (line.start.is_none() || open.is_none())
         || line.start.is_none()
             && over.is_none()
             && open.is_some_and(|o| o.at <= end.at.plus(end.tick_ns))
@@ -514,7 +527,10 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine) -> Option<Cost> {
             .iter()
             .any(|l| line.client == Some(l.server.ip().to_canonical()));
     let rank = match (same_uri, names_peer) {
-        (true, true) => 2,
+        (true, true) if near_open || near_over => 2,
+        // A connection that was caught in its middle names nobody, and its end may say enough.
+        (false, true) if near_over && draft.uri().is_none() => 3,
+        (true, true) => 4,
         (true, false) => 5,
         (false, _) => 6,
     };
@@ -543,7 +559,9 @@ fn same_target(a: &str, b: &str) -> bool {
     match (identity::token(a), identity::token(b)) {
         (Some(x), Some(y)) => x == y,
         (None, None) => a.ends_with(b) || b.ends_with(a) || identity::path(a) == identity::path(b),
-        _ => false,
+        // A log or a cut packet may leave the query out.
+        (None, Some(_)) => !a.contains('?') && a == identity::path(b),
+        (Some(_), None) => !b.contains('?') && b == identity::path(a),
     }
 }
 

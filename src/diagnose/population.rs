@@ -1,8 +1,8 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopEvent, LegObservation, MILLI_NS, Mark, Moment,
-    SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, HopKind, LegObservation, MILLI_NS, Mark,
+    Moment, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -332,6 +332,7 @@ fn recurring(
     let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
     for (c, p) in connections.iter().zip(places) {
         if let (Some(ns), Some(end)) = (c.silence_ns, timed_end(c, p)) {
+            let ns = ns - after_stream(c);
             by_proxy.entry(p.proxy).or_default().push((ns, end));
         }
     }
@@ -339,6 +340,28 @@ fn recurring(
         .into_iter()
         .map(|(proxy, all)| (proxy, groups(all)))
         .collect()
+}
+
+/// Envoy's `delayed_close_timeout`: its FIN to the client stands this long after the end of the stream (default 1 s).
+pub(super) const DELAYED_CLOSE_NS: i64 = SECOND_NS;
+
+/// How long after the end of the stream that Envoy logged for its timer the client's leg, the only one captured, was closed.
+pub(super) fn after_stream(c: &Connection) -> i64 {
+    let behind = c.legs.iter().any(|l| l.from > 0);
+    let late = c.tunnels.iter().any(|t| {
+        let stream = t
+            .start
+            .zip(t.life_ns)
+            .map(|(start, life)| start.at.plus(life));
+        let apart = c
+            .closed
+            .zip(stream)
+            .map(|(closed, end)| closed.at.since(end));
+        t.hop == HopKind::Envoy
+            && t.ended_by_timer() == Some(true)
+            && apart.is_some_and(|d| (d - DELAYED_CLOSE_NS).abs() <= 150 * MILLI_NS)
+    });
+    if late && !behind { DELAYED_CLOSE_NS } else { 0 }
 }
 
 /// The same for the silence of one direction, of connections whose other direction spoke in the last quarter of it.

@@ -5,7 +5,8 @@ use super::app_fields::{self, Fields};
 use super::app_names;
 use super::app_trace::{Mark, is_binary};
 use super::{
-    LineReader, Out, Outcome, gate, haproxy, is_foreign_json, is_foreign_text, json, stamp, text,
+    LineReader, Out, Outcome, app_text, gate, haproxy, is_foreign_json, is_foreign_text, json,
+    stamp, text,
 };
 use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
@@ -389,6 +390,13 @@ impl Reader {
 
 impl LineReader for Reader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
+        let plain;
+        let line = if memchr::memchr(0x1b, line).is_some() {
+            plain = app_text::uncoloured(line);
+            plain.as_slice()
+        } else {
+            line
+        };
         let line = line.trim_ascii_end();
         if let Some(outcome) = self.pass_by(line, out) {
             return outcome;
@@ -724,7 +732,8 @@ pub(super) fn trim(mut word: &[u8]) -> &[u8] {
 
 /// What was read from one line.
 pub(super) fn fields(line: &[u8], assumed_s: i32) -> Vec<(String, String)> {
-    let line = line.trim_ascii_end();
+    let plain = app_text::uncoloured(line);
+    let line = plain.trim_ascii_end();
     let object = line.trim_ascii_start();
     if object.first() == Some(&b'{') {
         let all = json::fields(object);

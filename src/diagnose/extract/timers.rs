@@ -2,7 +2,7 @@
 
 use super::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
-use crate::diagnose::population::round_to_timer;
+use crate::diagnose::population::{DELAYED_CLOSE_NS, after_stream, round_to_timer};
 use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
@@ -31,7 +31,13 @@ fn gaps(s: &Subject<'_>, row: &mut Row) {
     };
     let to_server = last(|o| o.to_server.last_payload);
     let to_client = last(|o| o.to_client.last_payload);
-    let since = |m: Mark| closed.at.since(m.at).max(0);
+    let late = [to_server, to_client]
+        .into_iter()
+        .flatten()
+        .map(|m| closed.at.since(m.at))
+        .min()
+        .map_or(0, |gap| delayed_close(s, gap));
+    let since = |m: Mark| (closed.at.since(m.at) - late).max(0);
     for (name, mark) in [
         ("idle.gap_to_server", to_server),
         ("idle.gap_to_client", to_client),
@@ -62,6 +68,30 @@ fn gaps(s: &Subject<'_>, row: &mut Row) {
         "idle.round",
         shown(Value::Bool(round), CAPTURE, vec![at(m)]),
     );
+}
+
+/// How much of a silence came after Envoy had ended the stream, where only the client's leg was captured.
+fn delayed_close(s: &Subject<'_>, gap: i64) -> i64 {
+    let by_envoy = s.c.hops.iter().any(|h| h.kind == HopKind::Envoy);
+    let behind = s.c.legs.iter().any(|l| l.from > 0);
+    if !by_envoy || behind {
+        return 0;
+    }
+    let uri = s.c.request.uri.as_deref().unwrap_or("");
+    let fits = s
+        .context
+        .settings
+        .iter()
+        .filter(|h| h.hop == HopKind::Envoy)
+        .filter_map(|h| h.route(uri))
+        .flat_map(|r| &r.timeouts)
+        .filter(|t| t.kind == TimeoutKind::Idle)
+        .any(|t| (gap - DELAYED_CLOSE_NS - t.value_ns).abs() <= 150 * MILLI_NS);
+    if fits {
+        DELAYED_CLOSE_NS
+    } else {
+        after_stream(s.c)
+    }
 }
 
 fn logged(s: &Subject<'_>, row: &mut Row) {
