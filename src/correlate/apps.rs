@@ -4,7 +4,7 @@ use super::identity;
 use super::join::{Cost, Draft, Index, Rest};
 use super::legs;
 use crate::model::{AppEvent, AppLine, MILLI_NS, Moment, SECOND_NS, SourceId, Stamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// An application notes an opening within this time of the hop before it.
@@ -54,6 +54,80 @@ impl Unit {
         self.open
             .or(self.close)
             .or_else(|| self.lines.first().map(|l| l.at))
+    }
+}
+
+/// What an application that sees only the hop before it says: time alone ties it to what that hop's own peers tell.
+struct Behind {
+    /// Addresses that no draft knows, each the client of several lines: hops.
+    hops: BTreeSet<IpAddr>,
+    /// Openings and ends, in order of time.
+    opened: Vec<(Stamp, usize)>,
+    over: Vec<(Stamp, usize)>,
+}
+
+/// An upgrade or an end passes a hop within this time.
+const PASS_NS: i64 = 100 * MILLI_NS;
+/// Coarser stamps tie nothing by themselves.
+const COARSEST_NS: i64 = SECOND_NS;
+/// So many openings from one unknown address are a hop's.
+const HOP_LINES: usize = 3;
+
+impl Behind {
+    fn new(drafts: &[Draft], index: &Index, units: &[Unit]) -> Self {
+        let mut lines: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for unit in units.iter().filter(|u| u.open.is_some()) {
+            if let Some(ip) = unit.clients().next().filter(|ip| !index.knows(**ip)) {
+                *lines.entry(*ip).or_default() += 1;
+            }
+        }
+        lines.retain(|_, count| *count >= HOP_LINES);
+        let moments = |of: fn(&Draft) -> Option<Stamp>| {
+            let mut all: Vec<(Stamp, usize)> = drafts
+                .iter()
+                .enumerate()
+                .filter(|(_, d)| d.chain.len() < 2 && !d.refused())
+                .filter_map(|(i, d)| Some((of(d).filter(|s| s.tick_ns <= COARSEST_NS)?, i)))
+                .collect();
+            all.sort_unstable_by_key(|&(s, i)| (s.at, i));
+            all
+        };
+        Self {
+            opened: moments(Draft::opened),
+            over: moments(Draft::over),
+            hops: lines.into_keys().collect(),
+        }
+    }
+
+    fn candidates(&self, drafts: &[Draft], unit: &Unit) -> Vec<(Cost, usize)> {
+        let hop = |ip: &IpAddr| self.hops.contains(ip);
+        if !unit.clients().next().is_some_and(hop) {
+            return Vec::new();
+        }
+        let (all, at, rank) = match (unit.open, unit.close) {
+            (Some(open), _) => (&self.opened, open, 7),
+            (None, Some(close)) => (&self.over, close, 8),
+            (None, None) => return Vec::new(),
+        };
+        let reach = PASS_NS + COARSEST_NS;
+        let from = all.partition_point(|(s, _)| s.at < at.at.plus(-reach));
+        all[from..]
+            .iter()
+            .take_while(|(s, _)| s.at <= at.at.plus(at.tick_ns + PASS_NS))
+            .filter_map(|&(s, d)| {
+                let draft = &drafts[d];
+                let other = draft
+                    .identity()
+                    .zip(unit.identity())
+                    .is_some_and(|(a, b)| a != b);
+                let ends = unit.close.zip(draft.over()).map_or(0, |(a, b)| a.apart(b));
+                let apart = s.apart(at);
+                let fits = !other && apart <= PASS_NS && ends <= 15 * PASS_NS;
+                // What is known to the millisecond goes first.
+                let cost = apart.saturating_add(ends / 4).saturating_add(s.tick_ns / 8);
+                fits.then_some(((rank, cost), d))
+            })
+            .collect()
     }
 }
 
@@ -117,6 +191,11 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
                 pairs.push((cost, i, d));
             }
         }
+    }
+    let behind = Behind::new(drafts, &index, &units);
+    for (i, unit) in units.iter().enumerate() {
+        let found = behind.candidates(drafts, unit).into_iter();
+        pairs.extend(found.map(|(cost, d)| (cost, i, d)));
     }
     pairs.sort_unstable();
     // A connection takes one opening and one close, which may come from two units (logs that name only an address).

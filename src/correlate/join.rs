@@ -99,7 +99,12 @@ impl Draft {
             .iter()
             .filter(|a| matches!(a.what, AppEvent::Close { .. }))
             .map(|a| a.at);
-        lines.chain(app).min_by_key(|s| (s.tick_ns, s.at))
+        let told = lines.chain(app).min_by_key(|s| (s.tick_ns, s.at));
+        // Who gives a peer up for its silence terminates it, also where no line of a close follows.
+        told.or_else(|| {
+            let given_up = |a: &&AppLine| a.what == AppEvent::HeartbeatMissed;
+            self.app_lines.iter().rev().find(given_up).map(|a| a.at)
+        })
     }
 
     /// A handshake that no 101 answered.
@@ -589,7 +594,7 @@ impl Index {
     }
 
     /// Some draft's client has this address.
-    fn knows(&self, ip: IpAddr) -> bool {
+    pub(super) fn knows(&self, ip: IpAddr) -> bool {
         self.by_ip.contains_key(&ip.to_canonical())
     }
 

@@ -241,6 +241,19 @@ pub struct Finding {
     pub fix: Vec<String>,
 }
 
+/// `2 stalled in silence`: what users felt although nothing dropped (W801); empty where there is no such finding.
+pub fn stalled(findings: &[Finding]) -> String {
+    let stalled: usize = findings
+        .iter()
+        .filter(|f| f.code == "W801")
+        .map(|f| f.connections.len())
+        .sum();
+    match stalled {
+        0 => String::new(),
+        n => format!("{n} stalled in silence"),
+    }
+}
+
 /// A happening of many connections (W701, W702).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {

@@ -3,6 +3,7 @@
 use super::{Redactor, Selected, Zone};
 use crate::model::{
     Analysis, Cause, Judged, Outcome, RecordRef, Role, SECOND_NS, SourceKind, Summary, Tier,
+    stalled,
 };
 use std::collections::BTreeMap;
 
@@ -34,8 +35,22 @@ pub(super) fn is_drop(judged: &Judged) -> bool {
     )
 }
 
-/// The answer in a line: `6 of 12 WebSocket connections dropped`.
-pub(super) fn answer(summary: &Summary, selected: Option<&Selected>) -> String {
+/// The answer in a line: `6 of 12 WebSocket connections dropped`, and what users felt beside it.
+pub(super) fn answer(
+    analysis: &Analysis,
+    summary: &Summary,
+    selected: Option<&Selected>,
+) -> String {
+    let dropped = dropped(summary, selected);
+    let stalled = stalled(&analysis.findings);
+    if stalled.is_empty() || summary.connections == 0 {
+        dropped
+    } else {
+        format!("{dropped}, {stalled}")
+    }
+}
+
+fn dropped(summary: &Summary, selected: Option<&Selected>) -> String {
     let Summary {
         connections,
         drops,

@@ -78,7 +78,11 @@ impl Page<'_> {
     }
 
     fn head(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "## {}\n", answer(summary, self.options.selected))?;
+        writeln!(
+            out,
+            "## {}\n",
+            answer(self.analysis, summary, self.options.selected)
+        )?;
         let mut parts: Vec<String> = span(self.analysis, self.options.zone, "–")
             .into_iter()
             .collect();

@@ -74,8 +74,9 @@ impl Page<'_> {
             failed_handshakes,
             ..
         } = *summary;
-        let answer = answer(summary, self.options.selected);
-        let bad = drops + failed_handshakes > 0;
+        let answer = answer(self.analysis, summary, self.options.selected);
+        let stalled = !crate::model::stalled(&self.analysis.findings).is_empty();
+        let bad = drops + failed_handshakes > 0 || stalled;
         let answer = if bad || connections == 0 {
             self.look.bold(&answer)
         } else {

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 /// Fewer ends at one instant are a coincidence.
 const MASS: usize = 3;
-/// Fewer clients than this make no storm, however often each of them asks.
+/// Fewer clients than this make no network.
 const CLIENTS: usize = 5;
 
 const BACK_OFF: &str = "reconnect with exponential back-off: from 1 s, doubling to 30 s, with jitter of 0.5 to 1 s, \

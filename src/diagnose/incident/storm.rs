@@ -1,6 +1,6 @@
 //! How often each client asked, and how long it waited in between -> reconnect storms, with their shape.
 
-use super::{BACK_OFF, CLIENTS, MassDrop, connections, ids, round};
+use super::{BACK_OFF, MassDrop, connections, ids, round};
 use crate::diagnose::population::Place;
 use crate::model::{Incident, Judged, MILLI_NS, Moment, Outcome, SECOND_NS, Stamp, say_duration};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 /// A client that asked less often than this after one end has shown no shape: two waits between tries are the least.
 const TRIES: usize = 3;
+/// So many clients without a back-off are felt by a server: a handful that asks once a second is not.
+const STORMY: usize = 8;
 /// From here on even a client with jitter shows its shape.
 const MANY: usize = TRIES + 2;
 /// Waits that grow by less than this from the first tries to the last ones do not back off (doubling gives 2 and more).
@@ -255,8 +257,8 @@ fn storm(
     let long = |r: &&Run| r.tries.len() >= MANY;
     let long_steady = steady.iter().copied().filter(long).count();
     let long_all = shaped.iter().map(|(r, _)| *r).filter(long).count();
-    let no_back_off = steady.len() >= CLIENTS
-        && (last < GROWTH * first || (long_steady >= CLIENTS && long_steady * 2 >= long_all));
+    let no_back_off = steady.len() >= STORMY
+        && (last < GROWTH * first || (long_steady >= STORMY && long_steady * 2 >= long_all));
     let herd = herd(story, drops);
     let members: Vec<&Run> = if no_back_off {
         steady

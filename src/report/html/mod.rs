@@ -84,7 +84,7 @@ impl Page<'_> {
     }
 
     fn head(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
-        let answer = answer(summary, self.options.selected);
+        let answer = answer(self.analysis, summary, self.options.selected);
         write!(
             out,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

@@ -219,7 +219,18 @@ fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
     let n = s.connections;
     let (whole, answer) = match (n, s.drops, s.failed_handshakes) {
         (0, ..) => ("no WebSocket connection found".to_owned(), String::new()),
-        (_, 0, 0) => (format!("{n} connections, none dropped"), String::new()),
+        (_, 0, 0) => {
+            let stalled = crate::model::stalled(&analysis.findings);
+            let besides = if stalled.is_empty() {
+                stalled
+            } else {
+                format!(", {stalled}")
+            };
+            (
+                format!("{n} connections, none dropped{besides}"),
+                String::new(),
+            )
+        }
         (_, 0, f) => (
             format!("{f} of {n} failed in the handshake"),
             format!("{f} of {n} failed"),
