@@ -314,3 +314,98 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Moment, SECOND_NS, SourceId};
+
+    fn line(hop: HopKind, termination: Option<&str>) -> TunnelLine {
+        TunnelLine {
+            record: RecordRef {
+                source: SourceId(0),
+                ordinal: 1,
+                start: 0,
+                len: 0,
+            },
+            hop,
+            start: None,
+            end: Some(Stamp::new(Moment(0), SECOND_NS)),
+            life_ns: None,
+            client: None,
+            client_port: None,
+            forwarded_for: Vec::new(),
+            upstream: None,
+            method: None,
+            uri: None,
+            host: None,
+            status: None,
+            upstream_status: None,
+            bytes_to_client: None,
+            bytes_to_server: None,
+            upgrade_asked: None,
+            termination: termination.map(str::to_owned),
+            user_agent: None,
+            request_id: None,
+            ws_key: None,
+            serial: None,
+        }
+    }
+
+    #[test]
+    fn which_side_ended_first() {
+        use Direction::{ToClient, ToServer};
+        for (hop, termination, expected) in [
+            (HopKind::Haproxy, Some("CD--"), Some(ToServer)),
+            (HopKind::Haproxy, Some("SD--"), Some(ToClient)),
+            (HopKind::Haproxy, Some("cD--"), None),
+            (HopKind::Haproxy, Some("----"), None),
+            (HopKind::Envoy, Some("DC"), Some(ToServer)),
+            (
+                HopKind::Envoy,
+                Some("DC downstream_remote_disconnect"),
+                Some(ToServer),
+            ),
+            (
+                HopKind::Envoy,
+                Some("DC downstream_local_disconnect(x)"),
+                None,
+            ),
+            (
+                HopKind::Envoy,
+                Some("UC upstream_reset_after_response_started"),
+                Some(ToClient),
+            ),
+            (HopKind::Envoy, Some("SI"), None),
+            (HopKind::Nginx, Some("CD--"), None),
+            (HopKind::Haproxy, None, None),
+        ] {
+            assert_eq!(
+                line(hop, termination).end_came(),
+                expected,
+                "{hop:?} {termination:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tcp_connection_that_can_have_been_a_websocket() {
+        for (bytes, life_s, status, expected) in [
+            (Some(129), Some(0), None, true),
+            (Some(128), Some(60), None, false),
+            (None, Some(1), None, true),
+            (None, Some(0), None, false),
+            (None, None, None, false),
+            (Some(500), Some(5), Some(200), false),
+        ] {
+            let mut l = line(HopKind::Proxy, None);
+            (l.bytes_to_client, l.status) = (bytes, status);
+            l.life_ns = life_s.map(|s| s * SECOND_NS);
+            assert_eq!(
+                l.carried_answer(),
+                expected,
+                "{bytes:?} {life_s:?} {status:?}"
+            );
+        }
+    }
+}

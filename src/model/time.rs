@@ -108,3 +108,22 @@ pub fn say_duration(ns: i64) -> String {
         format!("{sign}{:.1} h", seconds / 3600.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_stamps_are_apart() {
+        for ((a, a_tick), (b, b_tick), expected) in [
+            ((0, 1), (0, 1), 0),
+            ((0, 1000), (999, 1), 0),
+            ((0, 1000), (1500, 1), 500),
+            ((1500, 1), (0, 1000), 500),
+            ((10, 1), (30, 1000), 19),
+        ] {
+            let (a, b) = (Stamp::new(Moment(a), a_tick), Stamp::new(Moment(b), b_tick));
+            assert_eq!(a.apart(b), expected, "{a:?} {b:?}");
+        }
+    }
+}

@@ -515,7 +515,23 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
 
 #[cfg(test)]
 mod tests {
-    use super::sent_for;
+    use super::{names_heartbeat, sent_for};
+
+    #[test]
+    fn reasons_that_name_a_heartbeat() {
+        for (reason, expected) in [
+            ("heartbeat timeout", true),
+            ("Ping timed out", true),
+            ("no pong received", true),
+            ("keep-alive missed", true),
+            ("shipping closed", false),
+            ("heartbeat", false),
+            ("session timeout", false),
+            ("", false),
+        ] {
+            assert_eq!(names_heartbeat(reason), expected, "{reason}");
+        }
+    }
 
     #[test]
     fn codes_that_a_library_sent_and_did_not_report() {
