@@ -54,7 +54,7 @@ pub const ALL: &[Beside] = &[
         meaning: "Many clients come back again and again without waiting longer each time. The service that is coming up, or a proxy that \
                   lost its upstream, gets many times its usual number of handshakes, and the storm keeps it down.",
         shown_by: &[
-            "five clients or more try three times or more after one end, each try after a refusal",
+            "eight clients or more try three times or more after one end, each try after a refusal",
             "the waits between their tries do not grow: the last ones are shorter than one and a half times the first ones",
             "or twenty clients and more come back in the same moment after a mass drop, with no jitter that spreads them",
             "handshakes come three times (for a herd: ten times) as fast as in the rest of the case",
