@@ -186,7 +186,7 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
     let index = Index::new(drafts);
     let mut pairs = Vec::new();
     for (i, unit) in units.iter().enumerate() {
-        for d in index.candidates(unit.clients(), unit.identity().as_deref(), None) {
+        for d in index.candidates(unit.clients(), unit.identity().as_deref()) {
             if let Some(cost) = unit_cost(&drafts[d], before[d], unit, &starts) {
                 pairs.push((cost, i, d));
             }

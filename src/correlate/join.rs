@@ -311,7 +311,6 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
         for d in index.candidates(
             line.client.iter().chain(&line.forwarded_for),
             identity::of_tunnel(line).as_deref(),
-            line.uri.as_deref(),
         ) {
             if let Some(cost) = tunnel_cost(&drafts[d], line, behind) {
                 pairs.push((cost, i, d));
@@ -602,7 +601,6 @@ impl Index {
         &self,
         ips: impl Iterator<Item = &'a IpAddr>,
         token: Option<&str>,
-        _uri: Option<&str>,
     ) -> Vec<usize> {
         let mut all: Vec<usize> = Vec::new();
         let by_token = token.and_then(|t| self.by_token.get(t));
@@ -649,7 +647,7 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
             .collect();
         if candidates.is_empty() {
             candidates = index
-                .candidates(line.client.iter(), token.as_deref(), None)
+                .candidates(line.client.iter(), token.as_deref())
                 .into_iter()
                 .filter_map(|d| hop_cost(&drafts[d], &line).map(|c| (c, d)))
                 .collect();

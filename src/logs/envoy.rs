@@ -17,7 +17,7 @@ impl LogFormat for Envoy {
     }
     fn samples(&self) -> &'static [&'static str] {
         &[
-            r#"[2026-11-20T22:45:42.839Z] "GET /ws?s=1 HTTP/1.1" 101 DC 249 96 3207 - "192.0.2.40" "-" "cbf9daa2-fa50-481a-8f66-7c1e38697797" "10.77.3.2" "192.0.2.2:8080""#,
+            r#"[2026-11-20T22:45:42.839Z] "GET /ws?s=1 HTTP/1.1" 101 DC 249 96 3207 - "192.0.2.40" "-" "cbf9daa2-fa50-481a-8f66-7c1e38697797" "192.0.2.9" "192.0.2.2:8080""#,
             r#"[2026-11-20T21:12:10.547Z] "GET /idle HTTP/1.1" 101 SI stream_idle_timeout - "-" 0 0 2002 - "-" "wslab/1" "7f3a" "app.test" "10.8.0.3:8080" outbound|80||app 10.8.0.2:40000 10.8.0.2:15001 192.0.2.1:50000 - default"#,
             r#"[2026-11-20T21:12:31.898Z] "GET /noupgrade HTTP/1.1" 403 - 0 0 0 - "-" "-" "-" "app" "-""#,
             r#"{"start_time":"2026-11-20T21:12:10.547Z","method":"GET","path":"/idle","protocol":"HTTP/1.1","response_code":101,"response_flags":"SI","response_code_details":"stream_idle_timeout","bytes_received":0,"bytes_sent":0,"duration":2002,"x_forwarded_for":null,"user_agent":"wslab/1","request_id":"7f3a","authority":"app.test","upstream_host":"10.8.0.3:8080","downstream_remote_address":"192.0.2.1:50000"}"#,

@@ -67,7 +67,7 @@ pub struct UpgradeSetting {
 pub struct HopSettings {
     pub source: SourceId,
     pub hop: HopKind,
-    /// Addresses it listens on, as written (`10.77.2.2:80`, `80`).
+    /// Addresses it listens on, as written (`192.0.2.9:80`, `80`).
     pub listen: Vec<String>,
     pub routes: Vec<Route>,
 }

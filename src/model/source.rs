@@ -136,7 +136,7 @@ pub struct Source {
     pub compression: Option<&'static str>,
     /// Bytes on disk.
     pub bytes: u64,
-    /// Where it was recorded, as far as the content shows: `nginx 10.77.3.2`.
+    /// Where it was recorded, as far as the content shows: `nginx 192.0.2.9`.
     pub vantage: Option<String>,
     /// Packets or lines.
     pub records: u64,

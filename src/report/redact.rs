@@ -199,7 +199,7 @@ impl Redactor {
         self.what
     }
 
-    /// `10.77.1.14`, or `ip-3`.
+    /// `192.0.2.14`, or `ip-3`.
     pub fn ip(&self, ip: IpAddr) -> String {
         if !self.what.ips {
             return ip.to_string();
