@@ -24,14 +24,28 @@ Examples:
   wsdrop check ./incident --fail-on high && echo fine
   wsdrop demo                            the incident that comes with the program";
 
+/// What `wsdrop` alone prints, up to the list of topics.
+pub(super) const SHORT: &str = "\
+wsdrop tells why WebSocket connections dropped, who ended them, and what fixes it,
+from a folder of captures, logs and configuration.
+
+  wsdrop ./incident                          browse it in the terminal
+  wsdrop report ./incident -o drops.html     write a report to hand on
+  wsdrop show 1 ./incident                   the evidence of the first drop
+  wsdrop check ./logs --fail-on high         a gate for scripts
+  wsdrop demo                                the incident that comes with the program
+
+wsdrop --help        all commands and flags";
+
 /// Tells why WebSocket connections dropped, who ended them, and what fixes it.
 #[derive(Debug, Parser)]
 #[command(
     name = "wsdrop",
     version,
+    long_version = super::help::version(),
     about,
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}\n\nwsdrop help filters|exit-codes|severities tells more."),
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}\n\nwsdrop help filters|times|formats|config|exit-codes|severities tells more."),
     max_term_width = 100,
     override_usage = "wsdrop [PATH]...\n       wsdrop <COMMAND> [OPTIONS]",
     disable_help_subcommand = false,
@@ -70,6 +84,8 @@ pub(super) enum Command {
     WhatIf(WhatIf),
     /// Has the fix worked? Causes before and after, new ones first
     Diff(Diff),
+    /// The configuration: which files are read, what they say, one to begin with
+    Config(Configuration),
     /// What a shell needs to complete commands and flags
     Completions(Completions),
     /// The man page of the program, or of one command
@@ -89,6 +105,27 @@ pub(super) struct Display {
     /// How progress is told on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) progress: ProgressKind,
+    /// A configuration file, stronger than your own and the machine's
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "WSDROP_CONFIG",
+        hide_env = true
+    )]
+    pub(super) config: Option<PathBuf>,
+    /// Shows text that is longer than the terminal; none: as it comes [default: $PAGER, or less]
+    #[arg(
+        long,
+        global = true,
+        value_name = "COMMAND",
+        env = "WSDROP_PAGER",
+        hide_env = true
+    )]
+    pub(super) pager: Option<String>,
+    /// Text as it comes, however long
+    #[arg(long, global = true)]
+    pub(super) no_pager: bool,
     /// Say less; twice: errors only
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) quiet: u8,
@@ -264,6 +301,14 @@ pub(super) struct Report {
     /// Causes shown in text and Markdown; 0 = all
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub(super) top: usize,
+    /// Columns of csv, in this order: id,cause,client_ip (wsdrop help formats)
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Output"
+    )]
+    pub(super) columns: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -308,6 +353,14 @@ pub(super) struct Check {
     /// Causes shown in Markdown; 0 = all
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub(super) top: usize,
+    /// Columns of csv, in this order: id,cause,client_ip (wsdrop help formats)
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Output"
+    )]
+    pub(super) columns: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -419,8 +472,13 @@ pub(super) struct Schema {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
+    /// wsdrop report -f json
     #[default]
     Report,
+    /// One line of wsdrop report -f ndjson
+    Ndjson,
+    /// A rule file, for editors
+    Rules,
 }
 
 #[derive(Debug, Args)]
@@ -529,6 +587,22 @@ pub(super) struct Diff {
         help_heading = "Output"
     )]
     pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Configuration {
+    #[command(subcommand)]
+    pub(super) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// The files that are looked for, the strongest first
+    Path,
+    /// What they say, and where
+    Show,
+    /// Writes a file with every key, commented out
+    Init,
 }
 
 #[derive(Debug, Args)]

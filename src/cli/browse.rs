@@ -156,7 +156,7 @@ impl Files {
         let (zone, paths, selected) = (self.zone, self.paths.as_str(), selected.as_ref());
         match format {
             "ndjson" => ndjson::write(shown, &redactor, out)?,
-            "csv" => csv::write(shown, &redactor, out)?,
+            "csv" => csv::write(shown, &redactor, &[], out)?,
             "md" => {
                 let options = markdown::Options {
                     zone,

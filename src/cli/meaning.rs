@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What standard output and standard error can show.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Screen {
     pub(super) look: Look,
     pub(super) stderr_color: bool,
@@ -20,6 +20,10 @@ pub(super) struct Screen {
     pub(super) progress: ProgressKind,
     pub(super) quiet: u8,
     pub(super) verbose: u8,
+    /// What shows text that is longer than the terminal; `None` = nothing does.
+    pub(super) pager: Option<String>,
+    /// The configuration file that was named.
+    pub(super) config: Option<PathBuf>,
 }
 
 impl Screen {
@@ -30,6 +34,9 @@ impl Screen {
             progress,
             quiet,
             verbose,
+            ref config,
+            ref pager,
+            no_pager,
         } = *display;
         let stdout_tty = std::io::stdout().is_terminal();
         let stderr_tty = std::io::stderr().is_terminal();
@@ -57,12 +64,16 @@ impl Screen {
             progress,
             quiet,
             verbose,
+            pager: (stdout_tty && !dumb && !no_pager)
+                .then(|| super::pager::command(pager.as_deref()))
+                .flatten(),
+            config: config.clone(),
         }
     }
 }
 
 /// What the environment says of colours: `NO_COLOR` (no-color.org), `CLICOLOR_FORCE`, `FORCE_COLOR`, a dumb terminal.
-fn colours_wanted() -> Option<bool> {
+pub(super) fn colours_wanted() -> Option<bool> {
     let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let on = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
     if set("NO_COLOR") {
@@ -268,6 +279,18 @@ pub(super) fn redact(privacy: &Privacy, to_tty: bool) -> Result<Redact, Failure>
         }
         None if to_tty => Ok(Redact::NONE),
         None => Ok(Redact::SHARED),
+    }
+}
+
+/// Names of CSV columns, all of them known.
+pub(super) fn columns(names: &[String]) -> Result<(), Failure> {
+    let known = || crate::report::csv::columns();
+    match names.iter().find(|name| !known().any(|k| k == *name)) {
+        None => Ok(()),
+        Some(name) => Err(
+            Failure::usage(format!("--columns {name}: csv has no such column"))
+                .help("wsdrop help formats    lists them"),
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Commands that may come; nobody should get used to them as paths.
-const RESERVED: &[&str] = &["config", "scan", "merge", "bundle", "watch", "serve"];
+const RESERVED: &[&str] = &["scan", "merge", "bundle", "watch", "serve"];
 
 /// What stands on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Grammar {
 }
 
 /// Edits from one word to the other: insert, delete, replace, swap neighbours.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) =
         (a.chars().take(40).collect(), b.chars().take(40).collect());
     let mut rows: Vec<Vec<usize>> = vec![vec![0; b.len() + 1]; a.len() + 1];

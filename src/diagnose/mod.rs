@@ -22,6 +22,7 @@ pub mod pack;
 mod population;
 pub mod rule;
 pub mod runbook;
+pub mod schema;
 mod truth;
 pub mod whatif;
 
@@ -30,4 +31,4 @@ pub use eval::{Weighed, weigh};
 pub use judge::{Judgement, facts, judge};
 pub use lint::RuleError;
 pub use overrides::Overrides;
-pub use pack::Pack;
+pub use pack::{BUILTIN, Pack};

@@ -3,7 +3,7 @@
 use super::leg::{Direction, LegObservation};
 use super::line::{AppLine, HopKind, HopLine, TunnelLine};
 use super::source::{RecordRef, SourceId};
-use super::time::{Moment, Stamp};
+use super::time::{Moment, SECOND_NS, Stamp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -194,6 +194,12 @@ impl Connection {
     }
 
     pub fn duration_ns(&self) -> Option<i64> {
-        Some(self.closed?.at.since(self.opened?.at))
+        let lived = self.closed?.at.since(self.opened?.at);
+        // an end that two stamps put a little before the beginning came at once
+        Some(if (-SECOND_NS..0).contains(&lived) {
+            0
+        } else {
+            lived
+        })
     }
 }

@@ -106,13 +106,29 @@ const COLUMNS: &[Column] = &[
     ("files", |r| Cell::text(Some(&r.files))),
 ];
 
-/// The header, then the connections in the order of the JSON report. Lines end in a line feed.
-pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> io::Result<()> {
-    let names: Vec<&str> = COLUMNS.iter().map(|c| c.0).collect();
-    writeln!(out, "{}", names.join(","))?;
+/// The names of all columns, in their order.
+pub fn columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|c| c.0)
+}
+
+/// The header, then the connections in the order of the JSON report. Lines end in a line feed. No `names` = all columns.
+pub fn write(
+    analysis: &Analysis,
+    redactor: &Redactor,
+    names: &[String],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let chosen: Vec<&Column> = if names.is_empty() {
+        COLUMNS.iter().collect()
+    } else {
+        let find = |name: &String| COLUMNS.iter().find(|c| c.0 == *name);
+        names.iter().filter_map(find).collect()
+    };
+    let heads: Vec<&str> = chosen.iter().map(|c| c.0).collect();
+    writeln!(out, "{}", heads.join(","))?;
     for judged in &analysis.connections {
         let row = Row::new(analysis, judged, redactor);
-        for (n, (_, cell)) in COLUMNS.iter().enumerate() {
+        for (n, (_, cell)) in chosen.iter().enumerate() {
             if n > 0 {
                 out.write_all(b",")?;
             }
@@ -195,7 +211,7 @@ mod tests {
         let mut analysis = fabricated();
         analysis.connections[0].connection.request.uri = Some("/ws,\"x\"\n=1".to_owned());
         let mut out = Vec::new();
-        write(&analysis, &Redactor::none(), &mut out).expect("writes to memory");
+        write(&analysis, &Redactor::none(), &[], &mut out).expect("writes to memory");
         insta::assert_snapshot!("csv", String::from_utf8(out).expect("UTF-8"));
     }
 }

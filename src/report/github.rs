@@ -8,6 +8,8 @@ use std::io::{self, Write};
 
 /// Characters of one message.
 const LONGEST: usize = 500;
+/// Annotations of one kind that GitHub shows for a step; what comes after them is counted in the last one.
+const MOST: usize = 10;
 
 pub fn write(
     analysis: &Analysis,
@@ -15,22 +17,44 @@ pub fn write(
     redactor: &Redactor,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for entry in &gate.entries {
+    let kind = |entry: &Entry<'_>| match entry.severity {
+        _ if entry.fails && gate.failed() => "error",
+        Severity::High | Severity::Medium => "warning",
+        Severity::Low | Severity::Info => "notice",
+    };
+    for (n, entry) in gate.entries.iter().enumerate() {
         let Some(first) = entry.items.first() else {
             continue;
         };
-        let kind = match entry.severity {
-            _ if entry.fails && gate.failed() => "error",
-            Severity::High | Severity::Medium => "warning",
-            Severity::Low | Severity::Info => "notice",
-        };
+        let kind_of = kind(entry);
+        let alike = |e: &&Entry<'_>| kind(e) == kind_of;
+        let before = gate.entries.iter().take(n).filter(alike).count();
+        let all = gate.entries.iter().filter(alike).count();
+        if before + 1 == MOST && all > MOST {
+            let rest: Vec<&str> = gate
+                .entries
+                .iter()
+                .filter(alike)
+                .skip(before)
+                .map(|e| e.code)
+                .collect();
+            let title = property(&format!("{} more rules", rest.len()));
+            let said = data(&format!(
+                "{}: GitHub shows {MOST} of a kind",
+                rest.join(", ")
+            ));
+            writeln!(out, "::{kind_of} title={title}::{said}")?;
+        }
+        if before + 1 >= MOST && all > MOST {
+            continue;
+        }
         let mut said = first.say().to_owned();
         if let Some(fix) = first.fix() {
             said.push_str(&format!(". Fix: {fix}"));
         }
         writeln!(
             out,
-            "::{kind} {}title={}::{}",
+            "::{kind_of} {}title={}::{}",
             place(analysis, entry),
             property(&format!("{} {}, {}", entry.code, entry.name, entry.count())),
             data(&clip(&redactor.text(&said), LONGEST))
@@ -93,5 +117,36 @@ mod tests {
         );
         assert!(lines[2].starts_with("::notice "), "{text}");
         assert!(lines[3].starts_with("failed: 3 findings"), "{text}");
+    }
+
+    #[test]
+    fn no_more_than_a_step_shows() {
+        let check = |rules: usize, last: &str| {
+            let mut analysis = fabricated();
+            let one = analysis.findings[0].clone();
+            analysis.incidents.clear();
+            analysis.connections.clear();
+            analysis.findings = (0..rules)
+                .map(|n| {
+                    let mut finding = one.clone();
+                    finding.code = format!("U{n:02}");
+                    finding
+                })
+                .collect();
+            let limit = Limit {
+                fail_on: Some(Severity::Info),
+                tolerate: 0,
+                denied: Vec::new(),
+            };
+            let gate = Gate::new(&analysis, &limit);
+            let mut out = Vec::new();
+            write(&analysis, &gate, &Redactor::none(), &mut out).expect("writes to memory");
+            let text = String::from_utf8(out).expect("UTF-8");
+            let errors: Vec<&str> = text.lines().filter(|l| l.starts_with("::error ")).collect();
+            assert_eq!(errors.len(), rules.min(MOST), "{text}");
+            assert!(errors.last().is_some_and(|l| l.contains(last)), "{text}");
+        };
+        check(10, "title=U09 ");
+        check(13, "title=4 more rules::U09, U10, U11, U12: ");
     }
 }

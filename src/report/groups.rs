@@ -2,7 +2,7 @@
 
 use super::{Redactor, Selected, Zone};
 use crate::model::{
-    Analysis, Cause, Judged, Outcome, RecordRef, Role, SECOND_NS, SourceKind, Summary, Tier,
+    Analysis, Cause, Judged, Outcome, RecordRef, Role, SECOND_NS, SourceKind, Stamp, Summary, Tier,
     stalled,
 };
 use std::collections::BTreeMap;
@@ -152,6 +152,45 @@ pub(super) fn place(analysis: &Analysis, record: RecordRef) -> String {
     }
 }
 
+/// `21:39:27–21:40:02`, or one moment.
+pub(super) fn during(zone: Zone, start: Stamp, end: Stamp, dash: &str) -> String {
+    let (from, to) = (zone.time(start, 0), zone.time(end, 0));
+    if from == to {
+        from
+    } else {
+        format!("{from}{dash}{to}")
+    }
+}
+
+/// Where a drop can be looked at: `c-7f3a91: edge.pcap#91, error.log:1`; hostile text still.
+pub(super) fn seen(analysis: &Analysis, judged: &Judged) -> String {
+    let mut places: Vec<String> = Vec::new();
+    for evidence in judged.verdict.evidence.iter().filter(|e| e.supports) {
+        let Some(record) = evidence.record else {
+            continue;
+        };
+        let at = place(analysis, record);
+        if places.len() < 3 && !places.contains(&at) {
+            places.push(at);
+        }
+    }
+    let id = &judged.connection.id;
+    if places.is_empty() {
+        id.clone()
+    } else {
+        format!("{id}: {}", places.join(", "))
+    }
+}
+
+/// A fix without the row of the runbook that it may name at its end, to tell whether two say the same.
+pub(super) fn bare(fix: &str) -> String {
+    let said = match fix.rsplit_once(" [") {
+        Some((said, row)) if row.ends_with(']') => said,
+        _ => fix,
+    };
+    said.trim_end_matches([';', '.', ' ']).to_owned()
+}
+
 /// At most this many characters; how many more there were is said.
 pub(super) fn clip(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -175,6 +214,8 @@ pub(super) struct CauseRow<'a> {
     pub(super) lived: Option<i64>,
     pub(super) silent: Option<i64>,
     pub(super) fix: Option<&'a str>,
+    /// A drop that stands for the others: as sure as the group, with the group's fix, the first of those.
+    pub(super) example: Option<&'a Judged>,
 }
 
 impl<'a> CauseRow<'a> {
@@ -189,12 +230,21 @@ impl<'a> CauseRow<'a> {
             [(only, _)] => only.clone(),
             [(first, _), rest @ ..] => format!("{first} +{}", rest.len()),
         };
+        // of equally frequent tiers the weaker one: a group is not surer than its members
+        let tier = frequent(all.iter().map(|j| j.verdict.tier))
+            .first()
+            .map_or(Tier::Undecided, |&(tier, _)| tier);
+        let first_fix = |j: &'a Judged| j.verdict.fix.first().map(String::as_str);
+        let fix = frequent(all.iter().filter_map(|j| first_fix(j)))
+            .first()
+            .map(|f| f.0);
         Self {
             cause,
-            // of equally frequent tiers the weaker one: a group is not surer than its members
-            tier: frequent(all.iter().map(|j| j.verdict.tier))
-                .first()
-                .map_or(Tier::Undecided, |&(tier, _)| tier),
+            tier,
+            example: all
+                .iter()
+                .min_by_key(|j| std::cmp::Reverse((j.verdict.tier == tier, first_fix(j) == fix)))
+                .copied(),
             closer,
             lived: median(
                 all.iter()
@@ -202,12 +252,7 @@ impl<'a> CauseRow<'a> {
                     .collect(),
             ),
             silent: median(all.iter().filter_map(|j| j.connection.silence_ns).collect()),
-            fix: frequent(
-                all.iter()
-                    .filter_map(|j| j.verdict.fix.first().map(String::as_str)),
-            )
-            .first()
-            .map(|f| f.0),
+            fix,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! An `Analysis` -> Markdown for the incident channel: the answer first, the causes, the first drop of each with its evidence, the sources.
 
 use super::groups::{
-    CauseRow, answer, by_cause, client, clip, closer, needs, place, plural, short, span, understood,
+    CauseRow, answer, bare, by_cause, client, clip, closer, during, needs, place, plural, short,
+    span, understood,
 };
 use super::{Redactor, Selected, Zone};
 use crate::model::{
@@ -21,7 +22,9 @@ pub struct Options<'a> {
 
 /// Drops shown with their evidence, one of each cause.
 const SHOWN: usize = 5;
-/// Evidence lines, rivals and fixes shown of one drop.
+/// Evidence shown of one drop.
+const EVIDENCE: usize = 4;
+/// Rivals and fixes shown of one drop, and rows of the lists below.
 const LINES: usize = 6;
 /// Characters of one text from the input.
 const LONGEST: usize = 400;
@@ -39,7 +42,7 @@ pub fn write(
     };
     let summary = analysis.summary();
     page.head(&summary, out)?;
-    page.causes(&summary, out)?;
+    page.causes(&summary, false, out)?;
     page.first_of_each(out)?;
     page.beside(out)?;
     page.settle(out)?;
@@ -61,7 +64,7 @@ pub fn write_summary(
     };
     let summary = analysis.summary();
     page.head(&summary, out)?;
-    page.causes(&summary, out)?;
+    page.causes(&summary, true, out)?;
     page.beside(out)?;
     page.adapted(out)
 }
@@ -100,23 +103,30 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn causes(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    fn causes(&self, summary: &Summary, fixes: bool, out: &mut impl Write) -> io::Result<()> {
         let groups = by_cause(self.analysis);
         let shown = match self.options.top {
             0 => groups.len(),
             top => top.min(groups.len()),
         };
+        // where the drops follow, each with its fix, the table stays narrow: a chat shows it as it is written
+        let (fix_head, fix_line) = if fixes { (" fix |", "---|") } else { ("", "") };
         if shown > 0 {
             writeln!(
                 out,
-                "\n| cause | drops | tier | closed by | lived | silent | fix |\n|---|---:|---|---|---:|---:|---|"
+                "\n| cause | drops | tier | closed by | lived | silent |{fix_head}\n|---|---:|---|---|---:|---:|{fix_line}"
             )?;
         }
         for (cause, all) in groups.iter().take(shown) {
             let row = CauseRow::new(*cause, all);
+            let fix = if fixes {
+                format!(" {} |", row.fix.map(|f| self.text(f)).unwrap_or_default())
+            } else {
+                String::new()
+            };
             writeln!(
                 out,
-                "| {} {} | {} | {} | {} | {} | {} | {} |",
+                "| {} {} | {} | {} | {} | {} | {} |{fix}",
                 cause.code(),
                 cause.id(),
                 all.len(),
@@ -124,7 +134,6 @@ impl Page<'_> {
                 self.text(&row.closer),
                 row.lived.map(short).unwrap_or_default(),
                 row.silent.map(short).unwrap_or_default(),
-                row.fix.map(|f| self.text(f)).unwrap_or_default(),
             )?;
         }
         if shown < groups.len() {
@@ -155,26 +164,38 @@ impl Page<'_> {
         if groups.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\n### The first of each cause")?;
-        for (_, all) in groups.iter().take(most) {
-            if let Some(judged) = all.first() {
-                self.drop(judged, out)?;
+        for (cause, all) in groups.iter().take(most) {
+            let row = CauseRow::new(*cause, all);
+            if let Some(judged) = row.example {
+                self.cause(&row, all.len(), judged, out)?;
             }
         }
         Ok(())
     }
 
-    fn drop(&self, judged: &Judged, out: &mut impl Write) -> io::Result<()> {
+    /// One cause: what happened and what to do first, then the drop that stands for all, its evidence, what it was not.
+    fn cause(
+        &self,
+        row: &CauseRow<'_>,
+        drops: usize,
+        judged: &Judged,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let (c, v) = (&judged.connection, &judged.verdict);
-        let cause = v
-            .cause
-            .map_or_else(String::new, |c| format!("{} {}", c.code(), c.id()));
-        writeln!(out, "\n**{cause}** ({}), `{}`\n", v.tier.name(), c.id)?;
+        writeln!(
+            out,
+            "\n### {} × {} {}, {}\n",
+            drops,
+            row.cause.code(),
+            row.cause.id(),
+            row.tier.name()
+        )?;
         writeln!(out, "{}\n", self.text(&v.sentence))?;
-        let mut facts = vec![escape(&client(judged, self.redactor))];
-        if let Some(uri) = &c.request.uri {
-            facts.push(self.text(uri));
+        for fix in v.fix.iter().take(LINES) {
+            writeln!(out, "- **Fix:** {}", self.text(fix))?;
         }
+        let mut facts = vec![escape(&client(judged, self.redactor))];
+        facts.extend(c.request.uri.iter().map(|uri| self.code(uri)));
         if let Some(closed) = c.closed {
             let zone = self.options.zone;
             facts.push(format!("closed {} {}", zone.time(closed, 3), zone.name()));
@@ -188,34 +209,53 @@ impl Page<'_> {
             c.silence_ns
                 .map(|ns| format!("silent {}", say_duration(ns))),
         );
-        writeln!(out, "{}\n", facts.join(" · "))?;
-        for evidence in v.evidence.iter().take(LINES) {
+        let alone = if drops > 1 { "for example " } else { "" };
+        writeln!(out, "- **Seen:** {alone}`{}`: {}", c.id, facts.join(" · "))?;
+        let said = v.evidence.iter().take(EVIDENCE);
+        for evidence in said {
             let lead = if evidence.supports { "" } else { "against: " };
             let at = evidence.record.map_or_else(String::new, |record| {
-                format!(", {}", self.text(&place(self.analysis, record)))
+                format!(", {}", self.code(&place(self.analysis, record)))
             });
             writeln!(
                 out,
-                "- {lead}{} ({}){at}",
+                "  - {lead}{} ({}){at}",
                 self.text(&evidence.say),
                 evidence.strength.name()
             )?;
         }
-        self.more(v.evidence.len(), out)?;
-        let refuted = |r: &&crate::model::Rival| r.verdict == RivalVerdict::RuledOut;
-        for rival in v.rivals.iter().filter(refuted).take(LINES) {
-            writeln!(
-                out,
-                "- ruled out: {} {} ({})",
-                rival.cause.code(),
-                rival.cause.id(),
-                self.text(&rival.why)
-            )?;
+        if v.evidence.len() > EVIDENCE {
+            writeln!(out, "  - and {} more", v.evidence.len() - EVIDENCE)?;
         }
-        for fix in v.fix.iter().take(LINES) {
-            writeln!(out, "- **fix:** {}", self.text(fix))?;
+        let ruled_out: Vec<String> = v
+            .rivals
+            .iter()
+            .filter(|r| r.verdict == RivalVerdict::RuledOut)
+            .take(LINES)
+            .map(|r| format!("{} ({})", r.cause.id(), self.text(&r.why)))
+            .collect();
+        if !ruled_out.is_empty() {
+            writeln!(out, "- **Ruled out:** {}", ruled_out.join("; "))?;
+        }
+        let open: Vec<String> = v
+            .untestable
+            .iter()
+            .take(LINES)
+            .map(|u| format!("{} (needs {})", u.cause.id(), self.text(&u.needs)))
+            .collect();
+        if !open.is_empty() {
+            writeln!(out, "- **Not testable:** {}", open.join("; "))?;
         }
         Ok(())
+    }
+
+    /// Text as a code span: nothing in it is marked up, mentions anybody or becomes a link.
+    fn code(&self, text: &str) -> String {
+        let text = inert(&clip(&self.redactor.text(text), LONGEST)).replace('`', "'");
+        if text.trim().is_empty() {
+            return text;
+        }
+        format!("`{text}`")
     }
 
     fn more(&self, all: usize, out: &mut impl Write) -> io::Result<()> {
@@ -249,7 +289,7 @@ impl Page<'_> {
         writeln!(out, "\n### Over many connections\n")?;
         let zone = self.options.zone;
         let happened = incidents.iter().map(|i| {
-            let when = format!("{}–{}: ", zone.time(i.start, 0), zone.time(i.end, 0));
+            let when = format!("{}: ", during(zone, i.start, i.end, "–"));
             (&i.code, &i.kind, when, &i.say, &i.fix)
         });
         let found = findings
@@ -260,10 +300,15 @@ impl Page<'_> {
         } else {
             self.options.top
         };
+        // what stands at a cause already is not said again
+        let mut said: Vec<String> = by_cause(self.analysis)
+            .iter()
+            .filter_map(|(cause, all)| CauseRow::new(*cause, all).fix.map(bare))
+            .collect();
         for (code, kind, when, say, fix) in happened.chain(found).take(most) {
-            let fix = fix
-                .first()
-                .map_or_else(String::new, |f| format!(" **Fix:** {}", self.text(f)));
+            let fix = fix.first().filter(|f| !said.contains(&bare(f)));
+            said.extend(fix.map(|f| bare(f)));
+            let fix = fix.map_or_else(String::new, |f| format!(" **Fix:** {}", self.text(f)));
             writeln!(
                 out,
                 "- **{} {}** {when}{}{fix}",
@@ -330,7 +375,7 @@ impl Page<'_> {
             env!("CARGO_PKG_VERSION"),
             escape(&self.analysis.rules),
             self.options.zone.name(),
-            self.text(&super::again(self.options.paths, self.options.selected))
+            self.code(&super::again(self.options.paths, self.options.selected))
         )
     }
 }

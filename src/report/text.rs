@@ -1,6 +1,8 @@
 //! An `Analysis` -> the answer on one screen: how many dropped, by which cause, closed by whom, and what fixes it.
 
-use super::groups::{CauseRow, answer, by_cause, client, needs, plural, short, span, understood};
+use super::groups::{
+    CauseRow, answer, bare, by_cause, client, during, needs, plural, seen, short, span, understood,
+};
 use super::style::{cut, pad, pad_left, wrap};
 use super::{Look, Redactor, Selected, Zone, width_of};
 use crate::model::{
@@ -77,16 +79,26 @@ impl Page<'_> {
         let answer = answer(self.analysis, summary, self.options.selected);
         let stalled = !crate::model::stalled(&self.analysis.findings).is_empty();
         let bad = drops + failed_handshakes > 0 || stalled;
+        let wide = width_of(&answer);
         let answer = if bad || connections == 0 {
             self.look.bold(&answer)
         } else {
             self.look.green(&answer)
         };
-        let mut parts = vec![answer];
         let dash = self.look.mark("–", "-");
-        parts.extend(span(self.analysis, self.options.zone, dash));
-        parts.push(understood(self.analysis));
-        writeln!(out, "{}", parts.join(dot))?;
+        let mut about: Vec<String> = span(self.analysis, self.options.zone, dash)
+            .into_iter()
+            .collect();
+        about.push(understood(self.analysis));
+        let about = about.join(dot);
+        if self.options.quiet || wide + width_of(dot) + width_of(&about) <= self.look.width {
+            writeln!(out, "{answer}{dot}{about}")?;
+        } else {
+            writeln!(out, "{answer}")?;
+            for line in wrap(&about, self.look.width) {
+                writeln!(out, "{}", self.look.dim(&line))?;
+            }
+        }
         if let Some(selected) = self.options.selected.filter(|_| !self.options.quiet) {
             writeln!(
                 out,
@@ -126,30 +138,16 @@ impl Page<'_> {
             .max()
             .unwrap_or(0)
             .clamp(9, 16);
-        // mark, cause, drops, tier, closed by, lived, silent, each with what separates it
-        let fixed = 2 + name_w + 2 + 5 + 2 + 9 + 2 + closer_w + 2 + 8 + 2 + 8 + 2;
-        let fix_w = self.look.width.saturating_sub(fixed);
-        let beside = fix_w >= 24;
         let heading = format!(
-            "  {}  drops  {}  {}  {}  {}{}",
+            "  {}  drops  {}  {}  {}  {}",
             pad("cause", name_w),
             pad("tier", 9),
             pad("closed by", closer_w),
             pad_left("lived", 8),
             pad_left("silent", 8),
-            if beside { "  fix" } else { "" }
         );
         writeln!(out, "\n{}", self.look.dim(heading.trim_end()))?;
         for (row, (_, all)) in rows.iter().zip(&groups) {
-            let fix = row.fix.map(|f| self.text(f)).unwrap_or_default();
-            let lines = wrap(
-                &fix,
-                if beside {
-                    fix_w
-                } else {
-                    self.look.width.saturating_sub(6)
-                },
-            );
             let name = format!("{} {}", row.cause.code(), row.cause.id());
             let line = format!(
                 "{} {}  {}  {}  {}  {}  {}",
@@ -161,17 +159,14 @@ impl Page<'_> {
                 pad_left(&row.lived.map(short).unwrap_or_default(), 8),
                 pad_left(&row.silent.map(short).unwrap_or_default(), 8),
             );
-            let first = lines.first().map_or("", String::as_str);
-            if beside {
-                writeln!(out, "{}", format!("{line}  {first}").trim_end())?;
-                for more in lines.iter().skip(1) {
-                    writeln!(out, "{}{more}", " ".repeat(fixed))?;
-                }
-            } else {
-                writeln!(out, "{}", line.trim_end())?;
-                for more in lines.iter().filter(|l| !l.is_empty()) {
-                    writeln!(out, "      {more}")?;
-                }
+            writeln!(out, "{}", line.trim_end())?;
+            if let Some(example) = row.example {
+                let v = &example.verdict;
+                self.said("why", &self.text(&v.sentence), out)?;
+                self.said("see", &self.text(&seen(self.analysis, example)), out)?;
+            }
+            if let Some(fix) = row.fix {
+                self.said("fix", &self.text(fix), out)?;
             }
             if self.options.verbose > 0 {
                 for judged in all {
@@ -196,6 +191,16 @@ impl Page<'_> {
             (c, o) => format!("  {c} closed as wanted, {o} still open when the evidence ends"),
         };
         writeln!(out, "{}", self.look.dim(&rest))
+    }
+
+    /// `      fix  what to do`, below the row it belongs to.
+    fn said(&self, word: &str, text: &str, out: &mut impl Write) -> io::Result<()> {
+        let lines = wrap(text, self.look.width.saturating_sub(11));
+        for (n, line) in lines.iter().filter(|l| !l.is_empty()).enumerate() {
+            let word = if n == 0 { word } else { "" };
+            writeln!(out, "      {}  {line}", self.look.dim(&pad(word, 3)))?;
+        }
+        Ok(())
     }
 
     fn drop_line(&self, judged: &Judged, out: &mut impl Write) -> io::Result<()> {
@@ -301,15 +306,15 @@ impl Page<'_> {
             8
         };
         let all = incidents.len() + findings.len();
+        // what stands below a cause already is not said again
+        let mut said: Vec<String> = by_cause(self.analysis)
+            .iter()
+            .filter_map(|(cause, all)| CauseRow::new(*cause, all).fix.map(bare))
+            .collect();
         for (code, kind, say, fix, span) in lines.take(limit) {
             let when = span.map_or_else(String::new, |(start, end)| {
-                let zone = self.options.zone;
-                format!(
-                    "{}{}{}: ",
-                    zone.time(start, 0),
-                    self.look.mark("–", "-"),
-                    zone.time(end, 0)
-                )
+                let dash = self.look.mark("–", "-");
+                format!("{}: ", during(self.options.zone, start, end, dash))
             });
             let indent = 2 + 4 + 1 + name_w + 2;
             let lines = wrap(
@@ -327,7 +332,9 @@ impl Page<'_> {
             for more in lines {
                 writeln!(out, "{}{more}", " ".repeat(indent))?;
             }
-            for fix in fix.iter().take(1) {
+            let fix = fix.first().filter(|f| !said.contains(&bare(f)));
+            if let Some(fix) = fix {
+                said.push(bare(fix));
                 for (n, line) in wrap(&self.text(fix), self.look.width.saturating_sub(indent + 5))
                     .iter()
                     .enumerate()

@@ -16,10 +16,13 @@ fn program(args: &[&str], folder: &Path) -> Command {
         "FORCE_COLOR",
         "COLUMNS",
         "WSDROP_TZ",
+        "WSDROP_CONFIG",
         "RUST_BACKTRACE",
     ] {
         command.env_remove(name);
     }
+    // no configuration of whoever runs the tests
+    command.env("XDG_CONFIG_HOME", folder.join("no-home"));
     command.args(args).current_dir(folder).stdin(Stdio::null());
     command
 }

@@ -2,13 +2,19 @@
 
 mod accuracy;
 mod book;
+mod browser;
 mod cli;
+mod config;
+mod hostile;
 mod house;
 mod http2;
 mod insight;
+mod manners;
 mod outputs;
 mod packets;
 mod samples;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
+#[cfg(all(unix, feature = "tui"))]
+mod tour;

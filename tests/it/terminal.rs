@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
-struct Session {
+pub(crate) struct Session {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     // held open, so that the terminal outlives the program and its settings can be read
@@ -28,7 +28,12 @@ struct Seen {
 }
 
 impl Session {
-    fn start(args: &[&str], env: &[(&str, &str)], (rows, cols): (u16, u16), cwd: &Path) -> Self {
+    pub(crate) fn start(
+        args: &[&str],
+        env: &[(&str, &str)],
+        (rows, cols): (u16, u16),
+        cwd: &Path,
+    ) -> Self {
         let size = PtySize {
             rows,
             cols,
@@ -73,7 +78,7 @@ impl Session {
         }
     }
 
-    fn demo(env: &[(&str, &str)], size: (u16, u16), cwd: &Path) -> Self {
+    pub(crate) fn demo(env: &[(&str, &str)], size: (u16, u16), cwd: &Path) -> Self {
         let session = Self::start(&["demo"], env, size, cwd);
         session.until("the list", |s| {
             s.alternate_screen() && text(s).contains("dropped") && text(s).contains("q quit")
@@ -81,18 +86,18 @@ impl Session {
         session
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("a key");
         self.keyboard.flush().expect("a key");
     }
 
-    fn look<T>(&self, at: impl FnOnce(&vt100::Screen) -> T) -> T {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&vt100::Screen) -> T) -> T {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         at(seen.parser.screen())
     }
 
     #[track_caller]
-    fn until(&self, what: &str, holds: impl Fn(&vt100::Screen) -> bool) {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&vt100::Screen) -> bool) {
         let end = Instant::now() + LIMIT;
         while !self.look(&holds) {
             assert!(
@@ -105,7 +110,7 @@ impl Session {
     }
 
     #[track_caller]
-    fn until_text(&self, wanted: &str) {
+    pub(crate) fn until_text(&self, wanted: &str) {
         self.until(wanted, |s| text(s).contains(wanted));
     }
 
@@ -135,7 +140,7 @@ impl Session {
 
     /// Waits for the end: the exit code.
     #[track_caller]
-    fn ends(&mut self) -> u32 {
+    pub(crate) fn ends(&mut self) -> u32 {
         let end = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().expect("its status") {
@@ -165,6 +170,14 @@ impl Session {
     }
 }
 
+impl Session {
+    /// All that the terminal was sent so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.bytes.clone()
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         // a test that failed must not leave it behind
@@ -172,7 +185,7 @@ impl Drop for Session {
     }
 }
 
-fn text(screen: &vt100::Screen) -> String {
+pub(crate) fn text(screen: &vt100::Screen) -> String {
     screen.contents()
 }
 

@@ -16,6 +16,7 @@ pub(in crate::cli) fn check(args: &Check, screen: &Screen) -> Result<Exit, Stop>
     let targets = report::targets(&args.output, args.format)?;
     let options = meaning::options(&args.input, Some(&args.time))?;
     meaning::redact(&args.privacy, false)?;
+    meaning::columns(&args.columns)?;
     let pack = meaning::pack(&args.rules)?;
     let chosen = Chosen::new(&args.selection, &pack)?;
     let limit = limit(args, &pack)?;
@@ -27,6 +28,7 @@ pub(in crate::cli) fn check(args: &Check, screen: &Screen) -> Result<Exit, Stop>
         analysis: &analysis,
         zone,
         top: args.top,
+        columns: &args.columns,
         paths: &paths,
         screen,
         selected: selected.as_ref(),

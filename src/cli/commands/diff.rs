@@ -43,7 +43,7 @@ pub(in crate::cli) fn diff(args: &Diff, screen: &Screen) -> Result<Exit, Stop> {
     if json {
         super::print_json(&document(&found))?;
     } else {
-        super::print(text(&found, &name_before, &name_after))?;
+        super::page(text(&found, &name_before, &name_after), screen)?;
     }
     Ok(exit_before.max(exit_after))
 }

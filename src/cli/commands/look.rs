@@ -66,7 +66,7 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
         return Ok(meaning::completeness(&analysis, args.input.strict, screen));
     }
     let redactor = Redactor::new(redact, &analysis);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = Vec::new();
     let written = if json {
         json::write_connection(judged, &redactor, args.why, &mut out)
     } else {
@@ -88,7 +88,7 @@ pub(in crate::cli) fn show(args: &Show, screen: &Screen) -> Result<Exit, Stop> {
             &mut out,
         )
     };
-    finish(written.and_then(|()| out.flush()), out)?;
+    deliver(written, out, json, screen)?;
     Ok(meaning::completeness(&analysis, args.input.strict, screen))
 }
 
@@ -210,6 +210,25 @@ fn pick<'a>(analysis: &'a Analysis, id: &str, paths: &str) -> Result<&'a Judged,
     }
 }
 
+/// A page that stands in memory -> standard output, text through a pager where it is long.
+fn deliver(
+    written: std::io::Result<()>,
+    page: Vec<u8>,
+    json: bool,
+    screen: &Screen,
+) -> Result<(), Stop> {
+    written.map_err(|e| Stop::writing("standard output", &e))?;
+    let shown = if json {
+        super::print(page)
+    } else {
+        super::page(page, screen)
+    };
+    match shown {
+        Ok(_) | Err(Stop::ClosedPipe) => Ok(()),
+        Err(failed) => Err(failed),
+    }
+}
+
 /// A closed pipe is as good as an end; what the buffer still holds must not be written again.
 fn finish<W: Write>(written: std::io::Result<()>, out: BufWriter<W>) -> Result<(), Stop> {
     match written {
@@ -238,13 +257,13 @@ pub(in crate::cli) fn sources(args: &Sources, screen: &Screen) -> Result<Exit, S
     let (case, paths) = meaning::open(&args.input, &[])?;
     let analysis = analysis::sources_only(&case, &options, &Told::new(screen.progress));
     let redactor = Redactor::new(redact, &analysis);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = Vec::new();
     let written = if json {
         json::write_sources(&analysis, &redactor, &mut out)
     } else {
         sources_report::write(&analysis, &redactor, screen.look, zone, &mut out)
     };
-    finish(written.and_then(|()| out.flush()), out)?;
+    deliver(written, out, json, screen)?;
     if screen.verbose > 0 && (case.hidden() > 0 || case.excluded() > 0) {
         eprintln!(
             "{} hidden and {} excluded files are not listed",

@@ -14,9 +14,11 @@ pub(super) use report::{demo, open, report};
 pub(super) use rules::rules;
 pub(super) use whatif::what_if;
 
-use super::args::{Explain, Format, Schema, SchemaOf};
+use super::args::{ConfigCommand, Configuration, Explain, Format, Schema, SchemaOf};
+use super::config;
 use super::failure::{Exit, Failure, Stop};
-use super::{meaning, rules as pages};
+use super::meaning::Screen;
+use super::{help, meaning, pager, rules as pages};
 use crate::model::InertJson;
 use std::io::Write;
 
@@ -27,6 +29,15 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<Exit, Stop> {
         .and_then(|()| out.flush())
         .map_err(|e| Stop::writing("standard output", &e))?;
     Ok(Exit::Done)
+}
+
+/// Writes to standard output, through a pager where the terminal is too small for it.
+pub(super) fn page(text: impl AsRef<[u8]>, screen: &Screen) -> Result<Exit, Stop> {
+    let text = text.as_ref();
+    match &screen.pager {
+        Some(command) if pager::is_long(text) && pager::show(command, text) => Ok(Exit::Done),
+        _ => print(text),
+    }
 }
 
 /// One JSON document, and a line end.
@@ -50,17 +61,33 @@ fn wants_json(json: bool, format: Option<Format>, command: &str) -> Result<bool,
     }
 }
 
-pub(super) fn explain(args: &Explain) -> Result<Exit, Stop> {
+pub(super) fn explain(args: &Explain, screen: &Screen) -> Result<Exit, Stop> {
     let pack = meaning::pack(&args.rules)?;
-    print(&match &args.rule {
+    let text = match &args.rule {
         Some(name) => pages::page(&pack, name)?,
         None => pages::list_all(&pack)?,
-    })
+    };
+    page(text, screen)
+}
+
+pub(super) fn config(args: &Configuration, screen: &Screen) -> Result<Exit, Stop> {
+    let given = screen.config.as_deref();
+    match args.command {
+        ConfigCommand::Path => print(config::path(given)?),
+        ConfigCommand::Show => print(config::show(given)?),
+        ConfigCommand::Init => {
+            let path = config::init(given)?;
+            let name = path.display().to_string();
+            print(format!("{}\n", crate::model::inert(&name)))
+        }
+    }
 }
 
 pub(super) fn schema(args: &Schema) -> Result<Exit, Stop> {
     match args.what {
         SchemaOf::Report => print(crate::report::json::SCHEMA),
+        SchemaOf::Ndjson => print_json(&crate::report::json::line_schema()),
+        SchemaOf::Rules => print_json(&help::rule_schema()),
     }
 }
 

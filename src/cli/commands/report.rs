@@ -23,6 +23,8 @@ pub(super) struct Writing<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) zone: Zone,
     pub(super) top: usize,
+    /// Of CSV; none = all.
+    pub(super) columns: &'a [String],
     pub(super) paths: &'a str,
     pub(super) screen: &'a Screen,
     pub(super) selected: Option<&'a Selected>,
@@ -80,7 +82,7 @@ impl Writing<'_> {
                     _ => github::write(self.analysis, gate, &redactor, out)?,
                 }
             }
-            Format::Csv => csv::write(self.analysis, &redactor, out)?,
+            Format::Csv => csv::write(self.analysis, &redactor, self.columns, out)?,
             Format::Md => {
                 let options = markdown::Options {
                     zone: self.zone,
@@ -107,6 +109,7 @@ pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Sto
         .into());
     }
     meaning::redact(&args.privacy, false)?;
+    meaning::columns(&args.columns)?;
     let (case, options, pack, chosen, paths) = prepare(args)?;
     let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
     let selected = chosen.apply(&mut analysis);
@@ -114,6 +117,7 @@ pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Sto
         analysis: &analysis,
         zone,
         top: args.top,
+        columns: &args.columns,
         paths: &paths,
         screen,
         selected: selected.as_ref(),
@@ -163,6 +167,13 @@ pub(super) fn deliver(
     }
     let screen = writing.screen;
     let redact = meaning::redact(privacy, screen.stdout_tty && format == Format::Text)?;
+    if format == Format::Text && screen.pager.is_some() {
+        let mut page = Vec::new();
+        writing
+            .write(format, redact, screen.look, &mut page)
+            .map_err(|e| Stop::writing("standard output", &e))?;
+        return super::page(page, screen).map(|_| ());
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     match writing.write(format, redact, screen.look, &mut out) {
         Ok(()) => Ok(()),
@@ -274,6 +285,7 @@ pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
         analysis: &analysis,
         zone: Zone(0),
         top: 0,
+        columns: &[],
         paths: "DIR",
         screen,
         selected: None,

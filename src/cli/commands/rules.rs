@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 pub(in crate::cli) fn rules(args: &Rules, screen: &Screen) -> Result<Exit, Stop> {
     match &args.command {
-        RulesCommand::List(files) => super::print(pages::list(&meaning::pack(files)?)),
+        RulesCommand::List(files) => super::page(pages::list(&meaning::pack(files)?), screen),
         RulesCommand::Show { rule, rules } => {
-            super::print(pages::page(&meaning::pack(rules)?, rule)?)
+            super::page(pages::page(&meaning::pack(rules)?, rule)?, screen)
         }
         RulesCommand::Lint { files } => lint_files(files),
         RulesCommand::Test(args) => test(args, screen),

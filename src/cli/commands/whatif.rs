@@ -46,7 +46,7 @@ pub(in crate::cli) fn what_if(args: &Args, screen: &Screen) -> Result<Exit, Stop
     if json {
         super::print_json(&document(&changes, &found, &found.struck()))?;
     } else {
-        super::print(text(&changes, &found))?;
+        super::page(text(&changes, &found), screen)?;
     }
     Ok(meaning::completeness(&analysis, args.input.strict, screen))
 }

@@ -5,44 +5,26 @@ use crate::model::SECOND_NS;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const WIDTH: usize = 760;
-const ROW: usize = 22;
-const LABEL: usize = 250;
+const WIDTH: i64 = 440;
+const TALL: usize = 110;
+/// Room above the bars for their numbers, and where they stand.
+const BASE: usize = TALL + 18;
+/// Room on the left and on the right for labels that are wider than what they label.
+const SIDE: i64 = 28;
 
-/// One horizontal bar for each label.
-pub(super) fn bars(title: &str, counts: &[(String, usize)]) -> String {
-    let most = counts.iter().map(|c| c.1).max().unwrap_or(0).max(1);
-    let height = counts.len() * ROW + 4;
-    let said: Vec<String> = counts.iter().map(|(l, n)| format!("{l} {n}")).collect();
-    let mut out = format!(
-        "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" aria-label=\"{}\">",
-        escape(&format!("{title}: {}", said.join(", ")))
-    );
-    for (at, (label, n)) in counts.iter().enumerate() {
-        let y = at * ROW + 2;
-        let wide = (WIDTH - LABEL - 60) * n / most;
-        let _ = write!(
-            out,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
-             <rect x=\"{LABEL}\" y=\"{y}\" width=\"{}\" height=\"{}\"/>\
-             <text x=\"{}\" y=\"{}\">{n}</text>",
-            LABEL - 8,
-            y + 14,
-            escape(label),
-            wide.max(1),
-            ROW - 5,
-            LABEL + wide.max(1) + 6,
-            y + 14,
-        );
-    }
-    out.push_str("</svg>");
-    out
+/// A part of a whole as a line; the number itself stands beside it as text.
+pub(super) fn share(part: usize, of: usize) -> String {
+    let wide = (part * 1_000 / of.max(1)).max(4);
+    format!(
+        "<svg class=\"share\" viewBox=\"0 0 1000 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"rest\" width=\"1000\" height=\"8\"/><rect width=\"{wide}\" height=\"8\"/></svg>"
+    )
 }
 
 /// Bars beside each other, evenly wide on a scale of time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Histogram {
-    /// Nanoseconds that a bar stands for; a bar's values round to its multiple of this.
+    /// Nanoseconds that a bar stands for.
     pub(super) step_ns: i64,
     /// Multiple of the step, count; ascending, empty bars left out.
     pub(super) bars: Vec<(i64, usize)>,
@@ -97,54 +79,141 @@ impl Histogram {
     }
 
     pub(super) fn svg(&self, title: &str) -> String {
-        let tall = 120;
         let last = self.bars.last().map_or(0, |b| b.0).max(1);
-        let wide = (WIDTH as i64 - 40) / (last + 1);
-        let most = self.bars.iter().map(|b| b.1).max().unwrap_or(1).max(1);
-        let said: Vec<String> = self
-            .bars
-            .iter()
-            .map(|(at, n)| format!("{n} at {}", self.label(*at)))
-            .collect();
-        let mut out = format!(
-            "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {}\" aria-label=\"{}\">\
-             <line x1=\"20\" y1=\"{base}\" x2=\"{WIDTH}\" y2=\"{base}\"/>",
-            tall + 40,
-            escape(&format!("{title}: {}", said.join(", "))),
-            base = tall + 18,
-        );
-        for (at, n) in &self.bars {
-            let high = (tall * n / most).max(2);
-            let _ = write!(
-                out,
-                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{high}\"><title>{}</title></rect>",
-                20 + at * wide,
-                tall + 18 - high,
-                (wide - 2).max(2),
-                escape(&format!("{}: {n}", self.label(*at))),
-            );
-        }
+        let label = |at: i64| self.label(at);
         // the highest bars say what they are
-        let mut high: Vec<(i64, usize)> = self.bars.clone();
-        high.sort_by_key(|&(at, n)| (std::cmp::Reverse(n), at));
-        let mut labelled: Vec<i64> = Vec::new();
-        for (at, n) in high {
-            if labelled.len() < 6 && labelled.iter().all(|l| (l - at).abs() * wide > 70) {
-                labelled.push(at);
-                let top = tall + 18 - (tall * n / most).max(2);
-                let _ = write!(
-                    out,
-                    "<text x=\"{x}\" y=\"{}\">{n}</text><text x=\"{x}\" y=\"{}\">{}</text>",
-                    top - 4,
-                    tall + 34,
-                    escape(&self.label(at)),
-                    x = 20 + at * wide,
-                );
-            }
-        }
-        out.push_str("</svg>");
-        out
+        let marks = highest(&self.bars, last).into_iter().map(|at| at.0);
+        draw(title, &self.bars, last, &marks.collect::<Vec<_>>(), &label)
     }
+}
+
+/// Moments on a line from the start to the end of the evidence.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TimeLine {
+    /// Nanoseconds since the epoch of the first bar's left side, a multiple of the step.
+    pub(super) start_ns: i64,
+    pub(super) step_ns: i64,
+    /// Bars in all, empty ones too.
+    pub(super) last: i64,
+    /// Steps since the start, count; ascending, empty bars left out.
+    pub(super) bars: Vec<(i64, usize)>,
+}
+
+/// Steps that a clock has.
+const STEPS_S: &[i64] = &[
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400,
+    172_800, 604_800,
+];
+
+/// `from` and `to` are the ends of the evidence; what lies outside widens it.
+pub(super) fn time_line(moments: &[i64], from: i64, to: i64) -> Option<TimeLine> {
+    let first = moments.iter().copied().min()?.min(from);
+    let last = moments.iter().copied().max()?.max(to);
+    if moments.len() < 2 {
+        return None;
+    }
+    let span = last.saturating_sub(first);
+    let tenths = [SECOND_NS / 10, SECOND_NS / 5, SECOND_NS / 2];
+    let steps = tenths
+        .into_iter()
+        .chain(STEPS_S.iter().map(|s| s * SECOND_NS));
+    let step_ns = steps
+        .clone()
+        .find(|step| span / step < 60)
+        .or(steps.last())?;
+    let start_ns = first.div_euclid(step_ns) * step_ns;
+    let mut bars: BTreeMap<i64, usize> = BTreeMap::new();
+    let at = |ns: i64| (ns.saturating_sub(start_ns) / step_ns).min(199);
+    for moment in moments {
+        *bars.entry(at(*moment)).or_insert(0) += 1;
+    }
+    Some(TimeLine {
+        start_ns,
+        step_ns,
+        last: at(last).max(1),
+        bars: bars.into_iter().collect(),
+    })
+}
+
+impl TimeLine {
+    /// `label` writes the moment that is so many nanoseconds after the epoch.
+    pub(super) fn svg(&self, title: &str, label: &dyn Fn(i64) -> String) -> String {
+        let marks: Vec<i64> = (0..=3).map(|n| self.last * n / 3).collect();
+        let at = |at: i64| label(self.start_ns.saturating_add(at * self.step_ns));
+        draw(title, &self.bars, self.last, &marks, &at)
+    }
+}
+
+/// The highest bars that are far enough from each other to be labelled.
+fn highest(bars: &[(i64, usize)], last: i64) -> Vec<(i64, usize)> {
+    let wide = (WIDTH - 2 * SIDE) / (last + 1);
+    let mut high = bars.to_vec();
+    high.sort_by_key(|&(at, n)| (std::cmp::Reverse(n), at));
+    let mut shown: Vec<(i64, usize)> = Vec::new();
+    for bar in high {
+        if shown.len() < 5 && shown.iter().all(|s| (s.0 - bar.0).abs() * wide > 64) {
+            shown.push(bar);
+        }
+    }
+    shown
+}
+
+fn draw(
+    title: &str,
+    bars: &[(i64, usize)],
+    last: i64,
+    marks: &[i64],
+    label: &dyn Fn(i64) -> String,
+) -> String {
+    let most = bars.iter().map(|b| b.1).max().unwrap_or(1).max(1);
+    let high = |n: usize| (TALL * n / most).max(2);
+    // tenths of a unit, so that many narrow bars still fill the whole width
+    let left = |at: i64| SIDE * 10 + at * (WIDTH - 2 * SIDE) * 10 / (last + 1);
+    let tenths = |n: i64| format!("{}.{}", n / 10, n % 10);
+    let middle = |at: i64| tenths(i64::midpoint(left(at), left(at + 1)));
+    let said: Vec<String> = bars
+        .iter()
+        .map(|(at, n)| format!("{n} at {}", label(*at)))
+        .collect();
+    let mut out = format!(
+        "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {}\" aria-label=\"{}\">\
+         <line x1=\"{SIDE}\" y1=\"{BASE}\" x2=\"{}\" y2=\"{BASE}\"/>",
+        BASE + 22,
+        escape(&format!("{title}: {}", said.join(", "))),
+        WIDTH - SIDE,
+    );
+    for (at, n) in bars {
+        let wide = left(at + 1) - left(*at);
+        let wide = (wide - (wide / 4).min(20)).max(10);
+        let _ = write!(
+            out,
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
+            tenths(left(*at)),
+            BASE - high(*n),
+            tenths(wide),
+            high(*n),
+            escape(&format!("{}: {n}", label(*at))),
+        );
+    }
+    for (at, n) in highest(bars, last) {
+        let _ = write!(
+            out,
+            "<text x=\"{}\" y=\"{}\">{n}</text>",
+            middle(at),
+            BASE - high(n) - 4
+        );
+    }
+    for at in marks {
+        let _ = write!(
+            out,
+            "<text x=\"{}\" y=\"{}\">{}</text>",
+            middle(*at),
+            BASE + 16,
+            escape(&label(*at)),
+        );
+    }
+    out.push_str("</svg>");
+    out
 }
 
 #[cfg(test)]
@@ -179,5 +248,33 @@ mod tests {
         many.push(7_200 * SECOND_NS);
         let found = histogram(&many).expect("enough");
         assert_eq!(found.bars, [(10, 40), (48, 1)]);
+    }
+
+    #[test]
+    fn moments_stand_where_a_clock_has_them() {
+        #[track_caller]
+        fn check(seconds: &[i64], span: (i64, i64), start: i64, step: i64, bars: &[(i64, usize)]) {
+            let moments: Vec<i64> = seconds.iter().map(|s| s * SECOND_NS).collect();
+            let found = time_line(&moments, span.0 * SECOND_NS, span.1 * SECOND_NS);
+            let found = found.expect("enough moments");
+            assert_eq!(
+                (found.start_ns / SECOND_NS, found.step_ns / SECOND_NS),
+                (start, step)
+            );
+            assert_eq!(found.bars, bars);
+        }
+        check(&[3, 3, 40], (0, 50), 0, 1, &[(3, 2), (40, 1)]);
+        check(&[61, 119], (31, 400), 30, 10, &[(3, 1), (8, 1)]);
+        check(&[0, 86_399], (0, 86_400), 0, 1_800, &[(0, 1), (47, 1)]);
+        // a stamp before the evidence begins, and one from another century
+        check(&[-60, 0], (0, 10), -60, 2, &[(0, 1), (30, 1)]);
+        check(
+            &[0, 4_000_000_000],
+            (0, 10),
+            0,
+            604_800,
+            &[(0, 1), (199, 1)],
+        );
+        assert_eq!(time_line(&[], 0, 1), None);
     }
 }

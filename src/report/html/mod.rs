@@ -5,11 +5,13 @@ mod detail;
 mod escape;
 
 use super::groups::{
-    CauseRow, answer, by_cause, client, clip, closer, is_drop, needs, plural, short, span,
-    understood,
+    CauseRow, answer, bare, by_cause, client, clip, closer, during, is_drop, needs, plural, seen,
+    short, span, understood,
 };
 use super::{Redactor, Selected, Zone};
-use crate::model::{Analysis, Judged, SECOND_NS, Source, SourceKind, Stamp, Summary};
+use crate::model::{
+    Analysis, Judged, Moment, SECOND_NS, Source, SourceKind, Stamp, Summary, say_duration,
+};
 use escape::escape;
 use std::io::{self, Write};
 
@@ -33,7 +35,7 @@ const LONGEST: usize = 300;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// SHA-256 of the script in base 64: a browser runs this script and no other (Content Security Policy 3, 6.7).
-const SCRIPT_HASH: &str = "L1x9Qsd90XmF8o2eFUqcOfD1NmWQVAsjRW6MqopqgoA=";
+const SCRIPT_HASH: &str = "txx8jZ8N0yqwR03gRhVk//4tp0/uaWktJnmhPusXJrE=";
 
 pub fn write(
     analysis: &Analysis,
@@ -49,9 +51,9 @@ pub fn write(
     let summary = analysis.summary();
     let details = page.details();
     page.head(&summary, out)?;
-    page.causes(&summary, out)?;
-    page.silence(out)?;
+    page.causes(&summary, &details, out)?;
     page.beside(out)?;
+    page.charts(out)?;
     page.settle(out)?;
     page.drops(&details, out)?;
     page.all(&details, out)?;
@@ -90,6 +92,7 @@ impl Page<'_> {
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
              script-src 'sha256-{SCRIPT_HASH}'; base-uri 'none'; form-action 'none'\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"referrer\" content=\"no-referrer\">\n\
              <title>{answer}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{answer}</h1>\n"
@@ -126,52 +129,24 @@ impl Page<'_> {
         writeln!(out, "</header>\n<main>")
     }
 
-    fn causes(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    fn causes(&self, summary: &Summary, details: &[Group], out: &mut impl Write) -> io::Result<()> {
         let groups = by_cause(self.analysis);
-        writeln!(out, "<section>\n<h2>Why</h2>")?;
-        if groups.is_empty() {
-            writeln!(out, "<p>Nothing dropped.</p>")?;
-        } else {
-            let counts: Vec<(String, usize)> = groups
-                .iter()
-                .map(|(cause, all)| (format!("{} {}", cause.code(), cause.id()), all.len()))
-                .collect();
-            writeln!(
-                out,
-                "<figure>{}<figcaption>Drops by cause</figcaption></figure>",
-                chart::bars("Drops by cause", &counts)
-            )?;
-            self.table_head(
-                "Causes, the most frequent first",
-                &[
-                    ("cause", false),
-                    ("drops", true),
-                    ("tier", false),
-                    ("closed by", false),
-                    ("lived", true),
-                    ("silent", true),
-                    ("fix", false),
-                ],
-                false,
-                out,
-            )?;
-            for (cause, all) in &groups {
-                let row = CauseRow::new(*cause, all);
-                writeln!(
-                    out,
-                    "<tr><th scope=\"row\"><a href=\"#{code}\">{code} {}</a></th><td class=\"n\">{}</td><td>{}</td><td>{}</td>\
-                     <td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-                    cause.id(),
-                    all.len(),
-                    row.tier.name(),
-                    self.text(&row.closer),
-                    row.lived.map(short).unwrap_or_default(),
-                    row.silent.map(short).unwrap_or_default(),
-                    row.fix.map(|f| self.text(f)).unwrap_or_default(),
-                    code = cause.code(),
-                )?;
+        writeln!(
+            out,
+            "<section>\n<h2>{}</h2>",
+            if groups.is_empty() {
+                "Nothing dropped"
+            } else {
+                "Why, and what fixes it"
             }
-            writeln!(out, "</tbody></table></div>")?;
+        )?;
+        if !groups.is_empty() {
+            let of = groups.iter().map(|g| g.1.len()).sum();
+            writeln!(out, "<ol class=\"causes\">")?;
+            for ((cause, all), group) in groups.iter().zip(details) {
+                self.cause(&CauseRow::new(*cause, all), group, of, out)?;
+            }
+            writeln!(out, "</ol>")?;
         }
         if summary.clean + summary.open > 0 {
             writeln!(
@@ -181,6 +156,53 @@ impl Page<'_> {
             )?;
         }
         writeln!(out, "</section>")
+    }
+
+    /// One cause: how often, what happened, what to do, and where to see it.
+    fn cause(
+        &self,
+        row: &CauseRow<'_>,
+        group: &Group,
+        of: usize,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let drops = group.all;
+        writeln!(
+            out,
+            "<li><h3><span class=\"count\">{drops}</span> <span><a href=\"#{code}\">{code} {}</a> \
+             <span class=\"tier\">{}</span></span></h3>{}",
+            row.cause.id(),
+            row.tier.name(),
+            chart::share(drops, of),
+            code = row.cause.code(),
+        )?;
+        if let Some(example) = row.example {
+            writeln!(out, "<p>{}</p>", self.text(&example.verdict.sentence))?;
+        }
+        if let Some(fix) = row.fix {
+            writeln!(
+                out,
+                "<p class=\"fix\"><strong>Fix:</strong> {}</p>",
+                self.text(fix)
+            )?;
+        }
+        let mut facts = vec![format!("closed by {}", self.text(&row.closer))];
+        facts.extend(row.lived.map(|ns| format!("lived {}", short(ns))));
+        facts.extend(row.silent.map(|ns| format!("silent {}", short(ns))));
+        if let Some(example) = row.example {
+            let id = escape(&example.connection.id);
+            let seen = seen(self.analysis, example);
+            let (_, places) = seen.split_once(": ").unwrap_or_default();
+            let lead = if drops > 1 { "for example " } else { "" };
+            let colon = if places.is_empty() { "" } else { ": " };
+            let link = if group.ids.contains(&example.connection.id) {
+                format!("<a href=\"#{id}\">{id}</a>")
+            } else {
+                id
+            };
+            facts.push(format!("{lead}{link}{colon}{}", self.text(places)));
+        }
+        writeln!(out, "<p class=\"soft\">{}</p></li>", facts.join(" · "))
     }
 
     /// A table that scrolls by itself, up to its body; the script sorts it where `sorts`.
@@ -203,37 +225,55 @@ impl Page<'_> {
         writeln!(out, "</tr></thead><tbody>")
     }
 
-    fn silence(&self, out: &mut impl Write) -> io::Result<()> {
-        let values: Vec<i64> = self
-            .analysis
-            .connections
-            .iter()
-            .filter(|j| is_drop(j))
-            .filter_map(|j| j.connection.silence_ns)
+    /// When they dropped, and how long each had been silent: what many share stands out.
+    fn charts(&self, out: &mut impl Write) -> io::Result<()> {
+        let drops = || self.analysis.connections.iter().filter(|j| is_drop(j));
+        let silences: Vec<i64> = drops().filter_map(|j| j.connection.silence_ns).collect();
+        let moments: Vec<i64> = drops()
+            .filter_map(|j| Some(j.connection.closed.or(j.connection.opened)?.at.0))
             .collect();
-        let Some(histogram) = chart::histogram(&values) else {
+        let histogram = chart::histogram(&silences);
+        let line = self.analysis.window.and_then(|(start, end)| {
+            let offset = i64::from(self.zone().0).saturating_mul(SECOND_NS);
+            // round hours are those of the zone that is shown
+            let local = |ns: i64| ns.saturating_add(offset);
+            let moments: Vec<i64> = moments.iter().copied().map(local).collect();
+            chart::time_line(&moments, local(start.at.0), local(end.at.0))
+        });
+        if histogram.is_none() && line.is_none() {
             return Ok(());
-        };
+        }
         writeln!(
             out,
-            "<section>\n<h2>Silent before the close</h2>\n<figure>{}<figcaption>{} by the silence before their end. \
-             A bar that stands alone is a time-out.</figcaption></figure>",
-            histogram.svg("Drops by silence before the close"),
-            plural(values.len(), "drop")
+            "<section>\n<h2>When, and after what silence</h2>\n<div class=\"charts\">"
         )?;
-        writeln!(
-            out,
-            "<details><summary>The same as a table</summary><table><caption>Drops by silence</caption><thead><tr>\
-             <th scope=\"col\" class=\"n\">silence, about</th><th scope=\"col\" class=\"n\">drops</th></tr></thead><tbody>"
-        )?;
-        for (at, n) in &histogram.bars {
+        if let Some(line) = line {
+            let label = |ns: i64| {
+                let stamp = Stamp::new(Moment(ns), SECOND_NS / 10);
+                match line.step_ns {
+                    s if s >= 86_400 * SECOND_NS => Zone(0).date(stamp),
+                    s if s >= SECOND_NS => Zone(0).time(stamp, 0),
+                    _ => Zone(0).time(Stamp::new(Moment(ns), SECOND_NS / 1_000), 3),
+                }
+            };
             writeln!(
                 out,
-                "<tr><td class=\"n\">{}</td><td class=\"n\">{n}</td></tr>",
-                histogram.label(*at)
+                "<figure>{}<figcaption>{} by when they ended ({}), {} a bar</figcaption></figure>",
+                line.svg("Drops over time", &label),
+                plural(moments.len(), "drop"),
+                self.zone().name(),
+                say_duration(line.step_ns),
             )?;
         }
-        writeln!(out, "</tbody></table></details>\n</section>")
+        if let Some(histogram) = &histogram {
+            writeln!(
+                out,
+                "<figure>{}<figcaption>{} by the silence before their end. A bar that stands alone is a time-out.</figcaption></figure>",
+                histogram.svg("Drops by silence before the close"),
+                plural(silences.len(), "drop"),
+            )?;
+        }
+        writeln!(out, "</div>\n</section>")
     }
 
     fn adapted(&self, out: &mut impl Write) -> io::Result<()> {
@@ -260,16 +300,26 @@ impl Page<'_> {
         writeln!(out, "<section>\n<h2>Over many connections</h2>\n<ul>")?;
         let zone = self.zone();
         let happened = incidents.iter().map(|i| {
-            let when = format!("{}–{}: ", zone.time(i.start, 0), zone.time(i.end, 0));
+            let when = format!("{}: ", during(zone, i.start, i.end, "–"));
             (&i.code, &i.kind, when, &i.say, &i.fix)
         });
         let found = findings
             .iter()
             .map(|f| (&f.code, &f.kind, String::new(), &f.say, &f.fix));
+        // what stands at a cause already is not said again
+        let mut said: Vec<String> = by_cause(self.analysis)
+            .iter()
+            .filter_map(|(cause, all)| CauseRow::new(*cause, all).fix.map(bare))
+            .collect();
         let (mut written, mut shown) = (0, 0);
         for (code, kind, when, say, fix) in happened.chain(found) {
-            let fix = fix.first().map_or_else(String::new, |f| {
-                format!(" <strong>Fix:</strong> {}", self.text(f))
+            let fix = fix.first().filter(|f| !said.contains(&bare(f)));
+            said.extend(fix.map(|f| bare(f)));
+            let fix = fix.map_or_else(String::new, |f| {
+                format!(
+                    "<p class=\"fix\"><strong>Fix:</strong> {}</p>",
+                    self.text(f)
+                )
             });
             let line = format!(
                 "<li><strong>{} {}</strong> {when}{}{fix}</li>",
@@ -339,7 +389,10 @@ impl Page<'_> {
         if groups.is_empty() {
             return Ok(());
         }
-        writeln!(out, "<section>\n<h2>The drops and their evidence</h2>")?;
+        writeln!(
+            out,
+            "<section id=\"drops\">\n<h2>The drops and their evidence</h2>"
+        )?;
         for group in groups {
             writeln!(out, "{}\n{}", group.title, group.html)?;
             let rest = group.all - group.ids.len();

@@ -1,14 +1,24 @@
 "use strict";
+const button = (text) => {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  return made;
+};
+const tools = (before) => {
+  const line = document.createElement("p");
+  line.className = "tools";
+  before.before(line);
+  return line;
+};
 for (const table of document.querySelectorAll("table[data-sort]")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
+    const sort = button(head.textContent);
     head.textContent = "";
-    head.append(button);
-    button.addEventListener("click", () => {
+    head.append(sort);
+    sort.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((h) => h.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -31,9 +41,7 @@ if (all) {
   input.type = "search";
   told.setAttribute("role", "status");
   label.append("Show rows that contain ", input);
-  const line = document.createElement("p");
-  line.append(label, " ", told);
-  all.parentElement.before(line);
+  tools(all.parentElement).append(label, told);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
@@ -43,6 +51,16 @@ if (all) {
       if (!row.hidden) shown += 1;
     }
     told.textContent = words.length ? shown + " of " + rows.length : "";
+  });
+}
+const folds = [...document.querySelectorAll("#drops details")];
+if (folds.length > 1) {
+  const toggle = button("Open all");
+  tools(document.querySelector("#drops h3")).append(toggle);
+  toggle.addEventListener("click", () => {
+    const open = toggle.textContent === "Open all";
+    folds.forEach((fold) => { fold.open = open; });
+    toggle.textContent = open ? "Close all" : "Open all";
   });
 }
 const open = () => {
