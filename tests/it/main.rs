@@ -16,5 +16,3 @@ mod samples;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
-#[cfg(all(unix, feature = "tui"))]
-mod tour;
