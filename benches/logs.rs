@@ -7,7 +7,11 @@ use wsdrop::logs::{self, LogOptions};
 use wsdrop::model::SourceId;
 
 #[path = "../examples/gen_logs.rs"]
-#[allow(dead_code, reason = "the generator has a main of its own")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the generator is a program of its own"
+)]
 mod gen_logs;
 
 /// Bytes of each log: more than the caches hold.

@@ -6,10 +6,14 @@ use std::io::Read;
 use std::time::Instant;
 use wsdrop::correlate::{self, Observations};
 use wsdrop::logs::{self, LogOptions};
-use wsdrop::model::{Line, SourceId};
+use wsdrop::model::{Clock, Line, Source, SourceId, SourceKind};
 
 #[path = "gen_logs.rs"]
-#[allow(dead_code, reason = "the generator has a main of its own")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the generator is a program of its own"
+)]
 mod gen_logs;
 
 /// So many lines of the generator as a stream.
@@ -48,6 +52,27 @@ fn memory(what: &str) -> String {
             Some(format!("{} MB", kb / 1024))
         })
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn source(summary: &logs::LogSummary, kind: &'static str) -> Source {
+    Source {
+        id: SourceId(0),
+        path: "access.log".to_owned(),
+        kind: SourceKind::Log(kind),
+        compression: None,
+        bytes: 0,
+        vantage: None,
+        records: summary.records,
+        used: summary.used,
+        odd: summary.odd,
+        first: summary.first,
+        last: summary.last,
+        zone: summary.zone,
+        clock: Clock::default(),
+        anomalies: Vec::new(),
+        reason: None,
+        named: true,
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -94,7 +119,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory("VmRSS")
     );
     let begun = Instant::now();
-    let (connections, _) = correlate::correlate(observations, &mut []);
+    let mut sources = [source(&summary, choice.name)];
+    let (connections, _) = correlate::correlate(observations, &mut sources);
     println!(
         "{} connections in {:.2} s, {} at most",
         connections.len(),

@@ -7,6 +7,7 @@
 use std::io::{BufWriter, Write};
 
 /// xorshift64 (Marsaglia 2003): no seed from outside, so that every run writes the same file.
+#[derive(Debug)]
 struct Random(u64);
 
 impl Random {
@@ -265,6 +266,7 @@ fn line(kind: &str, r: &Request, out: &mut impl Write) -> std::io::Result<()> {
 }
 
 /// Lines of a kind without end.
+#[derive(Debug)]
 pub struct Lines {
     kind: String,
     websockets: u64,

@@ -592,6 +592,9 @@ impl Index {
 // --- error-log lines ---
 
 fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
+    if hops.is_empty() {
+        return;
+    }
     let mut by_serial: HashMap<(HopKind, u64), Vec<usize>> = HashMap::new();
     for (i, d) in drafts.iter().enumerate() {
         for t in &d.tunnels {

@@ -139,6 +139,8 @@ pub(super) enum Role {
     Same,
     /// The status of a plain request.
     Plain,
+    /// Any number: a status, a code. Without a word beside it, it decides nothing.
+    Digits,
     /// Has to be empty or a dash.
     Absent,
     /// The record's time.
@@ -229,7 +231,8 @@ impl Shape {
                 Role::Free | Role::Same | Role::Never => {}
                 Role::Plain if !is_plain(value) => return None,
                 Role::Absent if text::present(value).is_some() => return None,
-                Role::Plain | Role::Absent => {}
+                Role::Digits if !value.iter().all(u8::is_ascii_digit) => return None,
+                Role::Plain | Role::Absent | Role::Digits => {}
                 Role::Time => time = Some(value),
                 Role::Said => {
                     if self.said != value {
