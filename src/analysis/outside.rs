@@ -107,11 +107,7 @@ fn is_outside(
         return None;
     }
     let (tail, whole) = tail(case, source)?;
-    let end = if whole {
-        begin
-    } else {
-        seen_in(after_line(&tail))
-    };
+    let end = seen_in(if whole { &tail } else { after_line(&tail) });
     let last = end.last?;
     (last.at < since.plus(-margin)).then_some(Outside {
         seen: (Some(first), Some(last)),
