@@ -174,6 +174,12 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     let client = text::address(t[3]);
     let (method, uri) = text::request(t[12]).unzip();
     let (uri, host) = uri.map(text::relative).unzip();
+    if !web_socket
+        && status.is_some_and(|s| s >= 400)
+        && uri.is_some_and(|uri| out.puts_off(record, uri))
+    {
+        return Some(Outcome::Used);
+    }
     out.emit(Line::Tunnel(TunnelLine {
         record,
         hop: HopKind::Alb,

@@ -4,6 +4,7 @@ use super::app_words;
 use super::json::{Kind, Leaf};
 use super::text;
 use super::{Block, Skimmed};
+use crate::model::{RecordRef, SourceId};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -47,15 +48,42 @@ pub(super) fn is_plain(status: &[u8]) -> bool {
     matches!(status, [b'2' | b'3', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
+/// Where a line stands: in its block, and in the stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) at: usize,
+    ordinal: u64,
+    start: u64,
+}
+
+impl Place {
+    pub(super) fn record(self, source: SourceId, line: &[u8]) -> RecordRef {
+        RecordRef {
+            source,
+            ordinal: self.ordinal,
+            start: self.start,
+            len: u32::try_from(line.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 /// Passes over lines from `from` on as long as `passes` says so; blank ones and those with a blank in front are left.
 pub(super) fn skim(
     block: Block<'_>,
     from: usize,
-    mut passes: impl FnMut(&[u8], usize) -> bool,
+    mut passes: impl FnMut(&[u8], Place) -> bool,
 ) -> Skimmed {
     let (mut at, mut lines) = (from, 0);
     while let Some((line, next)) = block.line(at) {
-        if line.last().is_none_or(u8::is_ascii_whitespace) || !passes(line, at) {
+        if line.last().is_none_or(u8::is_ascii_whitespace) {
+            break;
+        }
+        let place = Place {
+            at,
+            ordinal: block.ordinal + lines,
+            start: block.start + at as u64,
+        };
+        if !passes(line, place) {
             break;
         }
         at = next;
@@ -86,10 +114,10 @@ impl Ahead {
 
     /// The word stands between two places; to be asked for places further and further in a block.
     pub(super) fn stands_in(&mut self, block: Block<'_>, from: usize, to: usize) -> bool {
-        if self.block != Some(block.number) || self.next < from {
+        if self.block != Some(block.start) || self.next < from {
             let found = block.bytes.get(from..).and_then(|b| self.word.find(b));
             self.next = found.map_or(usize::MAX, |at| from + at);
-            self.block = Some(block.number);
+            self.block = Some(block.start);
         }
         self.next < to
     }
@@ -98,9 +126,17 @@ impl Ahead {
 /// What every upgraded request's line holds somewhere, if it has a place for what was asked.
 pub(super) const WEBSOCKET: &[u8] = b"ebsocket";
 
-/// The date of a line in the layout that every web server's log begins with, and what follows the request, if the line is about a plain
-/// request. Whether it speaks of WebSockets is left to be looked at.
-pub(super) fn plain_answer(line: &[u8]) -> Option<(&[u8], &[u8])> {
+/// A line in the layout that every web server's log begins with.
+pub(super) struct Answer<'a> {
+    pub(super) date: &'a [u8],
+    pub(super) request: &'a [u8],
+    pub(super) status: &'a [u8],
+    /// What follows the request.
+    rest: &'a [u8],
+}
+
+/// Takes a line apart up to its status. Whether it speaks of WebSockets is left to be looked at.
+pub(super) fn answer(line: &[u8]) -> Option<Answer<'_>> {
     let blank = memchr::memchr(b' ', line.get(..line.len().min(64))?)?;
     // Nobody's name stands in most lines.
     let date_at = match line.get(blank..blank + 6)? {
@@ -120,14 +156,19 @@ pub(super) fn plain_answer(line: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     };
     // Traefik's lines end in a duration.
-    (is_plain(status) && size.is_ascii_digit() && !line.ends_with(b"ms")).then_some((date, rest))
+    (size.is_ascii_digit() && !line.ends_with(b"ms")).then_some(Answer {
+        date,
+        request: &request[..end],
+        status,
+        rest,
+    })
 }
 
-/// The same for a line that is no part of a block.
+/// The date of a line that is no part of a block, if it is about a plain request.
 pub(super) fn plain_request(line: &[u8]) -> Option<&[u8]> {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WEBSOCKET));
-    let (date, rest) = plain_answer(line)?;
-    FINDER.find(rest).is_none().then_some(date)
+    let answer = answer(line)?;
+    (is_plain(answer.status) && FINDER.find(answer.rest).is_none()).then_some(answer.date)
 }
 
 /// What decides about a value of a JSON record, so that a line of the same keys can be passed over.

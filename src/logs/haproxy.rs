@@ -435,6 +435,13 @@ impl Reader {
         if !wanted {
             return Outcome::Used;
         }
+        if parts.http
+            && asked.is_none()
+            && status.is_some_and(|s| s >= 400)
+            && uri.is_some_and(|uri| out.puts_off(record, text::relative(uri).0))
+        {
+            return Outcome::Used;
+        }
         let client = text::address(parts.client);
         out.emit(Line::Tunnel(TunnelLine {
             record,

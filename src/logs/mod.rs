@@ -98,6 +98,7 @@ pub struct Out<'a> {
     last: Option<Stamp>,
     zone: Option<Zone>,
     recent: Option<Stamp>,
+    source: SourceId,
     /// `None` = failed requests are passed on, whatever their path is for.
     paths: Option<Paths>,
 }
@@ -163,6 +164,7 @@ impl<'a> Out<'a> {
             last: None,
             zone: None,
             recent: None,
+            source: SourceId(0),
             paths: None,
         }
     }
@@ -393,6 +395,7 @@ pub fn read(
         return summary;
     };
     let mut out = Out::new(emit);
+    out.source = source;
     out.paths = Some(Paths::new(&options.settings));
     let mut reading = Reading {
         reader: format.open(options),

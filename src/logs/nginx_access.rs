@@ -6,6 +6,7 @@ use super::{
     LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, json, text, traefik,
 };
 use crate::model::RecordRef;
+use memchr::memmem::Finder;
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 const MAIN: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" "$http_x_forwarded_for""#;
@@ -79,6 +80,8 @@ struct Part {
     name: String,
     var: Var,
     then: Vec<u8>,
+    /// Finds `then`.
+    find: Finder<'static>,
 }
 
 /// A `log_format` made ready to read lines with.
@@ -122,6 +125,7 @@ impl Layout {
                             name,
                             var,
                             then: Vec::new(),
+                            find: Finder::new(b"").into_owned(),
                         }),
                     }
                     at = from + len + usize::from(braced && bytes.get(from + len) == Some(&b'}'));
@@ -133,6 +137,9 @@ impl Layout {
                 None => layout.lead.push(*c),
             }
             at += 1;
+        }
+        for part in &mut layout.parts {
+            part.find = Finder::new(&part.then).into_owned();
         }
         (!layout.parts.is_empty()).then_some(layout)
     }
@@ -202,7 +209,11 @@ fn end_of(part: &Part, rest: &[u8], last: bool) -> Option<usize> {
         return fits.then_some(at);
     }
     loop {
-        let at = from + memchr::memmem::find(rest.get(from..)?, &part.then)?;
+        let at = from
+            + match part.then.as_slice() {
+                [one] => memchr::memchr(*one, rest.get(from..)?)?,
+                _ => part.find.find(rest.get(from..)?)?,
+            };
         // Lists of upstreams have blanks in them: `a, b : c`.
         if part.then[0] == b' ' && at > 0 {
             let listed = rest[at - 1] == b','
@@ -378,6 +389,27 @@ impl Reader {
         self.passed(time, out)
     }
 
+    /// The answer was that to a plain request, or to one that failed and is put off.
+    fn passes(
+        &mut self,
+        answer: &gate::Answer<'_>,
+        place: gate::Place,
+        line: &[u8],
+        out: &mut Out<'_>,
+    ) -> bool {
+        if gate::is_plain(answer.status) {
+            return self.passed(answer.date, out).is_some();
+        }
+        let failed = text::any_status(answer.status).is_some_and(|s| s >= 400);
+        let Some((_, uri)) = text::request(answer.request).filter(|_| failed) else {
+            return false;
+        };
+        memchr::memchr(b'\\', uri).is_none()
+            && self.state.date(answer.date).is_some()
+            && out.puts_off(place.record(out.source, line), text::relative(uri).0)
+            && self.passed(answer.date, out).is_some()
+    }
+
     /// The file's span takes the time of a line in that is not looked at any further.
     fn passed(&mut self, date: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if self.last_date != date {
@@ -542,12 +574,13 @@ impl LineReader for Reader {
             Some(b'{') => gate::skim(block, from, |line, _| self.pass_json(line, out).is_some()),
             // An address; a wrapper's time stamp has dashes.
             Some(b'1'..=b'9') if self.text_gate && !self.is_apache => {
-                gate::skim(block, from, |line, at| {
+                gate::skim(block, from, |line, place| {
                     line.get(4) != Some(&b'-')
                         && matches!(line.first(), Some(b'1'..=b'9'))
-                        && gate::plain_answer(line).is_some_and(|(date, _)| {
-                            !self.websocket.stands_in(block, at, at + line.len())
-                                && self.passed(date, out).is_some()
+                        && gate::answer(line).is_some_and(|answer| {
+                            let ends = place.at + line.len();
+                            !self.websocket.stands_in(block, place.at, ends)
+                                && self.passes(&answer, place, line, out)
                         })
                 })
             }

@@ -24,8 +24,10 @@ pub(crate) struct RawLine<'a> {
 pub struct Block<'a> {
     /// Every line with its line end.
     pub bytes: &'a [u8],
-    /// Tells one block of a stream from the others.
-    pub number: u64,
+    /// Where it begins in the stream; tells it from the others.
+    pub start: u64,
+    /// The ordinal of the line that is looked at first.
+    pub ordinal: u64,
 }
 
 impl<'a> Block<'a> {
@@ -105,12 +107,14 @@ pub(crate) fn split(
         }
         let mut from = 0;
         if let Some(last) = memchr::memrchr(b'\n', &buffer[searched..filled]) {
-            let block = Block {
+            let mut block = Block {
                 bytes: &buffer[..=searched + last],
-                number: base,
+                start: base,
+                ordinal: ordinal + 1,
             };
             while from < block.bytes.len() {
                 if !skipping {
+                    block.ordinal = ordinal + 1;
                     let Skimmed { bytes, lines } = sink.skim(block, from);
                     from += bytes;
                     ordinal += lines;
