@@ -116,7 +116,7 @@ fn line(name: &str, chance: &mut Chance) -> String {
                 19 => format!(r#"2026-11-20T20:00:00.123456789Z {head} "-" "x""#),
                 20 => String::new(),
                 21 => "garbage that nobody wrote".to_owned(),
-                22 => format!(
+                22 if n(2) == 0 => format!(
                     r#"{ip} - - [31/Nov/2026:{clock} +0000] "GET / HTTP/1.1" 200 5 "-" "x""#
                 ),
                 22 if n(200) == 0 => format!(r#"{ip} - - [{date}] "GET / HTTP/1.1" 200 - "-" "x""#),
