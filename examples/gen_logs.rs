@@ -1,12 +1,13 @@
 //! Numbers -> a log of any size, the same bytes for the same numbers: for measuring speed and memory.
 //!
-//! `cargo run --release --example gen_logs -- nginx|nginx-json|alb|pino OUT [--size 1000000000] [--websockets 5]`
+//! `cargo run --release --example gen_logs -- nginx|nginx-json|alb|pino|haproxy OUT [--size 1000000000] [--websockets 5]`
 //!
 //! Of a hundred requests `--websockets` are tunnels or refused upgrades; the others are plain ones, as on a busy front end.
 
 use std::io::{BufWriter, Write};
 
 /// xorshift64 (Marsaglia 2003): no seed from outside, so that every run writes the same file.
+#[derive(Debug)]
 struct Random(u64);
 
 impl Random {
@@ -17,6 +18,8 @@ impl Random {
         self.0 % n
     }
 }
+
+pub const KINDS: [&str; 5] = ["nginx", "nginx-json", "alb", "pino", "haproxy"];
 
 struct Options {
     kind: String,
@@ -45,16 +48,15 @@ fn options() -> Result<Options, String> {
         }
     }
     match <[String; 2]>::try_from(names) {
-        Ok([kind, out]) if ["nginx", "nginx-json", "alb", "pino"].contains(&kind.as_str()) => {
-            Ok(Options {
-                kind,
-                out,
-                size,
-                websockets,
-            })
-        }
+        Ok([kind, out]) if KINDS.contains(&kind.as_str()) => Ok(Options {
+            kind,
+            out,
+            size,
+            websockets,
+        }),
         _ => Err(
-            "usage: gen_logs nginx|nginx-json|alb|pino OUT [--size N] [--websockets N]".to_owned(),
+            "usage: gen_logs nginx|nginx-json|alb|pino|haproxy OUT [--size N] [--websockets N]"
+                .to_owned(),
         ),
     }
 }
@@ -145,10 +147,11 @@ fn iso(us: u64) -> String {
     format!("{y:04}-{mo:02}-{d:02}T{h:02}:{m:02}:{s:02}")
 }
 
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 fn clf(us: u64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let (y, mo, d, h, m, s) = civil(us / 1_000_000);
     let month = MONTHS[(mo as usize + 11) % 12];
     format!("{d:02}/{month}/{y:04}:{h:02}:{m:02}:{s:02} +0000")
@@ -205,6 +208,31 @@ fn line(kind: &str, r: &Request, out: &mut impl Write) -> std::io::Result<()> {
                 r.random
             )
         }
+        "haproxy" => {
+            let begun = r.end_us - r.life_us;
+            let life_ms = r.life_us / 1000;
+            let (_, mo, d, h, m, s) = civil(r.end_us / 1_000_000);
+            let month = MONTHS[(mo as usize + 11) % 12];
+            let date = clf(begun);
+            writeln!(
+                out,
+                r#"{month} {d:>2} {h:02}:{m:02}:{s:02} lb1 haproxy[3015]: {a}.{b}.{c}.{d4}:{port} [{accepted}.{ms:03}] fe_ws be_ws/web{web} 0/0/1/{answer}/{life_ms} {status} {bytes} - - {state} 812/811/40/9/0 0/0 "GET {path} HTTP/1.1""#,
+                d4 = r.client[3],
+                port = r.port,
+                accepted = &date[..20],
+                ms = begun / 1000 % 1000,
+                web = r.upstream,
+                answer = life_ms.min(40),
+                status = r.status,
+                bytes = r.bytes,
+                state = if r.websocket && r.random.is_multiple_of(4) {
+                    "cD--"
+                } else {
+                    "----"
+                },
+                path = r.path,
+            )
+        }
         _ => {
             let ms = r.end_us / 1000;
             let head = format!(r#"{{"level":30,"time":{ms},"pid":27065,"hostname":"app1""#);
@@ -237,23 +265,59 @@ fn line(kind: &str, r: &Request, out: &mut impl Write) -> std::io::Result<()> {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = options()?;
-    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&options.out)?);
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    let (mut written, mut serial) = (0u64, 0u64);
-    // 2026-11-20T20:00:00Z
-    let mut now_us = 1_795_204_800_000_000u64;
+/// Lines of a kind without end.
+#[derive(Debug)]
+pub struct Lines {
+    kind: String,
+    websockets: u64,
+    random: Random,
+    serial: u64,
+    now_us: u64,
+}
+
+impl Lines {
+    pub fn new(kind: &str, websockets: u64) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            websockets,
+            random: Random(0x9E37_79B9_7F4A_7C15),
+            serial: 0,
+            // 2026-11-20T20:00:00Z
+            now_us: 1_795_204_800_000_000,
+        }
+    }
+
+    /// Appends the next one.
+    pub fn next(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        self.serial += 1;
+        self.now_us += self.random.below(400);
+        let request = request(&mut self.random, self.serial, self.now_us, self.websockets);
+        line(&self.kind, &request, out)
+    }
+}
+
+/// Writes lines of a kind until there are `size` bytes.
+pub fn write(kind: &str, size: u64, websockets: u64, out: &mut impl Write) -> std::io::Result<()> {
+    let mut lines = Lines::new(kind, websockets);
     let mut text = Vec::with_capacity(1024);
-    while written < options.size {
-        serial += 1;
-        now_us += random.below(400);
-        let request = request(&mut random, serial, now_us, options.websockets);
+    let mut written = 0u64;
+    while written < size {
         text.clear();
-        line(&options.kind, &request, &mut text)?;
+        lines.next(&mut text)?;
         out.write_all(&text)?;
         written += text.len() as u64;
     }
-    out.flush()?;
+    out.flush()
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Options {
+        kind,
+        out,
+        size,
+        websockets,
+    } = options()?;
+    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(out)?);
+    write(&kind, size, websockets, &mut out)?;
     Ok(())
 }

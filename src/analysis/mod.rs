@@ -2,6 +2,8 @@
 
 mod cut;
 mod marks;
+mod outside;
+mod put_off;
 mod raw;
 mod rotation;
 mod sniff;
@@ -230,6 +232,7 @@ fn read(
     let mut log_options = LogOptions {
         nginx_formats: options.nginx_formats.clone(),
         assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+        settings: Arc::default(),
     };
     let mut sources: Vec<Source> = case.files().iter().map(sniff::blank_source).collect();
     // configuration first: it tells how nginx writes its lines
@@ -238,6 +241,7 @@ fn read(
             read_config(case, source, reader, &mut observations, &mut log_options);
         }
     }
+    log_options.settings = Arc::new(observations.settings.clone());
     sniffed
         .par_iter_mut()
         .zip(case.files())
@@ -248,6 +252,14 @@ fn read(
     for (source, found) in sources.iter_mut().zip(&sniffed) {
         sniff::settle(source, found);
     }
+    outside::leave_out(
+        case,
+        options,
+        &log_options,
+        &mut sources,
+        &mut sniffed,
+        progress,
+    );
     let wanted = |s: &Source| {
         s.kind.is_capture() || (on_frame.is_none() && matches!(s.kind, SourceKind::Log(_)))
     };
@@ -316,6 +328,7 @@ fn read(
     } else {
         lines
     };
+    let lines = put_off::settle(case, &sniffed, &observations.legs, lines, &log_options);
     for (id, (summary, lines, problem)) in lines {
         let Some(source) = sources.get_mut(id.0 as usize) else {
             continue;
@@ -328,6 +341,7 @@ fn read(
             last,
             zone,
             anomalies,
+            put_off: _,
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);

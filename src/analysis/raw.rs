@@ -32,6 +32,7 @@ impl CaseRaw {
         let mut log_options = LogOptions {
             nginx_formats: options.nginx_formats.clone(),
             assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+            ..LogOptions::default()
         };
         for source in sources {
             if let SourceKind::Config(reader) = source.kind {

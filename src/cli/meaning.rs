@@ -328,7 +328,8 @@ pub(super) fn pack(files: &RuleFiles) -> Result<Pack, Failure> {
 
 /// Nothing of the case could be used: the error that says so.
 pub(super) fn nothing_used(analysis: &Analysis, paths: &str) -> Option<Failure> {
-    let used = |s: &crate::model::Source| s.used > 0 && s.kind != SourceKind::KeyLog;
+    let used =
+        |s: &crate::model::Source| s.used > 0 && s.kind != SourceKind::KeyLog || s.is_outside();
     if analysis.sources.iter().any(used) {
         return None;
     }
@@ -365,6 +366,9 @@ pub(super) fn nothing_used(analysis: &Analysis, paths: &str) -> Option<Failure> 
 pub(super) fn completeness(analysis: &Analysis, strict: bool, screen: &Screen) -> Exit {
     let mut exit = Exit::Done;
     for source in &analysis.sources {
+        if source.is_outside() {
+            continue;
+        }
         let unused = source.used == 0 && source.kind != SourceKind::KeyLog;
         if source.named && unused {
             let why = source.reason.as_deref().unwrap_or("nothing usable in it");

@@ -155,6 +155,9 @@ impl Starts {
 }
 
 pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest) {
+    if lines.is_empty() {
+        return;
+    }
     let mut by_source: BTreeMap<SourceId, Vec<AppLine>> = BTreeMap::new();
     for line in lines {
         let of_connection = matches!(

@@ -3,9 +3,9 @@
 use super::identity;
 use crate::model::{
     AppEvent, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark, Moment,
-    SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
+    RecordRef, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// Zone offsets are multiples of 15 minutes, at most 14 hours.
@@ -24,7 +24,7 @@ struct Point {
     tick: i64,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
+#[derive(PartialEq, Eq, Hash)]
 enum Key {
     Endpoint(IpAddr, u16),
     Token(String),
@@ -34,18 +34,27 @@ enum Key {
     Address(IpAddr),
 }
 
+/// When, in reference time, and how finely each thing was stamped by the sources placed so far.
+type Known<'a> = HashMap<(&'a Key, bool), Vec<(i64, i64)>>;
+
 /// Estimates every source's offset and moves `legs` and `lines` to reference time.
 pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &mut [Source]) {
     let clock_of = one_clock_per_vantage(legs, sources.len());
     let mut by_source: BTreeMap<SourceId, Vec<Point>> = BTreeMap::new();
-    for mut p in points(legs, lines) {
+    // One clock alone has nothing to be compared with.
+    let first = |record: RecordRef| clock_of.get(record.source.0 as usize);
+    let of_legs = legs.iter().map(|leg| first(leg.first.record));
+    let of_lines = lines.iter().map(|line| first(line.record()));
+    let mut clocks = of_legs.chain(of_lines);
+    let one = clocks.next().is_none_or(|one| clocks.all(|c| c == one));
+    for mut p in points(legs, lines, one) {
         p.source = clock_of[p.source.0 as usize];
         by_source.entry(p.source).or_default().push(p);
     }
     let Some(reference) = choose_reference(&by_source, sources) else {
         return;
     };
-    let mut known: BTreeMap<(Key, bool), Vec<(i64, i64)>> = BTreeMap::new();
+    let mut known: Known<'_> = HashMap::new();
     let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
     let mut next = Some((reference, 0, 0, 0));
     // The source with most pairs against what is placed already comes next: offsets spread outwards from the reference.
@@ -58,9 +67,10 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
             spread,
             pairs,
         );
-        for p in by_source.get(&id).into_iter().flatten() {
+        let placed = by_source.get(&id).filter(|_| !todo.is_empty());
+        for p in placed.into_iter().flatten() {
             known
-                .entry((p.key.clone(), p.opening))
+                .entry((&p.key, p.opening))
                 .or_default()
                 .push((p.at - offset, p.tick));
         }
@@ -195,15 +205,12 @@ fn choose_reference(
 }
 
 /// Offset, half spread and number of agreeing pairs of one source against what is known, by the densest window of differences.
-fn estimate(
-    points: &[Point],
-    known: &BTreeMap<(Key, bool), Vec<(i64, i64)>>,
-) -> Option<(i64, i64, u32)> {
+fn estimate(points: &[Point], known: &Known<'_>) -> Option<(i64, i64, u32)> {
     let mut strong = Vec::new();
     let mut weak = Vec::new();
     let mut tick = 0;
     for p in points {
-        let Some(others) = known.get(&(p.key.clone(), p.opening)) else {
+        let Some(others) = known.get(&(&p.key, p.opening)) else {
             continue;
         };
         for &(at, other_tick) in others.iter().take(64) {
@@ -265,13 +272,20 @@ fn densest(deltas: &mut [i64], window: i64) -> Option<(i64, i64, u32)> {
     Some((group[group.len() / 2], spread, group.len() as u32))
 }
 
-fn points(legs: &[LegObservation], lines: &[Line]) -> Vec<Point> {
+/// All points, or no more than those of the `first` observation that has any.
+fn points(legs: &[LegObservation], lines: &[Line], first: bool) -> Vec<Point> {
     let mut all = Vec::new();
     for leg in legs {
         leg_points(leg, &mut all);
+        if first && !all.is_empty() {
+            return all;
+        }
     }
     for line in lines {
         line_points(line, &mut all);
+        if first && !all.is_empty() {
+            return all;
+        }
     }
     all
 }

@@ -67,10 +67,7 @@ pub(super) fn token(uri: &str) -> Option<String> {
     }
 }
 
-/// The path of a URI without its query.
-pub(super) fn path(uri: &str) -> &str {
-    uri.split(['?', '#']).next().unwrap_or(uri)
-}
+pub(super) use crate::model::attempt::path;
 
 pub(super) fn of_leg(leg: &LegObservation) -> Option<String> {
     let request = leg.request.as_ref()?;

@@ -4,8 +4,8 @@ use super::clock::{addresses, first_teardown};
 use super::identity;
 use super::legs::{self, Chain};
 use crate::model::{
-    AppEvent, AppLine, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, MILLI_NS,
-    Moment, RecordRef, Response, SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, Attempt, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line,
+    MILLI_NS, Moment, RecordRef, Response, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -235,25 +235,19 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
     ws_paths.extend(
         tunnels
             .iter()
-            .filter(|t| {
-                t.status == Some(101) || t.upgrade_asked == Some(true) || t.ws_key.is_some()
-            })
+            .filter(|t| t.says_websocket())
             .filter_map(|t| t.uri.as_deref().map(|u| identity::path(u).to_owned())),
     );
     let mut by_source: BTreeMap<(HopKind, SourceId), Vec<TunnelLine>> = BTreeMap::new();
     for t in tunnels {
-        let attempt = t.status == Some(101)
-            || t.upgrade_asked == Some(true)
-            || t.ws_key.is_some()
-            || t.uri.is_none()
-            || refused_by_envoy(&t)
-            || t.upgrade_asked.is_none()
-                && t.uri.as_deref().is_some_and(|u| {
-                    let path = identity::path(u);
-                    ws_paths.contains(path)
-                        || path.rsplit('/').next().is_some_and(looks_like_websocket)
-                        || settings.iter().any(|h| meant_for_websocket(h, u))
-                });
+        let attempt = match t.attempt(settings) {
+            Attempt::Yes => true,
+            Attempt::No => false,
+            Attempt::OfPath => t
+                .uri
+                .as_deref()
+                .is_some_and(|u| ws_paths.contains(identity::path(u))),
+        };
         if attempt {
             by_source
                 .entry((t.hop, t.record.source))
@@ -278,27 +272,6 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
     for (_, lines) in groups {
         join_tunnel_group(drafts, lines);
     }
-}
-
-/// Envoy's own answer to an upgrade that a route does not allow: 403 without an upstream, details `upgrade_failed` where logged.
-fn refused_by_envoy(t: &TunnelLine) -> bool {
-    let details = t.termination.as_deref().unwrap_or("");
-    let other_reason =
-        details.contains("rbac") || details.contains("ext_authz") || details.contains("UAEX");
-    t.hop == HopKind::Envoy && t.status == Some(403) && t.upstream.is_none() && !other_reason
-}
-
-/// The location's configuration cares for the upgrade, rightly or not: what is asked there is meant to become a WebSocket.
-fn meant_for_websocket(settings: &HopSettings, uri: &str) -> bool {
-    settings
-        .route(uri)
-        .and_then(|r| r.upgrade.as_ref())
-        .is_some_and(|u| u.upgrade_header || u.connection_header)
-}
-
-fn looks_like_websocket(segment: &str) -> bool {
-    let s = segment.to_ascii_lowercase();
-    s == "ws" || s == "wss" || s.contains("websocket") || s.contains("socket.io") || s == "cable"
 }
 
 fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
@@ -619,6 +592,9 @@ impl Index {
 // --- error-log lines ---
 
 fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
+    if hops.is_empty() {
+        return;
+    }
     let mut by_serial: HashMap<(HopKind, u64), Vec<usize>> = HashMap::new();
     for (i, d) in drafts.iter().enumerate() {
         for t in &d.tunnels {

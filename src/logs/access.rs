@@ -82,6 +82,37 @@ pub(super) enum Var {
 }
 
 const VARS: usize = Var::Gap as usize + 1;
+/// Every variable in its own place.
+const VALUED: [Var; VARS] = [
+    Var::RemoteAddr,
+    Var::RemotePort,
+    Var::Time,
+    Var::Msec,
+    Var::Request,
+    Var::Method,
+    Var::Uri,
+    Var::Args,
+    Var::Status,
+    Var::BytesSent,
+    Var::BodyBytesSent,
+    Var::RequestTime,
+    Var::UpstreamTime,
+    Var::UpstreamAddr,
+    Var::UpstreamStatus,
+    Var::UpstreamBytesSent,
+    Var::Upgrade,
+    Var::WsKey,
+    Var::ForwardedFor,
+    Var::ForwardedForAdded,
+    Var::UserAgent,
+    Var::RequestId,
+    Var::Host,
+    Var::Serial,
+    Var::Protocol,
+    Var::SessionTime,
+    Var::BytesReceived,
+    Var::Gap,
+];
 
 impl Var {
     /// By nginx's own name, without `$`.
@@ -199,6 +230,14 @@ impl<'a> Values<'a> {
     }
     pub(super) const fn has(&self, var: Var) -> bool {
         self.0[var as usize].is_some()
+    }
+    /// The variable whose value this is: the same bytes in the same place.
+    pub(super) fn holding(&self, value: &[u8]) -> Var {
+        let here = |v: &Option<&[u8]>| {
+            v.is_some_and(|v| v.as_ptr() == value.as_ptr() && v.len() == value.len())
+        };
+        let at = self.0.iter().position(here);
+        at.and_then(|i| VALUED.get(i)).copied().unwrap_or(Var::Gap)
     }
     fn kept(&self, var: Var) -> Option<String> {
         self.get(var).and_then(text::present).map(decoded)
@@ -335,6 +374,13 @@ impl AccessState {
             self.remember(client, upgraded, refused);
         }
         if !wanted {
+            return Outcome::Used;
+        }
+        // Most failed requests are for pages: no more is read of them than it takes to find them again.
+        if let (false, false, None, Some(target)) = (upgraded, stream, upgrade_asked, target)
+            && memchr::memchr(b'\\', target).is_none()
+            && out.puts_off(record, text::relative(target).0)
+        {
             return Outcome::Used;
         }
 

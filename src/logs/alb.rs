@@ -1,5 +1,6 @@
 //! AWS Application Load Balancer access lines -> tunnels.
 
+use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, stamp, text};
 use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
 
@@ -59,7 +60,7 @@ impl LogFormat for AlbAccess {
         ]
     }
     fn open(&self, _: &LogOptions) -> Box<dyn LineReader> {
-        Box::new(Reader)
+        Box::new(Reader::default())
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
         let mut tokens = Vec::new();
@@ -94,24 +95,55 @@ pub(super) fn tokenise<'a>(line: &'a [u8], tokens: &mut Vec<&'a [u8]>) {
     }
 }
 
-struct Reader;
+#[derive(Default)]
+struct Reader {
+    seconds: stamp::Seconds,
+}
+
+/// The stamps end in `Z`.
+const UTC: Zone = Zone {
+    offset_s: 0,
+    basis: ZoneBasis::Format,
+};
 
 impl LineReader for Reader {
+    fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
+        gate::skim(block, from, |line, _| {
+            let at = plain(line).and_then(|time| self.seconds.utc(time));
+            if let Some(at) = at {
+                out.saw(at);
+                out.zone(UTC);
+            }
+            at.is_some()
+        })
+    }
+
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         read(record, line, out).unwrap_or(Outcome::Odd("unknown-line"))
     }
 }
 
-/// The status, seven fields after the time, is that of a plain request, and the request follows.
-fn is_plain(rest: &[u8]) -> bool {
-    let Some(at) = memchr::memchr_iter(b' ', rest).nth(6) else {
-        return false;
+/// The time of a line about a plain request: its type is no WebSocket's, the status is one that nothing comes of, and the request, which is
+/// the first field in quotes, follows where it should.
+fn plain(line: &[u8]) -> Option<&[u8]> {
+    let rest = match line.get(..6)? {
+        b"https " => &line[6..],
+        [b'h', b't', b't', b'p', b' ', _] => &line[5..],
+        [b'h', b'2', b' ', ..] => &line[3..],
+        b"grpcs " => &line[6..],
+        _ => return None,
     };
-    rest.get(at + 1..at + 4).is_some_and(gate::is_plain)
-        && rest.get(at + 4) == Some(&b' ')
-        && rest
-            .get(at + 4..)
-            .is_some_and(|r| text::contains(&r[..r.len().min(64)], b" \""))
+    let quote = memchr::memchr(b'"', rest)?;
+    // Backwards from the request: bytes sent, bytes received, the target's status, the balancer's.
+    let mut front = rest.get(..quote)?.strip_suffix(b" ")?;
+    for _ in 0..3 {
+        let blank = front.iter().rev().take(24).position(|c| *c == b' ')?;
+        front = &front[..front.len() - blank - 1];
+    }
+    let (front, status) = front.split_at_checked(front.len().checked_sub(3)?)?;
+    // Eight fields stand before the status; the type is off already.
+    let fields = front.last() == Some(&b' ') && memchr::memchr_iter(b' ', front).count() == 7;
+    (fields && gate::is_plain(status)).then(|| &rest[..memchr::memchr(b' ', rest).unwrap_or(0)])
 }
 
 fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
@@ -121,12 +153,9 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     }
     // For WebSockets the time is that of the close.
     let (end, _) = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.stamp(0);
-    if kind.starts_with(b"h") && is_plain(rest) {
+    if plain(line).is_some() {
         out.saw(end);
-        out.zone(Zone {
-            offset_s: 0,
-            basis: ZoneBasis::Format,
-        });
+        out.zone(UTC);
         return Some(Outcome::Used);
     }
     let mut t = Vec::with_capacity(40);
@@ -135,10 +164,7 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         return None;
     }
     out.saw(end);
-    out.zone(Zone {
-        offset_s: 0,
-        basis: ZoneBasis::Format,
-    });
+    out.zone(UTC);
     let status = text::any_status(t[8]);
     let web_socket = matches!(kind, b"ws" | b"wss");
     if !web_socket && !status.is_some_and(|s| s == 101 || s >= 400) {
@@ -148,6 +174,12 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     let client = text::address(t[3]);
     let (method, uri) = text::request(t[12]).unzip();
     let (uri, host) = uri.map(text::relative).unzip();
+    if !web_socket
+        && status.is_some_and(|s| s >= 400)
+        && uri.is_some_and(|uri| out.puts_off(record, uri))
+    {
+        return Some(Outcome::Used);
+    }
     out.emit(Line::Tunnel(TunnelLine {
         record,
         hop: HopKind::Alb,

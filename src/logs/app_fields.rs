@@ -2,6 +2,7 @@
 
 use super::access::normal;
 use super::app_event::{Level, Said};
+use super::gate::Role;
 use super::json::{Kind, Leaf};
 use super::{stamp, text};
 use crate::model::{Stamp, Zone, ZoneBasis};
@@ -95,8 +96,7 @@ impl<'a> Fields<'a> {
             return;
         }
         match key {
-            b"time" | b"timestamp" | b"ts" | b"t" | b"asctime" | b"datetime" | b"date"
-            | b"eventtime" | b"timemillis" | b"realtimetimestamp" | b"logtime" | b"timems" => {
+            key if is_time(key) => {
                 if (self.time.is_none() || depth < self.time_depth)
                     && let Some(found) = time(&value, assumed_s)
                 {
@@ -134,24 +134,21 @@ impl<'a> Fields<'a> {
             {
                 set(&mut self.reason, value);
             }
-            b"code" | b"closecode" | b"wscode" | b"statuscode" | b"status" | b"closestatus"
-            | b"httpstatus" | b"responsecode" | b"errorcode" | b"disconnectcode" => {
-                match small(&value) {
-                    Some(c @ 1000..=4999) => self.close_code = Some(c),
-                    Some(c @ 100..=599) => self.status = Some(c),
-                    _ if key.ends_with(b"code")
-                        && value.len() >= 4
-                        && value.len() <= 48
-                        && value.iter().all(|c| {
-                            c.is_ascii_uppercase() || c.is_ascii_digit() || *c == b'_'
-                        })
-                        && value[0].is_ascii_uppercase() =>
-                    {
-                        self.errno = Some(value);
-                    }
-                    _ => {}
+            key if is_code(key) => match small(&value) {
+                Some(c @ 1000..=4999) => self.close_code = Some(c),
+                Some(c @ 100..=599) => self.status = Some(c),
+                _ if key.ends_with(b"code")
+                    && value.len() >= 4
+                    && value.len() <= 48
+                    && value
+                        .iter()
+                        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == b'_')
+                    && value[0].is_ascii_uppercase() =>
+                {
+                    self.errno = Some(value);
                 }
-            }
+                _ => {}
+            },
             b"errno" if value[0].is_ascii_uppercase() => self.errno = Some(value),
             b"ip" | b"clientip" | b"remoteaddress" | b"remoteaddr" | b"remoteip" | b"peer"
             | b"client" | b"clientaddr" | b"clientaddress" | b"address" | b"addr" | b"remote"
@@ -253,10 +250,155 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// All that the classifier looks for phrases in.
+    pub(super) fn words(&self) -> [&[u8]; 5] {
+        let errno = self.errno.as_deref().unwrap_or(b"");
+        [&self.event, &self.message, &self.error, errno, &self.reason]
+    }
+
     pub(super) fn is_record(&self) -> bool {
         !self.event.is_empty()
             || !self.message.is_empty()
             || self.time.is_some() && self.level != Level::Unknown
+    }
+}
+
+/// What each leaf of a record decides that told nothing: the other side of `Fields::put`.
+pub(super) struct Roles<'l, 'a> {
+    leaves: &'l [Leaf<'a>],
+    time: Option<usize>,
+}
+
+/// Keys under which `Fields::put` looks for the record's time.
+fn is_time(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"time"
+            | b"timestamp"
+            | b"ts"
+            | b"t"
+            | b"asctime"
+            | b"datetime"
+            | b"date"
+            | b"eventtime"
+            | b"timemillis"
+            | b"realtimetimestamp"
+            | b"logtime"
+            | b"timems"
+    )
+}
+
+/// Keys under which `Fields::put` looks for the code of a close, a status or an error.
+fn is_code(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"code"
+            | b"closecode"
+            | b"wscode"
+            | b"statuscode"
+            | b"status"
+            | b"closestatus"
+            | b"httpstatus"
+            | b"responsecode"
+            | b"errorcode"
+            | b"disconnectcode"
+    )
+}
+
+/// Keys of what makes a record tell something: its words, level, codes, and the name of a connection.
+fn decides(key: &[u8]) -> bool {
+    is_code(key)
+        || matches!(
+            key,
+            b"level"
+                | b"severity"
+                | b"levelname"
+                | b"lvl"
+                | b"l"
+                | b"loglevel"
+                | b"msg"
+                | b"message"
+                | b"m"
+                | b"mt"
+                | b"textpayload"
+                | b"text"
+                | b"log"
+                | b"event"
+                | b"eventname"
+                | b"evt"
+                | b"eventtype"
+                | b"action"
+                | b"error"
+                | b"err"
+                | b"exception"
+                | b"errormessage"
+                | b"excinfo"
+                | b"x"
+                | b"exc"
+                | b"errmsg"
+                | b"errno"
+                | b"stack"
+                | b"stacktrace"
+                | b"reason"
+                | b"closereason"
+                | b"closemessage"
+                | b"description"
+                | b"connid"
+                | b"connectionid"
+                | b"socketid"
+                | b"sid"
+                | b"wsid"
+                | b"conn"
+                | b"connection"
+                | b"cid"
+                | b"socket"
+                | b"connuuid"
+                | b"channelid"
+                | b"peerid"
+                | b"streamid"
+        )
+}
+
+impl<'l, 'a> Roles<'l, 'a> {
+    pub(super) fn new(leaves: &'l [Leaf<'a>], assumed_s: i32) -> Self {
+        let first = leaves.iter().position(|leaf| {
+            let mut buffer = [0; 32];
+            leaf.kind != Kind::Tree && is_time(normal(leaf.key, &mut buffer))
+        });
+        // Nothing stands above it, so that no later one goes before it.
+        let own = |i: &usize| {
+            leaves
+                .get(*i)
+                .is_some_and(|l| l.depth == 1 && time(l.value, assumed_s).is_some())
+        };
+        Self {
+            leaves,
+            time: first.filter(own),
+        }
+    }
+
+    pub(super) fn of(&self, index: usize) -> Role {
+        let Some(leaf) = self.leaves.get(index) else {
+            return Role::Never;
+        };
+        if self.time == Some(index) {
+            return Role::Time;
+        }
+        let mut buffers = ([0; 32], [0; 32]);
+        let key = normal(leaf.key, &mut buffers.0);
+        let parent = self.leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
+        let parent = normal(parent, &mut buffers.1);
+        if matches!(parent, b"err" | b"error" | b"exception" | b"cause" | b"exc") {
+            return Role::Same;
+        }
+        match key {
+            b"msg" | b"message" | b"event" if leaf.kind == Kind::Text && leaf.depth == 1 => {
+                Role::Said
+            }
+            key if is_code(key) && leaf.value.iter().all(u8::is_ascii_digit) => Role::Digits,
+            key if decides(key) => Role::Same,
+            _ => Role::Free,
+        }
     }
 }
 
@@ -365,5 +507,46 @@ mod tests {
         check("{ a: { b: \"x\" }, c: [ 1 ] }", &[("b", "x")]);
         check("{ a: 'never closed", &[("a", "never closed")]);
         check("{{{{:::", &[]);
+    }
+
+    /// Every key that `put` knows is either one that decides, or changes nothing that makes a record tell something.
+    #[test]
+    fn keys_that_are_passed_over_decide_nothing() {
+        let source = include_str!("app_fields.rs");
+        let (_, rest) = source.split_once("pub(super) fn put(").expect("put");
+        let (put, _) = rest
+            .split_once("/// An address, or a list")
+            .expect("its end");
+        let keys: Vec<&str> = put
+            .split("b\"")
+            .skip(1)
+            .filter_map(|t| t.split('"').next())
+            .collect();
+        assert!(keys.len() > 80, "{}", keys.len());
+        for key in keys {
+            for value in [
+                "x",
+                "1006",
+                "500",
+                "ECONNRESET",
+                "10.0.0.1:80",
+                "error",
+                "/ws",
+                "60",
+            ] {
+                for depth in [1, 2] {
+                    let mut fields = Fields::default();
+                    let value = Cow::Borrowed(value.as_bytes());
+                    fields.put(key.as_bytes(), b"", value, depth, 0);
+                    let told = fields.words().iter().any(|w| !w.is_empty())
+                        || fields.level != Level::Unknown
+                        || fields.close_code.is_some()
+                        || fields.status.is_some()
+                        || fields.connection_id.is_some()
+                        || fields.has_stack;
+                    assert!(!told || decides(key.as_bytes()), "{key}");
+                }
+            }
+        }
     }
 }

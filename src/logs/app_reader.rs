@@ -1,5 +1,6 @@
 //! An application's log, JSON records and console text mixed as they come -> what it says of connections and of itself.
 
+use super::Skimmed;
 use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
 use super::app_names;
@@ -52,6 +53,7 @@ pub(super) struct Reader {
     /// The last record was itself about an error: a trace after it is its own.
     after_error: bool,
     gate: Option<Gate>,
+    shapes: gate::Shapes,
 }
 
 /// Where this file's JSON records keep what is needed of one that tells nothing.
@@ -95,7 +97,7 @@ struct Front<'a> {
 }
 
 impl Reader {
-    pub(super) const fn new(own: Own, assumed_s: i32) -> Self {
+    pub(super) fn new(own: Own, assumed_s: i32) -> Self {
         Self {
             own,
             assumed_s,
@@ -103,6 +105,7 @@ impl Reader {
             open: None,
             after_error: false,
             gate: None,
+            shapes: gate::Shapes::default(),
         }
     }
 
@@ -158,20 +161,47 @@ impl Reader {
             }
             return Some(Outcome::Odd("no-time"));
         };
-        self.record(record, &fields, at, Some(zone), out);
-        if front.is_none() && self.gate.is_none() {
-            self.gate = Gate::learn(object, &leaves, self.assumed_s);
+        let silent = self.record(record, &fields, at, Some(zone), out);
+        if front.is_none() {
+            if self.gate.is_none() {
+                self.gate = Gate::learn(object, &leaves, self.assumed_s);
+            }
+            if silent && !fields.has_stack && fields.level < Level::Error {
+                let roles = app_fields::Roles::new(&leaves, self.assumed_s);
+                self.shapes.learn(object, &leaves, &mut |i| roles.of(i));
+            }
         }
         Some(self.of(Own::Json))
     }
 
+    /// A record of a shape that is known not to tell anything; the file's span still takes its time in.
+    fn pass_shape(&mut self, line: &[u8], out: &mut Out<'_>) -> bool {
+        if self.block.is_some() || self.open.is_some() {
+            return false;
+        }
+        let time = self.shapes.time(line);
+        let Some((at, zone)) = time.and_then(|t| app_fields::time(t, self.assumed_s)) else {
+            return false;
+        };
+        out.saw(at);
+        out.zone(zone);
+        self.after_error = false;
+        true
+    }
+
     /// A record that has none of the words that could make it tell something; the file's span still takes its time in.
     fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        if line.first() != Some(&b'{') {
+            return None;
+        }
+        if self.pass_shape(line, out) {
+            return Some(self.of(Own::Json));
+        }
         let gate = self.gate.as_ref()?;
-        if line.first() != Some(&b'{')
-            || line.last() != Some(&b'}')
+        if line.last() != Some(&b'}')
             || self.block.is_some()
             || self.open.is_some()
+            || text::contains(line, b"\\u")
             || gate::may_tell(line)
         {
             return None;
@@ -184,7 +214,7 @@ impl Reader {
         Some(self.of(Own::Json))
     }
 
-    /// Emits what a record means.
+    /// Emits what a record means; true = none of its words means anything, and it names no connection.
     fn record(
         &mut self,
         record: RecordRef,
@@ -192,7 +222,7 @@ impl Reader {
         at: Stamp,
         zone: Option<Zone>,
         out: &mut Out<'_>,
-    ) {
+    ) -> bool {
         let events = app_event::classify(&fields.said());
         let restarted = matches!(events.first(), Some(AppEvent::Listening { .. }));
         self.flush(restarted, out);
@@ -210,6 +240,7 @@ impl Reader {
                         | AppEvent::Exhausted { .. }
                 )
             });
+        let silent = events == [AppEvent::Other] && fields.connection_id.is_none();
         let connection_id = fields.connection_id.clone().or_else(|| fields.id.clone());
         let names = &out.outer_names;
         let pid = fields.pid.or(names.pid);
@@ -240,6 +271,7 @@ impl Reader {
                 request_id: fields.request_id.clone(),
             }));
         }
+        silent && !fields.words().into_iter().any(gate::may_tell)
     }
 
     /// A console line with a date in front.
@@ -389,6 +421,12 @@ impl Reader {
 }
 
 impl LineReader for Reader {
+    fn skim(&mut self, block: super::Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
+        gate::skim(block, from, |line, _| {
+            line.first() == Some(&b'{') && self.pass_shape(line, out)
+        })
+    }
+
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let plain;
         let line = if memchr::memchr(0x1b, line).is_some() {

@@ -1,9 +1,12 @@
 //! Lines that cannot matter -> passed over after a look at the few bytes that decide it, without being taken apart.
 
 use super::app_words;
+use super::json::{Kind, Leaf};
 use super::text;
+use super::{Block, Skimmed};
+use crate::model::{RecordRef, SourceId};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use memchr::memmem::{Finder, FinderRev};
+use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 /// Where the lines of a JSON log keep a value: the key in front of it, as a line that was read in full had it.
@@ -45,30 +48,294 @@ pub(super) fn is_plain(status: &[u8]) -> bool {
     matches!(status, [b'2' | b'3', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
-/// The date of a line in the layout that every web server's log begins with, if the line is about a plain request.
-pub(super) fn plain_request(line: &[u8]) -> Option<&[u8]> {
-    static WEBSOCKET: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(b"ebsocket"));
-    let blank = memchr::memchr(b' ', line.get(..64)?)?;
-    let quote = memchr::memchr(b'"', line)?;
-    let date = line.get(quote.checked_sub(28)?..quote - 2)?;
-    let framed = line.get(blank + 1..blank + 3) == Some(b"- ")
-        && line.get(quote.checked_sub(29)?) == Some(&b'[')
-        && line.get(quote - 2..quote) == Some(b"] ");
+/// Where a line stands: in its block, and in the stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) at: usize,
+    ordinal: u64,
+    start: u64,
+}
+
+impl Place {
+    pub(super) fn record(self, source: SourceId, line: &[u8]) -> RecordRef {
+        RecordRef {
+            source,
+            ordinal: self.ordinal,
+            start: self.start,
+            len: u32::try_from(line.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Passes over lines from `from` on as long as `passes` says so; blank ones and those with a blank in front are left.
+pub(super) fn skim(
+    block: Block<'_>,
+    from: usize,
+    mut passes: impl FnMut(&[u8], Place) -> bool,
+) -> Skimmed {
+    let (mut at, mut lines) = (from, 0);
+    while let Some((line, next)) = block.line(at) {
+        if line.last().is_none_or(u8::is_ascii_whitespace) {
+            break;
+        }
+        let place = Place {
+            at,
+            ordinal: block.ordinal + lines,
+            start: block.start + at as u64,
+        };
+        if !passes(line, place) {
+            break;
+        }
+        at = next;
+        lines += 1;
+    }
+    Skimmed {
+        bytes: at - from,
+        lines,
+    }
+}
+
+/// The places of a word in a block, looked for once for all lines of it.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    word: Finder<'static>,
+    block: Option<u64>,
+    next: usize,
+}
+
+impl Ahead {
+    pub(super) fn new(word: &'static [u8]) -> Self {
+        Self {
+            word: Finder::new(word),
+            block: None,
+            next: 0,
+        }
+    }
+
+    /// The word stands between two places; to be asked for places further and further in a block.
+    pub(super) fn stands_in(&mut self, block: Block<'_>, from: usize, to: usize) -> bool {
+        if self.block != Some(block.start) || self.next < from {
+            let found = block.bytes.get(from..).and_then(|b| self.word.find(b));
+            self.next = found.map_or(usize::MAX, |at| from + at);
+            self.block = Some(block.start);
+        }
+        self.next < to
+    }
+}
+
+/// What every upgraded request's line holds somewhere, if it has a place for what was asked.
+pub(super) const WEBSOCKET: &[u8] = b"ebsocket";
+
+/// A line in the layout that every web server's log begins with.
+pub(super) struct Answer<'a> {
+    pub(super) date: &'a [u8],
+    pub(super) request: &'a [u8],
+    pub(super) status: &'a [u8],
+    /// What follows the request.
+    rest: &'a [u8],
+}
+
+/// Takes a line apart up to its status. Whether it speaks of WebSockets is left to be looked at.
+pub(super) fn answer(line: &[u8]) -> Option<Answer<'_>> {
+    let blank = memchr::memchr(b' ', line.get(..line.len().min(64))?)?;
+    // Nobody's name stands in most lines.
+    let date_at = match line.get(blank..blank + 6)? {
+        b" - - [" => blank + 6,
+        [b' ', b'-', b' ', ..] => memchr::memchr(b'"', line)?.checked_sub(28)?,
+        _ => return None,
+    };
+    let (date, after) = line.get(date_at..)?.split_at_checked(26)?;
+    let framed = line.get(date_at.checked_sub(1)?) == Some(&b'[') && after.starts_with(b"] \"");
     if !framed {
         return None;
     }
-    let request = line.get(quote + 1..)?;
+    let request = after.get(3..)?;
     let end = text::quoted(request, b'"')?;
     let rest = request.get(end + 1..)?;
     let [b' ', status @ .., b' ', size] = rest.get(..6)? else {
         return None;
     };
     // Traefik's lines end in a duration.
-    (is_plain(status)
-        && size.is_ascii_digit()
-        && !line.ends_with(b"ms")
-        && WEBSOCKET.rfind(rest).is_none())
-    .then_some(date)
+    (size.is_ascii_digit() && !line.ends_with(b"ms")).then_some(Answer {
+        date,
+        request: &request[..end],
+        status,
+        rest,
+    })
+}
+
+/// The date of a line that is no part of a block, if it is about a plain request.
+pub(super) fn plain_request(line: &[u8]) -> Option<&[u8]> {
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WEBSOCKET));
+    let answer = answer(line)?;
+    (is_plain(answer.status) && FINDER.find(answer.rest).is_none()).then_some(answer.date)
+}
+
+/// What decides about a value of a JSON record, so that a line of the same keys can be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Decides nothing.
+    Free,
+    /// Has to be the same.
+    Same,
+    /// The status of a plain request.
+    Plain,
+    /// Any number: a status, a code. Without a word beside it, it decides nothing.
+    Digits,
+    /// Has to be empty or a dash.
+    Absent,
+    /// The record's time.
+    Time,
+    /// Words of which none may tell anything.
+    Said,
+    /// Lines with such a key are read in full.
+    Never,
+}
+
+/// Fixed text and the value that follows it.
+#[derive(Debug)]
+struct Part {
+    literal: Vec<u8>,
+    role: Role,
+    quoted: bool,
+}
+
+/// The keys of a JSON line that did not matter, in their order, and what a line of the same keys needs not to matter either.
+#[derive(Debug)]
+struct Shape {
+    parts: Vec<Part>,
+    tail: Vec<u8>,
+    /// The last text under `Role::Said` that was looked at.
+    said: Vec<u8>,
+}
+
+/// The longest number, or word without quotes, that is passed over.
+const MAX_BARE: usize = 32;
+
+impl Shape {
+    fn learn(
+        line: &[u8],
+        leaves: &[Leaf<'_>],
+        role: &mut dyn FnMut(usize) -> Role,
+    ) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut from = 0;
+        let mut timed = false;
+        for (i, leaf) in leaves.iter().enumerate() {
+            if leaf.kind == Kind::Tree {
+                continue;
+            }
+            let role = role(i);
+            match role {
+                Role::Never => return None,
+                Role::Same => continue,
+                Role::Time if timed => return None,
+                _ => timed |= role == Role::Time,
+            }
+            let at = (leaf.value.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+            parts.push(Part {
+                literal: line.get(from..at)?.to_vec(),
+                role,
+                quoted: leaf.kind == Kind::Text,
+            });
+            from = at + leaf.value.len();
+        }
+        let shape = Self {
+            parts,
+            tail: line.get(from..)?.to_vec(),
+            said: Vec::new(),
+        };
+        timed.then_some(shape)
+    }
+
+    /// The time of a line of this shape that does not matter.
+    fn time<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let mut rest = line;
+        let mut time = None;
+        for part in &self.parts {
+            rest = rest.strip_prefix(part.literal.as_slice())?;
+            let end = if part.quoted {
+                match memchr::memchr2(b'"', b'\\', rest)? {
+                    end if rest[end] == b'"' => end,
+                    _ if part.role == Role::Free => text::quoted(rest, b'"')?,
+                    _ => return None,
+                }
+            } else {
+                rest.iter()
+                    .take(MAX_BARE)
+                    .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+'))
+                    .count()
+            };
+            let value;
+            (value, rest) = rest.split_at(end);
+            match part.role {
+                Role::Free | Role::Same | Role::Never => {}
+                Role::Plain if !is_plain(value) => return None,
+                Role::Absent if text::present(value).is_some() => return None,
+                Role::Digits if !value.iter().all(u8::is_ascii_digit) => return None,
+                Role::Plain | Role::Absent | Role::Digits => {}
+                Role::Time => time = Some(value),
+                Role::Said => {
+                    if self.said != value {
+                        let coloured = memchr::memchr(0x1b, value).is_some();
+                        if value.is_empty() || coloured || may_tell(value) {
+                            return None;
+                        }
+                        value.clone_into(&mut self.said);
+                    }
+                }
+            }
+        }
+        (rest == self.tail).then_some(time?)
+    }
+}
+
+/// As many shapes are known at a time.
+const MAX_SHAPES: usize = 8;
+/// Lines from which shapes are learnt before it is asked whether that was worth it.
+const TRIALS: u64 = 256;
+
+/// What the lines of a JSON log look like that do not matter, learnt from those that were read in full.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    /// The one that fitted last first.
+    all: Vec<Shape>,
+    learnt: u64,
+    fitted: u64,
+}
+
+impl Shapes {
+    /// `line` said nothing that matters; `role` tells what each of its leaves decides.
+    pub(super) fn learn(
+        &mut self,
+        line: &[u8],
+        leaves: &[Leaf<'_>],
+        role: &mut dyn FnMut(usize) -> Role,
+    ) {
+        // Records that are all of different keys are read sooner than learnt.
+        if self.learnt >= TRIALS && self.fitted / 4 < self.learnt {
+            return;
+        }
+        self.learnt += 1;
+        if let Some(shape) = Shape::learn(line, leaves, role) {
+            self.all.truncate(MAX_SHAPES - 1);
+            self.all.insert(0, shape);
+        }
+    }
+
+    /// The time of a line that does not matter, as written.
+    pub(super) fn time<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let (at, time) = self
+            .all
+            .iter_mut()
+            .enumerate()
+            .find_map(|(at, shape)| Some((at, shape.time(line)?)))?;
+        if at > 0 {
+            self.all[..=at].rotate_right(1);
+        }
+        self.fitted += 1;
+        Some(time)
+    }
 }
 
 /// Words that stand in too many lines to tell anything where another word of the phrase does.

@@ -1,7 +1,8 @@
 //! HAProxy log lines (http and tcp, with or without a syslog prefix) and its process lines -> tunnels and hop events.
 
 use super::stamp::{self, Memo};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
+use super::{Block, Skimmed};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, text};
 use crate::model::{
     HopEvent, HopKind, HopLine, Line, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
 };
@@ -30,6 +31,7 @@ impl LogFormat for Haproxy {
         Box::new(Reader {
             memo: Memo::default(),
             assumed_s: options.assumed_offset_s,
+            front: Front::default(),
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -266,9 +268,102 @@ fn process(message: &[u8]) -> Option<HopEvent> {
 struct Reader {
     memo: Memo,
     assumed_s: i32,
+    /// What stood before the message of the last line: all of it but an RFC 3164 date says nothing of a request.
+    front: Front,
+}
+
+/// `<134>Nov 20 21:42:53 lb1 haproxy[3015]: `, or nothing.
+#[derive(Default)]
+struct Front {
+    text: Vec<u8>,
+    /// Where the date stands.
+    date: Option<usize>,
+}
+
+/// Bytes of an RFC 3164 date.
+const DATE: usize = 15;
+
+impl Front {
+    fn learn(&mut self, line: &[u8], prefix: &Prefix, message: &[u8]) {
+        // A date with its zone says how to read the others.
+        let Some(text) = line
+            .get(..line.len() - message.len())
+            .filter(|_| prefix.rfc5424.is_none())
+        else {
+            self.text.clear();
+            return;
+        };
+        text.clone_into(&mut self.text);
+        self.date = prefix.rfc3164;
+    }
+
+    fn message<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let (front, message) = line.split_at_checked(self.text.len())?;
+        let same = |from: usize, to: usize| front.get(from..to) == self.text.get(from..to);
+        let fits = match self.date {
+            // A wrapper's time stamp has dashes.
+            None => front == self.text && message.get(4) != Some(&b'-'),
+            // Most lines are of the second of the line before.
+            Some(at) => {
+                same(0, at)
+                    && same(at + DATE, front.len())
+                    && (same(at, at + DATE) || stamp::syslog(&front[at..], None).is_some())
+            }
+        };
+        fits.then_some(message)
+    }
+}
+
+/// The accept date and the total time of a plain request's line without captured headers.
+fn plain(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (client, rest) = text::cut(message, b' ')?;
+    let (date, rest) = rest.strip_prefix(b"[")?.split_at_checked(24)?;
+    let rest = rest.strip_prefix(b"] ")?;
+    let (_, rest) = text::cut(rest, b' ')?;
+    let (_, rest) = text::cut(rest, b' ')?;
+    let (timers, rest) = text::cut(rest, b' ')?;
+    let digits = |c: &u8| c.is_ascii_digit() || matches!(c, b'/' | b'-' | b'+');
+    if client.is_empty()
+        || !timers.iter().all(digits)
+        || timers.iter().filter(|c| **c == b'/').count() != 4
+    {
+        return None;
+    }
+    let (status, rest) = rest.split_at_checked(3)?;
+    let (_, rest) = text::cut(rest.strip_prefix(b" ")?, b' ')?;
+    // Cookies captured, the state, counters, the request.
+    let (_, rest) = text::cut(rest, b' ')?;
+    let (_, rest) = text::cut(rest, b' ')?;
+    let (state, rest) = text::cut(rest, b' ')?;
+    let (counters, _) = text::cut(rest, b'"')?;
+    let bare = counters.iter().all(|c| digits(c) || *c == b' ');
+    let total = timers.rsplit(|c| *c == b'/').next()?;
+    (state.len() == 4 && bare && gate::is_plain(status)).then_some((date, total))
 }
 
 impl LineReader for Reader {
+    fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
+        let Self {
+            memo,
+            assumed_s,
+            front,
+        } = self;
+        gate::skim(block, from, |line, _| {
+            let mut end = || {
+                let (date, total) = plain(front.message(line)?)?;
+                let (start, zone) = memo.get(date, stamp::clf)?.stamp(*assumed_s);
+                let life = stamp::decimal(total, MILLI_NS).filter(|_| total.first() != Some(&b'+'));
+                Some((life.map_or(start, |life| start.plus(life)), zone))
+            };
+            let end = end();
+            if let Some((end, zone)) = end {
+                out.saw(end);
+                out.zone(zone);
+            }
+            end.is_some()
+        })
+    }
+
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
         let (mut prefix, message) = prefix(line);
@@ -280,7 +375,12 @@ impl LineReader for Reader {
             return Outcome::Odd("unknown-line");
         }
         match parts(message) {
-            Some(parts) => self.tunnel(record, &prefix, &parts, out),
+            Some(parts) => {
+                if out.outer.is_none() {
+                    self.front.learn(line, &prefix, message);
+                }
+                self.tunnel(record, &prefix, &parts, out)
+            }
             None => self.process(record, line, &prefix, message, out),
         }
     }
@@ -333,6 +433,13 @@ impl Reader {
             || asked.is_some()
             || uri.is_some() && status.is_none_or(|s| s == 101 || s >= 400);
         if !wanted {
+            return Outcome::Used;
+        }
+        if parts.http
+            && asked.is_none()
+            && status.is_some_and(|s| s >= 400)
+            && uri.is_some_and(|uri| out.puts_off(record, text::relative(uri).0))
+        {
             return Outcome::Used;
         }
         let client = text::address(parts.client);

@@ -25,11 +25,17 @@ mod nginx_error;
 mod proxy_pairs;
 mod traefik;
 
-use crate::model::{Anomaly, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly};
+use crate::model::attempt::{is_meant_for_websocket, path_number};
+use crate::model::{
+    Anomaly, Attempt, HopSettings, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly,
+};
+pub use crate::text::lines::{Block, Skimmed};
 use crate::text::peel::Outer;
 use crate::text::records::{self, Verdict};
 use crate::text::{self, json, stamp};
+use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Arc;
 
 /// What the reader of logs has to know beside the bytes.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +44,16 @@ pub struct LogOptions {
     pub nginx_formats: Vec<(String, String)>,
     /// Seconds east of UTC for stamps without a zone.
     pub assumed_offset_s: i32,
+    /// What the case's configuration says of its routes.
+    pub settings: Arc<Vec<HopSettings>>,
+}
+
+/// A request that failed, on a path of which this file does not know whether it speaks WebSocket: to be read again if it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOff {
+    pub record: RecordRef,
+    /// `model::attempt::path_number`
+    pub path: u64,
 }
 
 /// A format that fits a file, with what it learnt from the file's first lines.
@@ -57,6 +73,7 @@ pub struct LogSummary {
     pub last: Option<Stamp>,
     pub zone: Option<Zone>,
     pub anomalies: Vec<Anomaly>,
+    pub put_off: Vec<PutOff>,
 }
 
 /// What a reader made of a line.
@@ -81,6 +98,51 @@ pub struct Out<'a> {
     last: Option<Stamp>,
     zone: Option<Zone>,
     recent: Option<Stamp>,
+    source: SourceId,
+    /// `None` = failed requests are passed on, whatever their path is for.
+    paths: Option<Paths>,
+}
+
+/// What is known of paths while a file is read.
+struct Paths {
+    settings: Arc<Vec<HopSettings>>,
+    /// Whether requests of a path are passed on at once.
+    known: HashMap<u64, bool>,
+    put_off: Vec<PutOff>,
+}
+
+/// Paths remembered at a time; those of one more are looked at again.
+const MAX_PATHS: usize = 4096;
+
+impl Paths {
+    fn new(settings: &Arc<Vec<HopSettings>>) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            known: HashMap::new(),
+            put_off: Vec::new(),
+        }
+    }
+
+    fn speaks_websocket(&mut self, uri: &str) {
+        self.known.insert(path_number(uri), true);
+    }
+
+    /// True where nothing says so far that its path is for WebSockets.
+    fn puts_off(&mut self, record: RecordRef, uri: &str) -> bool {
+        let path = path_number(uri);
+        if self.known.len() > MAX_PATHS {
+            self.known.retain(|_, passed_on| *passed_on);
+        }
+        let settings = &self.settings;
+        let passed_on = *self
+            .known
+            .entry(path)
+            .or_insert_with(|| is_meant_for_websocket(uri, settings));
+        if !passed_on {
+            self.put_off.push(PutOff { record, path });
+        }
+        !passed_on
+    }
 }
 
 impl std::fmt::Debug for Out<'_> {
@@ -102,6 +164,8 @@ impl<'a> Out<'a> {
             last: None,
             zone: None,
             recent: None,
+            source: SourceId(0),
+            paths: None,
         }
     }
 
@@ -112,13 +176,39 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// The line is as its program wrote it.
+    fn unwrapped(&mut self) {
+        if self.outer.is_some() || self.outer_names != Outer::default() {
+            self.outer = None;
+            self.outer_names = Outer::default();
+        }
+    }
+
     /// The program that the wrapper names.
     fn program(&self) -> Option<&str> {
         self.outer_names.program.as_deref()
     }
 
     pub fn emit(&mut self, line: Line) {
+        if let (Some(paths), Line::Tunnel(tunnel)) = (&mut self.paths, &line)
+            && let Some(uri) = &tunnel.uri
+        {
+            if tunnel.says_websocket() {
+                paths.speaks_websocket(uri);
+            } else if tunnel.attempt(&[]) == Attempt::OfPath && paths.puts_off(tunnel.record, uri) {
+                return;
+            }
+        }
         (self.emit)(line);
+    }
+
+    /// A request failed of which the line does not say whether it was one for a WebSocket. True = it is put off, and nothing is to be
+    /// emitted for it now.
+    fn puts_off(&mut self, record: RecordRef, uri: &[u8]) -> bool {
+        match (&mut self.paths, std::str::from_utf8(uri)) {
+            (Some(paths), Ok(uri)) => paths.puts_off(record, uri),
+            _ => false,
+        }
     }
 
     /// A record's stamp, whether the record is passed on or not.
@@ -153,6 +243,11 @@ impl<'a> Out<'a> {
 /// Reads the lines of one file.
 pub trait LineReader {
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome;
+    /// Passes over lines that begin at `from` and can be seen not to matter without being taken apart: `line` would have emitted
+    /// nothing for any of them. Whoever has no such look reads every line.
+    fn skim(&mut self, _block: Block<'_>, _from: usize, _out: &mut Out<'_>) -> Skimmed {
+        Skimmed::default()
+    }
     /// The file is over.
     fn finish(&mut self, _out: &mut Out<'_>) {}
 }
@@ -258,6 +353,27 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
     best.map(|(_, name)| Choice { name })
 }
 
+/// A format at work on a file.
+struct Reading<'a> {
+    reader: Box<dyn LineReader>,
+    out: Out<'a>,
+}
+
+impl records::Reader for Reading<'_> {
+    fn record(&mut self, record: RecordRef, line: &[u8], outer: &Outer) -> Verdict {
+        self.out.wrapped_in(outer);
+        match self.reader.line(record, line, &mut self.out) {
+            Outcome::Used | Outcome::Beside => Verdict::Used,
+            Outcome::Odd(kind) => Verdict::Odd(kind),
+        }
+    }
+
+    fn skim(&mut self, block: Block<'_>, from: usize) -> Skimmed {
+        self.out.unwrapped();
+        self.reader.skim(block, from, &mut self.out)
+    }
+}
+
 /// Reads a whole log.
 pub fn read(
     source: SourceId,
@@ -278,15 +394,18 @@ pub fn read(
         );
         return summary;
     };
-    let mut reader = format.open(options);
     let mut out = Out::new(emit);
-    let tally = records::read(source, input, progress, &mut |record, line, outer| {
-        out.wrapped_in(outer);
-        match reader.line(record, line, &mut out) {
-            Outcome::Used | Outcome::Beside => Verdict::Used,
-            Outcome::Odd(kind) => Verdict::Odd(kind),
-        }
-    });
+    out.source = source;
+    out.paths = Some(Paths::new(&options.settings));
+    let mut reading = Reading {
+        reader: format.open(options),
+        out,
+    };
+    let tally = records::read_with(source, input, progress, &mut reading);
+    let Reading {
+        mut reader,
+        mut out,
+    } = reading;
     reader.finish(&mut out);
     LogSummary {
         records: tally.records,
@@ -296,6 +415,27 @@ pub fn read(
         last: out.last,
         zone: out.zone,
         anomalies: tally.anomalies,
+        put_off: out.paths.map(|p| p.put_off).unwrap_or_default(),
+    }
+}
+
+/// Reads records that were put off: `next` gives each with its bytes.
+pub fn read_again(
+    choice: &Choice,
+    options: &LogOptions,
+    next: &mut dyn FnMut() -> Option<(RecordRef, Vec<u8>)>,
+    emit: &mut dyn FnMut(Line),
+) {
+    let Some(format) = find(choice.name) else {
+        return;
+    };
+    let mut reader = format.open(options);
+    let mut out = Out::new(emit);
+    while let Some((record, bytes)) = next() {
+        if let Some(sample) = records::only(&bytes) {
+            out.wrapped_in(&sample.outer);
+            reader.line(record, &sample.line, &mut out);
+        }
     }
 }
 
@@ -316,5 +456,7 @@ pub fn fields(choice: &Choice, options: &LogOptions, line: &[u8]) -> Vec<(String
 mod harm_tests;
 #[cfg(test)]
 mod lifecycle_tests;
+#[cfg(test)]
+mod skim_tests;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! nginx access lines (combined, main, JSON, any `log_format` that the case defines) -> tunnels.
 
 use super::access::{AccessState, Values, Var};
+use super::{Block, Skimmed};
 use super::{
     LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, json, text, traefik,
 };
 use crate::model::RecordRef;
+use memchr::memmem::Finder;
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 const MAIN: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" "$http_x_forwarded_for""#;
@@ -78,6 +80,8 @@ struct Part {
     name: String,
     var: Var,
     then: Vec<u8>,
+    /// Finds `then`.
+    find: Finder<'static>,
 }
 
 /// A `log_format` made ready to read lines with.
@@ -121,6 +125,7 @@ impl Layout {
                             name,
                             var,
                             then: Vec::new(),
+                            find: Finder::new(b"").into_owned(),
                         }),
                     }
                     at = from + len + usize::from(braced && bytes.get(from + len) == Some(&b'}'));
@@ -132,6 +137,9 @@ impl Layout {
                 None => layout.lead.push(*c),
             }
             at += 1;
+        }
+        for part in &mut layout.parts {
+            part.find = Finder::new(&part.then).into_owned();
         }
         (!layout.parts.is_empty()).then_some(layout)
     }
@@ -201,7 +209,11 @@ fn end_of(part: &Part, rest: &[u8], last: bool) -> Option<usize> {
         return fits.then_some(at);
     }
     loop {
-        let at = from + memchr::memmem::find(rest.get(from..)?, &part.then)?;
+        let at = from
+            + match part.then.as_slice() {
+                [one] => memchr::memchr(*one, rest.get(from..)?)?,
+                _ => part.find.find(rest.get(from..)?)?,
+            };
         // Lists of upstreams have blanks in them: `a, b : c`.
         if part.then[0] == b' ' && at > 0 {
             let listed = rest[at - 1] == b','
@@ -233,51 +245,21 @@ struct Reader {
     is_apache: bool,
     /// No layout of the case has something in a plain request's line that matters.
     text_gate: bool,
-    json_gate: Option<JsonGate>,
+    websocket: gate::Ahead,
+    shapes: gate::Shapes,
     /// The date of the line before, as written.
     last_date: Vec<u8>,
 }
 
-/// Where this file's JSON lines say what decides whether they matter.
-#[derive(Debug)]
-struct JsonGate {
-    status: gate::Spot,
-    /// The client's wish for an upgrade, where the lines tell it.
-    upgrade: Option<gate::Spot>,
-    time: gate::Spot,
-    /// The time is `$msec`, a number.
-    exact: bool,
-}
-
-impl JsonGate {
-    fn learn(values: &Values<'_>, line: &[u8]) -> Option<Self> {
-        let spot = |var| gate::Spot::learn(line, values.get(var)?);
-        if values.has(Var::WsKey) || values.has(Var::SessionTime) {
-            return None;
-        }
-        let exact = values.has(Var::Msec);
-        Some(Self {
-            status: spot(Var::Status)?,
-            upgrade: match values.has(Var::Upgrade) {
-                true => Some(spot(Var::Upgrade)?),
-                false => None,
-            },
-            time: spot(if exact { Var::Msec } else { Var::Time })?,
-            exact,
-        })
-    }
-
-    /// The time of a plain request's line.
-    fn plain<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        if !self.status.value(line).is_some_and(gate::is_plain) {
-            return None;
-        }
-        if let Some(upgrade) = &self.upgrade
-            && text::present(upgrade.value(line)?).is_some()
-        {
-            return None;
-        }
-        self.time.value(line)
+/// What a value of a JSON line decides, by the variable it holds.
+fn role(var: Var, exact: bool) -> gate::Role {
+    match var {
+        Var::Status => gate::Role::Plain,
+        Var::Upgrade => gate::Role::Absent,
+        Var::WsKey | Var::SessionTime => gate::Role::Never,
+        Var::Msec if exact => gate::Role::Time,
+        Var::Time if !exact => gate::Role::Time,
+        _ => gate::Role::Free,
     }
 }
 
@@ -314,7 +296,8 @@ impl Reader {
             apache: apache_access::Reader::new(options.assumed_offset_s),
             is_apache: false,
             text_gate,
-            json_gate: None,
+            websocket: gate::Ahead::new(gate::WEBSOCKET),
+            shapes: gate::Shapes::default(),
             last_date: Vec::new(),
         }
     }
@@ -343,12 +326,18 @@ impl Reader {
             if values.get(Var::BodyBytesSent) == Some(b"-") && !self.own_format(i) {
                 return None;
             }
-            if line.first() == Some(&b'{') && self.json_gate.is_none() {
-                self.json_gate = JsonGate::learn(&values, line);
-            }
-            let Self { hot, state, .. } = self;
+            let Self {
+                hot, state, shapes, ..
+            } = self;
             *hot = i;
-            return Some(state.record(&values, record, out));
+            let outcome = state.record(&values, record, out);
+            if line.first() == Some(&b'{') && is_plain(&values) {
+                let mut leaves = Vec::new();
+                if json::scan(line, &mut leaves) {
+                    learn(shapes, line, &leaves, &values);
+                }
+            }
+            return Some(outcome);
         }
         None
     }
@@ -372,35 +361,57 @@ impl Reader {
                 values.fill(var, value);
             }
         }
-        if self.json_gate.is_none() {
-            self.json_gate = JsonGate::learn(&values, line);
+        let outcome = self.state.record(&values, record, out);
+        if is_plain(&values) {
+            learn(&mut self.shapes, line, &leaves, &values);
         }
-        Some(self.state.record(&values, record, out))
+        Some(outcome)
     }
 
     /// A line that cannot matter, seen by its status alone; the file's span still takes its time in.
     fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
-        let date = if line.first() == Some(&b'{') {
-            let gate = self.json_gate.as_ref()?;
-            if line.last() != Some(&b'}') {
-                return None;
-            }
-            if gate.status.value(line).is_none() {
-                // Another layout begins: what was learnt is of no use for it.
-                self.json_gate = None;
-                return None;
-            }
-            let date = gate.plain(line)?;
-            if gate.exact {
-                out.saw(super::stamp::epoch(date)?);
-                return Some(Outcome::Used);
-            }
-            date
-        } else if self.text_gate && !self.is_apache {
-            gate::plain_request(line)?
-        } else {
+        if line.first() == Some(&b'{') {
+            return self.pass_json(line, out);
+        }
+        if !self.text_gate || self.is_apache {
             return None;
+        }
+        let date = gate::plain_request(line)?;
+        self.passed(date, out)
+    }
+
+    fn pass_json(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let time = self.shapes.time(line)?;
+        if let Some(exact) = super::stamp::epoch(time) {
+            out.saw(exact);
+            return Some(Outcome::Used);
+        }
+        self.passed(time, out)
+    }
+
+    /// The answer was that to a plain request, or to one that failed and is put off.
+    fn passes(
+        &mut self,
+        answer: &gate::Answer<'_>,
+        place: gate::Place,
+        line: &[u8],
+        out: &mut Out<'_>,
+    ) -> bool {
+        if gate::is_plain(answer.status) {
+            return self.passed(answer.date, out).is_some();
+        }
+        let failed = text::any_status(answer.status).is_some_and(|s| s >= 400);
+        let Some((_, uri)) = text::request(answer.request).filter(|_| failed) else {
+            return false;
         };
+        memchr::memchr(b'\\', uri).is_none()
+            && self.state.date(answer.date).is_some()
+            && out.puts_off(place.record(out.source, line), text::relative(uri).0)
+            && self.passed(answer.date, out).is_some()
+    }
+
+    /// The file's span takes the time of a line in that is not looked at any further.
+    fn passed(&mut self, date: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if self.last_date != date {
             let (at, zone) = self.state.date(date)?;
             out.saw(at);
@@ -478,6 +489,25 @@ impl Reader {
     }
 }
 
+/// The values of a line that could be passed over: of a log without requests, who asked for something plain counts.
+fn is_plain(values: &Values<'_>) -> bool {
+    (values.has(Var::Request) || values.has(Var::Uri))
+        && values.get(Var::Status).is_some_and(gate::is_plain)
+        && values
+            .get(Var::Upgrade)
+            .is_none_or(|v| text::present(v).is_none())
+}
+
+fn learn(shapes: &mut gate::Shapes, line: &[u8], leaves: &[json::Leaf<'_>], values: &Values<'_>) {
+    let exact = values.has(Var::Msec);
+    shapes.learn(line, leaves, &mut |i| {
+        let var = leaves
+            .get(i)
+            .map_or(Var::Gap, |leaf| values.holding(leaf.value));
+        role(var, exact)
+    });
+}
+
 /// A key's meaning, checked against its value.
 fn kind_by_content(var: Var, value: &[u8]) -> Var {
     let fits = match var {
@@ -539,6 +569,25 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
 }
 
 impl LineReader for Reader {
+    fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
+        match block.bytes.get(from) {
+            Some(b'{') => gate::skim(block, from, |line, _| self.pass_json(line, out).is_some()),
+            // An address; a wrapper's time stamp has dashes.
+            Some(b'1'..=b'9') if self.text_gate && !self.is_apache => {
+                gate::skim(block, from, |line, place| {
+                    line.get(4) != Some(&b'-')
+                        && matches!(line.first(), Some(b'1'..=b'9'))
+                        && gate::answer(line).is_some_and(|answer| {
+                            let ends = place.at + line.len();
+                            !self.websocket.stands_in(block, place.at, ends)
+                                && self.passes(&answer, place, line, out)
+                        })
+                })
+            }
+            _ => Skimmed::default(),
+        }
+    }
+
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
         if let Some(outcome) = self.pass_by(line, out) {

@@ -19,6 +19,16 @@ pub(super) fn read_all(
         &mut |l| lines.push(l),
     );
     assert_eq!(summary.records, summary.used + summary.odd);
+    // As if every path were one of WebSockets.
+    let mut again = summary.put_off.iter().map(|p| {
+        let from = p.record.start as usize;
+        (p.record, text[from..from + p.record.len as usize].to_vec())
+    });
+    let emit = &mut |l: Line| lines.push(l);
+    read_again(&Choice { name }, options, &mut || again.next(), emit);
+    if !summary.put_off.is_empty() {
+        lines.sort_by_key(|l| l.record().ordinal);
+    }
     (summary, lines)
 }
 
@@ -548,6 +558,7 @@ fn a_log_format_of_the_case_is_read_by_its_own_names() {
     let options = LogOptions {
         nginx_formats: vec![("j".into(), format.into())],
         assumed_offset_s: 0,
+        ..LogOptions::default()
     };
     let line = r#"{"t":"2026-11-21T03:09:16+05:30","m":1795210756.233,"a":"192.0.2.16","r":"GET /ws?x=\"1\" HTTP/1.1","s":101,"d":-,"u":"websocket","l":"10.0.0.1:80, 10.0.0.2:81"}"#;
     let (name, summary, lines) = sniffed(&options, line.as_bytes());
@@ -832,6 +843,7 @@ fn every_line_of_the_recorded_incidents_is_used() {
             Ok(text) => LogOptions {
                 nginx_formats: crate::config::read(SourceId(0), "nginx-conf", &text).log_formats,
                 assumed_offset_s: 0,
+                ..LogOptions::default()
             },
             Err(_) => LogOptions::default(),
         };

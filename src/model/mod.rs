@@ -1,6 +1,7 @@
 //! Types that two rooms name which may not know each other: plain values, no behaviour beyond reading themselves.
 
 pub mod adapted;
+pub mod attempt;
 pub mod connection;
 pub mod context;
 pub mod filter;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod verdict;
 
 pub use adapted::*;
+pub use attempt::Attempt;
 pub use connection::*;
 pub use context::*;
 pub use filter::{Filter, FilterError};

@@ -160,7 +160,15 @@ impl Source {
     pub fn anomaly(&mut self, kind: &str, count: u64, first_record: u64, note: impl Into<String>) {
         add_anomaly(&mut self.anomalies, kind, count, first_record, note);
     }
+
+    /// Left unread because its records lie outside the asked-for time.
+    pub fn is_outside(&self) -> bool {
+        self.anomalies.iter().any(|a| a.kind == OUTSIDE)
+    }
 }
+
+/// The anomaly of a source that was left unread for its time.
+pub const OUTSIDE: &str = "outside-window";
 
 pub fn add_anomaly(
     anomalies: &mut Vec<Anomaly>,

@@ -1,4 +1,4 @@
-//! A stream of bytes -> its lines, one at a time, in bounded memory.
+//! A stream of bytes -> its lines, one at a time or passed over by the block, in bounded memory.
 
 use std::io::{ErrorKind, Read};
 
@@ -19,6 +19,42 @@ pub(crate) struct RawLine<'a> {
     pub(crate) last: bool,
 }
 
+/// Whole lines that are in memory together.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// Every line with its line end.
+    pub bytes: &'a [u8],
+    /// Where it begins in the stream; tells it from the others.
+    pub start: u64,
+    /// The ordinal of the line that is looked at first.
+    pub ordinal: u64,
+}
+
+impl<'a> Block<'a> {
+    /// The line that begins at `from`, without its line end, and where the next one begins.
+    pub fn line(&self, from: usize) -> Option<(&'a [u8], usize)> {
+        let rest = self.bytes.get(from..)?;
+        let end = memchr::memchr(b'\n', rest)?;
+        Some((trim_cr(&rest[..end]), from + end + 1))
+    }
+}
+
+/// Lines that were passed over together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skimmed {
+    pub bytes: usize,
+    pub lines: u64,
+}
+
+/// Who takes the lines of a stream.
+pub(crate) trait Sink {
+    /// Passes over lines that begin at `from`; those that it leaves come one by one.
+    fn skim(&mut self, _block: Block<'_>, _from: usize) -> Skimmed {
+        Skimmed::default()
+    }
+    fn line(&mut self, line: RawLine<'_>);
+}
+
 /// What became of the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
@@ -29,11 +65,11 @@ pub(crate) struct Ended {
     pub(crate) broken: Option<(ErrorKind, u64)>,
 }
 
-/// Calls `each` for every line; `progress` gets the count of bytes read so far.
+/// Gives every line to `sink`; `progress` gets the count of bytes read so far.
 pub(crate) fn split(
     input: &mut dyn Read,
     progress: &mut dyn FnMut(u64),
-    mut each: impl FnMut(RawLine<'_>),
+    sink: &mut impl Sink,
 ) -> Ended {
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
@@ -60,7 +96,7 @@ pub(crate) fn split(
         progress(base + filled as u64);
         if read == 0 {
             if filled > 0 && !skipping {
-                each(RawLine {
+                sink.line(RawLine {
                     ordinal: ordinal + 1,
                     start: base,
                     bytes: trim_cr(&buffer[..filled]),
@@ -70,22 +106,35 @@ pub(crate) fn split(
             return ended;
         }
         let mut from = 0;
-        let mut search = searched;
-        while let Some(at) = memchr::memchr(b'\n', &buffer[search..filled]) {
-            let end = search + at;
-            ordinal += 1;
-            if skipping {
-                skipping = false;
-            } else {
-                each(RawLine {
-                    ordinal,
-                    start: base + from as u64,
-                    bytes: trim_cr(&buffer[from..end]),
-                    last: false,
-                });
+        if let Some(last) = memchr::memrchr(b'\n', &buffer[searched..filled]) {
+            let mut block = Block {
+                bytes: &buffer[..=searched + last],
+                start: base,
+                ordinal: ordinal + 1,
+            };
+            while from < block.bytes.len() {
+                if !skipping {
+                    block.ordinal = ordinal + 1;
+                    let Skimmed { bytes, lines } = sink.skim(block, from);
+                    from += bytes;
+                    ordinal += lines;
+                }
+                let Some((line, next)) = block.line(from) else {
+                    break;
+                };
+                ordinal += 1;
+                if skipping {
+                    skipping = false;
+                } else {
+                    sink.line(RawLine {
+                        ordinal,
+                        start: base + from as u64,
+                        bytes: line,
+                        last: false,
+                    });
+                }
+                from = next;
             }
-            from = end + 1;
-            search = from;
         }
         let rest = filled - from;
         if skipping || rest > MAX_LINE {
@@ -114,17 +163,57 @@ fn trim_cr(line: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    /// Keeps the lines; those that begin with `skip` it passes over.
+    #[derive(Default)]
+    struct Kept {
+        all: Vec<(u64, u64, String, bool)>,
+        skip: Option<u8>,
+    }
+
+    impl Sink for Kept {
+        fn skim(&mut self, block: Block<'_>, from: usize) -> Skimmed {
+            let mut skimmed = Skimmed::default();
+            while let Some((line, next)) = block.line(from + skimmed.bytes) {
+                if self.skip.is_none() || line.first() != self.skip.as_ref() {
+                    break;
+                }
+                skimmed.bytes = next - from;
+                skimmed.lines += 1;
+            }
+            skimmed
+        }
+        fn line(&mut self, l: RawLine<'_>) {
+            let text = String::from_utf8_lossy(l.bytes).into_owned();
+            self.all.push((l.ordinal, l.start, text, l.last));
+        }
+    }
+
     fn lines(bytes: &[u8]) -> (Vec<(u64, u64, String, bool)>, Ended) {
-        let mut all = Vec::new();
-        let ended = split(&mut &bytes[..], &mut |_| (), |l| {
-            all.push((
-                l.ordinal,
-                l.start,
-                String::from_utf8_lossy(l.bytes).into_owned(),
-                l.last,
-            ));
-        });
-        (all, ended)
+        let mut kept = Kept::default();
+        let ended = split(&mut &bytes[..], &mut |_| (), &mut kept);
+        (kept.all, ended)
+    }
+
+    #[test]
+    fn lines_passed_over_count() {
+        let mut text = Vec::new();
+        for i in 0..200_000 {
+            let c = if i % 7 == 3 { 'y' } else { 'x' };
+            text.extend_from_slice(format!("{c}{i}\r\n").as_bytes());
+        }
+        text.extend_from_slice(b"xlast");
+        let (all, _) = lines(&text);
+        let mut kept = Kept {
+            skip: Some(b'x'),
+            ..Kept::default()
+        };
+        split(&mut &text[..], &mut |_| (), &mut kept);
+        let left = |l: &&(u64, u64, String, bool)| l.2.starts_with('y') || l.3;
+        assert_eq!(
+            kept.all,
+            all.iter().filter(left).cloned().collect::<Vec<_>>()
+        );
+        assert_eq!(kept.all.len(), 28_572);
     }
 
     #[test]

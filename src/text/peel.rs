@@ -151,6 +151,14 @@ impl Peeler {
         Fed::Peeled(record, line, outer)
     }
 
+    /// A line that begins with this byte can be taken as it stands, unless it is one of those that a wrapper writes: nothing is under way,
+    /// and JSON has been the program's own for long enough.
+    pub(crate) fn is_bare(&self, first: u8) -> bool {
+        self.entry.is_none()
+            && self.pending.is_empty()
+            && (first != b'{' || self.bare_json >= PATIENCE)
+    }
+
     /// Bytes of any kind are expected.
     pub(crate) fn in_binary(&self) -> bool {
         self.entry.as_ref().is_some_and(|e| e.binary.is_some())

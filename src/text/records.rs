@@ -1,5 +1,6 @@
 //! A text file's bytes -> its records out of their wrappers, each handed to whoever reads its format, and the count of what became of them.
 
+use super::lines::{Block, RawLine, Sink, Skimmed};
 use super::peel::{Fed, Outer, Peeler};
 use super::{elements, lines};
 use crate::model::{Anomaly, RecordRef, SourceId, add_anomaly};
@@ -65,30 +66,58 @@ impl Counter {
 /// How many bytes of the beginning tell whether a file is one JSON list.
 const HEAD: usize = 4096;
 
-/// Calls `each` with every record, out of its wrappers. A record that was written in several lines is handed over once, at its
-/// last one; each of those lines counts.
-pub(crate) fn read(
+/// Who reads a file's records.
+pub(crate) trait Reader {
+    fn record(&mut self, record: RecordRef, line: &[u8], outer: &Outer) -> Verdict;
+    /// Passes over bare lines that begin at `from`, all of which `record` would have found used; not a blank one, nor one that a wrapper
+    /// begins with.
+    fn skim(&mut self, _block: Block<'_>, _from: usize) -> Skimmed {
+        Skimmed::default()
+    }
+}
+
+/// Takes every record one by one.
+struct Each<'a>(&'a mut dyn FnMut(RecordRef, &[u8], &Outer) -> Verdict);
+
+impl Reader for Each<'_> {
+    fn record(&mut self, record: RecordRef, line: &[u8], outer: &Outer) -> Verdict {
+        (self.0)(record, line, outer)
+    }
+}
+
+/// Lines on their way out of the wrappers.
+struct Unwrapping<'a, R> {
     source: SourceId,
-    input: &mut dyn Read,
-    progress: &mut dyn FnMut(u64),
-    each: &mut dyn FnMut(RecordRef, &[u8], &Outer) -> Verdict,
-) -> Tally {
-    let mut head = Vec::with_capacity(HEAD);
-    let failed = (&mut *input)
-        .take(HEAD as u64)
-        .read_to_end(&mut head)
-        .err()
-        .map(|e| e.kind());
-    let list = elements::is_list(&head);
-    let rest_bytes = if failed.is_some() { 0 } else { u64::MAX };
-    let mut whole = head.as_slice().chain(input.take(rest_bytes));
-    let mut peeler = Peeler::default();
-    let mut counter = Counter {
-        tally: Tally::default(),
-        odd: Vec::new(),
-    };
-    let none = Outer::default();
-    let mut one = |raw: lines::RawLine<'_>| {
+    peeler: Peeler,
+    counter: Counter,
+    none: Outer,
+    reader: &'a mut R,
+}
+
+impl<R: Reader> Sink for Unwrapping<'_, R> {
+    fn skim(&mut self, block: Block<'_>, from: usize) -> Skimmed {
+        let bare = block
+            .bytes
+            .get(from)
+            .is_some_and(|c| self.peeler.is_bare(*c));
+        // The first line may have a byte order mark, or zeros in front.
+        if !bare || self.counter.tally.records == 0 {
+            return Skimmed::default();
+        }
+        let skimmed = self.reader.skim(block, from);
+        self.counter.tally.records += skimmed.lines;
+        self.counter.tally.used += skimmed.lines;
+        skimmed
+    }
+
+    fn line(&mut self, raw: RawLine<'_>) {
+        let Self {
+            source,
+            peeler,
+            counter,
+            none,
+            reader,
+        } = self;
         let mut line = raw.bytes;
         if raw.ordinal == 1 {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
@@ -103,7 +132,7 @@ pub(crate) fn read(
             }
         }
         let record = RecordRef {
-            source,
+            source: *source,
             ordinal: raw.ordinal,
             start: raw.start,
             len: u32::try_from(raw.bytes.len()).unwrap_or(u32::MAX),
@@ -117,31 +146,76 @@ pub(crate) fn read(
             // A blank line ends what was written in several.
             if let Some((record, line, outer)) = peeler.blank() {
                 counter.tally.used = counter.tally.used.saturating_sub(1);
-                counter.judge(each(record, &line, &outer), record.ordinal);
+                counter.judge(reader.record(record, &line, &outer), record.ordinal);
             }
             return;
         }
         match peeler.feed(record, line) {
-            Fed::Plain => counter.count(cut(each(record, line, &none)), raw.ordinal),
+            Fed::Plain => counter.count(cut(reader.record(record, line, none)), raw.ordinal),
             Fed::Peeled(record, inner, outer) => {
                 let verdict = if inner.trim_ascii().is_empty() {
                     Verdict::Used
                 } else {
-                    cut(each(record, &inner, &outer))
+                    cut(reader.record(record, &inner, &outer))
                 };
                 counter.count(verdict, record.ordinal);
             }
             Fed::Part => counter.count(Verdict::Used, raw.ordinal),
         }
+    }
+}
+
+/// Calls `each` with every record, out of its wrappers. A record that was written in several lines is handed over once, at its
+/// last one; each of those lines counts.
+pub(crate) fn read(
+    source: SourceId,
+    input: &mut dyn Read,
+    progress: &mut dyn FnMut(u64),
+    each: &mut dyn FnMut(RecordRef, &[u8], &Outer) -> Verdict,
+) -> Tally {
+    read_with(source, input, progress, &mut Each(each))
+}
+
+/// The same for a reader that may pass over lines it does not have to look at.
+pub(crate) fn read_with(
+    source: SourceId,
+    input: &mut dyn Read,
+    progress: &mut dyn FnMut(u64),
+    reader: &mut impl Reader,
+) -> Tally {
+    let mut head = Vec::with_capacity(HEAD);
+    let failed = (&mut *input)
+        .take(HEAD as u64)
+        .read_to_end(&mut head)
+        .err()
+        .map(|e| e.kind());
+    let list = elements::is_list(&head);
+    let rest_bytes = if failed.is_some() { 0 } else { u64::MAX };
+    let mut whole = head.as_slice().chain(input.take(rest_bytes));
+    let mut unwrapping = Unwrapping {
+        source,
+        peeler: Peeler::default(),
+        counter: Counter {
+            tally: Tally::default(),
+            odd: Vec::new(),
+        },
+        none: Outer::default(),
+        reader,
     };
     let ended = if list {
-        elements::split(&mut whole, progress, &mut one)
+        elements::split(&mut whole, progress, |raw| unwrapping.line(raw))
     } else {
-        lines::split(&mut whole, progress, &mut one)
+        lines::split(&mut whole, progress, &mut unwrapping)
     };
+    let Unwrapping {
+        peeler,
+        mut counter,
+        reader,
+        ..
+    } = unwrapping;
     for (record, line, outer) in peeler.finish() {
         counter.tally.used = counter.tally.used.saturating_sub(1);
-        counter.judge(each(record, &line, &outer), record.ordinal);
+        counter.judge(reader.record(record, &line, &outer), record.ordinal);
     }
     let Counter { mut tally, odd } = counter;
     for (kind, count, first) in odd {

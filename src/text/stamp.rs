@@ -322,6 +322,43 @@ impl Memo {
     }
 }
 
+/// Remembers the second of dates whose fractions differ from line to line.
+#[derive(Debug, Default)]
+pub(crate) struct Seconds {
+    /// `2026-11-20T21:42:30`
+    text: [u8; 19],
+    at_s: Option<i64>,
+}
+
+impl Seconds {
+    /// `2026-11-20T21:42:30.123456Z`, and nothing more or less.
+    pub(crate) fn utc(&mut self, date: &[u8]) -> Option<Stamp> {
+        let (second, rest) = date.split_first_chunk::<19>()?;
+        let digits = rest.strip_prefix(b".")?.strip_suffix(b"Z")?;
+        if self.at_s.is_none() || self.text != *second {
+            let parsed = iso(date).filter(|d| d.offset_s == Some(0) && d.len == date.len())?;
+            (self.text, self.at_s) = (*second, Some(parsed.wall_s));
+        }
+        if digits.is_empty() || digits.len() > 9 {
+            return None;
+        }
+        let (mut nanos, mut tick) = (0, SECOND_NS);
+        for c in digits {
+            let digit = c.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            tick /= 10;
+            nanos = nanos * 10 + i64::from(digit);
+        }
+        let at = self
+            .at_s?
+            .checked_mul(SECOND_NS)?
+            .checked_add(nanos * tick)?;
+        Some(Stamp::new(Moment(at), tick))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,6 +367,32 @@ mod tests {
         let date = date.expect(want);
         assert_eq!(date.stamp(0).0.rfc3339(), want);
         assert_eq!(date.offset_s, offset);
+    }
+
+    #[test]
+    fn dates_of_one_second_are_read_as_any_other() {
+        let mut seconds = Seconds::default();
+        for text in [
+            "2026-11-20T21:42:30.123456Z",
+            "2026-11-20T21:42:30.000001Z",
+            "2026-11-20T21:42:30.9Z",
+            "2026-11-20T21:42:31.123456789Z",
+            "2026-12-31T23:59:60.5Z",
+        ] {
+            let want = iso(text.as_bytes()).map(|d| d.stamp(0).0);
+            assert!(want.is_some(), "{text}");
+            assert_eq!(seconds.utc(text.as_bytes()), want, "{text}");
+        }
+        for wrong in [
+            "2026-11-20T21:42:30Z",
+            "2026-11-20T21:42:30.12x456Z",
+            "2026-11-20T21:42:30.123+01:00",
+            "2026-11-31T21:42:30.123Z",
+            "2026-11-20T21:42:30.Z",
+            "",
+        ] {
+            assert_eq!(seconds.utc(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

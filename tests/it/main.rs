@@ -1,6 +1,7 @@
 //! The built program, the samples, the book and the sources themselves -> whether they keep their promises.
 
 mod accuracy;
+mod batch;
 mod book;
 mod browser;
 mod cli;

@@ -1,0 +1,149 @@
+//! Logs that lie wholly before `--since` or after `--until`, seen by their first and last records -> left unread, and said to be.
+
+use super::sniff::Sniffed;
+use super::span::TimeSpec;
+use super::{Options, Progress};
+use crate::case::Case;
+use crate::logs::{self, LogOptions};
+use crate::model::{Moment, OUTSIDE, SECOND_NS, Source, Stamp, ZoneBasis};
+use rayon::prelude::*;
+use std::io::Read;
+
+/// Two clocks may differ, and the line of a connection's beginning stands before that of its end: a file is left out that ends this long
+/// before the window, or begins this long after it.
+const MARGIN_NS: i64 = 3_600 * SECOND_NS;
+/// The zone of a file's stamps may be another than the one that was assumed (UTC-12 to UTC+14).
+const ZONE_NS: i64 = 14 * 3_600 * SECOND_NS;
+/// Bytes at a file's end in which its last records lie.
+const TAIL_BYTES: usize = 64 * 1024;
+
+/// Takes the files that need not be read off `sniffed`, and writes into their sources why.
+pub(super) fn leave_out(
+    case: &Case,
+    options: &Options,
+    log_options: &LogOptions,
+    sources: &mut [Source],
+    sniffed: &mut [Sniffed],
+    progress: &dyn Progress,
+) {
+    // Other words for a time count from the last record, which is known when all is read.
+    let moment = |spec: &Option<TimeSpec>| match spec {
+        Some(TimeSpec::At(at)) => Some(*at),
+        _ => None,
+    };
+    let (since, until) = (moment(&options.since), moment(&options.until));
+    if since.is_none() && until.is_none() {
+        return;
+    }
+    sources
+        .par_iter_mut()
+        .zip(sniffed)
+        .for_each(|(source, found)| {
+            let Some(choice) = found.log.as_ref().filter(|_| !progress.stopped()) else {
+                return;
+            };
+            let outside = is_outside(case, source, choice, log_options, since, until);
+            if let Some(Outside { seen, side }) = outside {
+                found.log = None;
+                (source.first, source.last) = seen;
+                let told = match seen {
+                    (Some(first), Some(last)) => {
+                        format!("{} to {}", first.rfc3339(), last.rfc3339())
+                    }
+                    (Some(first), None) => format!("from {} on", first.rfc3339()),
+                    (None, last) => {
+                        last.map_or_else(String::new, |l| format!("to {}", l.rfc3339()))
+                    }
+                };
+                let say = format!("not read: its records ({told}) lie {side}");
+                source.anomaly(OUTSIDE, 1, 0, say.clone());
+                source.reason = Some(say);
+            }
+        });
+}
+
+struct Outside {
+    seen: (Option<Stamp>, Option<Stamp>),
+    side: &'static str,
+}
+
+fn is_outside(
+    case: &Case,
+    source: &Source,
+    choice: &logs::Choice,
+    options: &LogOptions,
+    since: Option<Moment>,
+    until: Option<Moment>,
+) -> Option<Outside> {
+    let (head, problem) = case.head(source.id);
+    if problem.is_some() {
+        return None;
+    }
+    let seen_in = |bytes: &[u8]| {
+        logs::read(
+            source.id,
+            choice,
+            options,
+            &mut &bytes[..],
+            &mut |_| (),
+            &mut |_| (),
+        )
+    };
+    let begin = seen_in(&head);
+    let margin = match begin.zone.as_ref().map(|z| z.basis) {
+        Some(ZoneBasis::Assumed) => MARGIN_NS + ZONE_NS,
+        _ => MARGIN_NS,
+    };
+    let first = begin.first?;
+    if until.is_some_and(|until| first.at > until.plus(margin)) {
+        return Some(Outside {
+            seen: (Some(first), None),
+            side: "after --until",
+        });
+    }
+    let since = since?;
+    // What begins in the window needs no look at its end.
+    if first.at >= since.plus(-margin) {
+        return None;
+    }
+    let (tail, whole) = tail(case, source)?;
+    let end = seen_in(if whole { &tail } else { after_line(&tail) });
+    let last = end.last?;
+    (last.at < since.plus(-margin)).then_some(Outside {
+        seen: (Some(first), Some(last)),
+        side: "before --since",
+    })
+}
+
+/// The last bytes of a file, and whether they are all of it; a compressed one is unpacked for them, which is most of the work of reading it,
+/// but nothing of it is kept. `None` where it could not be read to its end.
+fn tail(case: &Case, source: &Source) -> Option<(Vec<u8>, bool)> {
+    if source.compression.is_none() {
+        let start = source.bytes.saturating_sub(TAIL_BYTES as u64);
+        let tail = case.read_span(source.id, start, TAIL_BYTES).ok()?;
+        return Some((tail, start == 0));
+    }
+    let mut reader = case.reader(source.id);
+    let mut bytes = vec![0; TAIL_BYTES * 4];
+    let (mut filled, mut whole) = (0, true);
+    loop {
+        if filled == bytes.len() {
+            bytes.copy_within(filled - TAIL_BYTES.., 0);
+            (filled, whole) = (TAIL_BYTES, false);
+        }
+        match reader.read(bytes.get_mut(filled..)?).ok()? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    if reader.problem().is_some() {
+        return None;
+    }
+    bytes.truncate(filled);
+    Some((bytes, whole))
+}
+
+/// Without the line that begins before the bytes do.
+fn after_line(bytes: &[u8]) -> &[u8] {
+    memchr::memchr(b'\n', bytes).map_or(b"", |at| bytes.get(at + 1..).unwrap_or_default())
+}
