@@ -145,6 +145,12 @@ impl Starts {
         Self(all)
     }
 
+    /// A process of this log came up after `from`, and until `to`.
+    fn since(&self, source: SourceId, from: Moment, to: Moment) -> bool {
+        let mut starts = self.0.get(&source).into_iter().flatten();
+        starts.any(|s| (from..=to).contains(s) && *s != from)
+    }
+
     /// A process of this log came up after `open` and well before `close`.
     fn between(&self, source: SourceId, open: Stamp, close: Stamp) -> bool {
         let starts = self.0.get(&source).into_iter().flatten();
@@ -182,9 +188,12 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
         }
     }
     // Applications that log to several files speak of different connections: best pairs over all of them.
-    let mut units: Vec<Unit> = by_source.into_values().flat_map(units).collect();
-    units.sort_by_key(|u| (u.first(), u.lines[0].record));
     let starts = Starts::new(&rest.app_lines);
+    let mut units: Vec<Unit> = by_source
+        .into_values()
+        .flat_map(|lines| units(lines, &starts))
+        .collect();
+    units.sort_by_key(|u| (u.first(), u.lines[0].record));
     let before = ends_before(drafts);
     let index = Index::new(drafts);
     let mut pairs = Vec::new();
@@ -235,7 +244,7 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
 }
 
 /// Groups one source's lines: by connection id; else by session between openings; else each moment of an address for itself.
-fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
+fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
     lines.sort_by_key(|l| (l.at, l.record));
     let mut done = Vec::new();
     let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
@@ -255,10 +264,15 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
                 .push(line);
         }
     }
-    done.extend(by_id.into_values().map(Unit::new));
+    for lines in by_id.into_values() {
+        one_by_one(
+            lines,
+            |current, line| reused(starts, current, line),
+            &mut done,
+        );
+    }
     for lines in by_session.into_values() {
-        let mut current: Vec<AppLine> = Vec::new();
-        for line in lines {
+        let next = |current: &[AppLine], line: &AppLine| {
             let closed = current
                 .iter()
                 .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
@@ -267,12 +281,9 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
                     line.what,
                     AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
                 );
-            if line.what == AppEvent::Open && !current.is_empty() || after_close {
-                done.push(Unit::new(std::mem::take(&mut current)));
-            }
-            current.push(line);
-        }
-        done.push(Unit::new(current));
+            line.what == AppEvent::Open || after_close
+        };
+        one_by_one(lines, next, &mut done);
     }
     for lines in by_address.into_values() {
         let first = done.len();
@@ -298,6 +309,35 @@ fn units(mut lines: Vec<AppLine>) -> Vec<Unit> {
     }
     done.retain(|u| !u.lines.is_empty());
     done
+}
+
+/// An application that counts its connections counts from the start again in its next process: what another process says under an id, or
+/// an opening under it after the log's process came up anew, is another connection.
+fn reused(starts: &Starts, current: &[AppLine], line: &AppLine) -> bool {
+    let pid = current.iter().find_map(|l| l.pid);
+    let other_process = pid.zip(line.pid).is_some_and(|(a, b)| a != b);
+    let anew = current
+        .last()
+        .is_some_and(|l| starts.since(l.record.source, l.at.at, line.at.at));
+    other_process || line.what == AppEvent::Open && anew
+}
+
+/// Cuts lines that share a name wherever `next` says that another connection begins.
+fn one_by_one(
+    lines: Vec<AppLine>,
+    next: impl Fn(&[AppLine], &AppLine) -> bool,
+    done: &mut Vec<Unit>,
+) {
+    let mut current: Vec<AppLine> = Vec::new();
+    for line in lines {
+        if !current.is_empty() && next(&current, &line) {
+            done.push(Unit::new(std::mem::take(&mut current)));
+        }
+        current.push(line);
+    }
+    if !current.is_empty() {
+        done.push(Unit::new(current));
+    }
 }
 
 /// The address that a line of a session is about. Many logs name it at the opening alone: what names none is about the oldest of
@@ -555,6 +595,62 @@ mod tests {
             uri: None,
             ws_key: None,
             request_id: None,
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_counted_anew_is_another_connection() {
+        let of = |what: AppEvent, ms: i64, pid: Option<u32>| AppLine {
+            at: Stamp::new(Moment(ms * MILLI_NS), 1),
+            connection_id: Some("c1".to_owned()),
+            pid,
+            ..line(what, None)
+        };
+        let close = || AppEvent::Close {
+            code: None,
+            reason: String::new(),
+        };
+        let up = |ms: i64| of(AppEvent::Listening { port: None }, ms, None);
+        for (name, up, lines, want) in [
+            (
+                "one life, with a line between that only looks like an opening",
+                None,
+                vec![
+                    of(AppEvent::Open, 1, Some(7)),
+                    of(AppEvent::Open, 5, Some(7)),
+                    of(close(), 9, Some(7)),
+                ],
+                vec![3],
+            ),
+            (
+                "killed, and counted anew by the next process",
+                None,
+                vec![
+                    of(AppEvent::Open, 1, Some(7)),
+                    of(AppEvent::Open, 5, Some(8)),
+                    of(close(), 9, Some(8)),
+                ],
+                vec![1, 2],
+            ),
+            (
+                "the same in a log without process ids",
+                Some(up(3)),
+                vec![of(AppEvent::Open, 1, None), of(AppEvent::Open, 5, None)],
+                vec![1, 1],
+            ),
+            (
+                "a line of another process, whose opening is not in the log",
+                None,
+                vec![of(AppEvent::Open, 1, Some(7)), of(close(), 9, Some(8))],
+                vec![1, 1],
+            ),
+        ] {
+            let starts = Starts::new(&Vec::from_iter(up));
+            let found: Vec<usize> = units(lines, &starts)
+                .iter()
+                .map(|u| u.lines.len())
+                .collect();
+            assert_eq!(found, want, "{name}");
         }
     }
 

@@ -53,6 +53,13 @@ impl Places {
         // A log line that names this leg's client was written by this leg's server.
         let mut votes: BTreeMap<IpAddr, BTreeMap<HopKind, usize>> = BTreeMap::new();
         for d in drafts {
+            if let (Some(t), Some(leg)) = (d.in_front(), d.chain.first()) {
+                *votes
+                    .entry(leg.client.ip())
+                    .or_default()
+                    .entry(t.hop)
+                    .or_default() += 1;
+            }
             for t in &d.tunnels {
                 let leg = d
                     .chain

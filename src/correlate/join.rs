@@ -31,6 +31,7 @@ impl Draft {
         for t in &self.tunnels {
             all.extend(&t.forwarded_for);
         }
+        all.extend(self.in_front().and_then(|t| t.client));
         all.extend(self.chain.iter().map(|l| l.client.ip()));
         all.extend(self.tunnels.iter().filter_map(|t| t.client));
         for a in &self.app_lines {
@@ -49,6 +50,18 @@ impl Draft {
         };
         all.sort_by_key(is_hop);
         all
+    }
+
+    /// The line of a hop that passes TCP on, and whose client no captured leg has: it stands before all of them.
+    pub(super) fn in_front(&self) -> Option<&TunnelLine> {
+        let seen = |ip: IpAddr| {
+            self.chain
+                .iter()
+                .any(|l| l.client.ip().to_canonical() == ip)
+        };
+        self.tunnels
+            .iter()
+            .find(|t| t.is_tcp() && !self.chain.is_empty() && t.client.is_some_and(|ip| !seen(ip)))
     }
 
     pub(super) fn uri(&self) -> Option<&str> {
@@ -277,6 +290,7 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
 fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     let index = Index::new(drafts);
     let passed_on = PassedOn::new(drafts);
+    let carried = Carried::new(drafts);
     let mut pairs = Vec::new();
     for (i, line) in lines.iter().enumerate() {
         // Its peer is nobody's client: a hop that stands before it.
@@ -291,6 +305,8 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
         }
         if behind {
             let found = passed_on.candidates(drafts, line);
+            pairs.extend(found.map(|(cost, d)| (cost, i, d)));
+            let found = carried.candidates(drafts, line);
             pairs.extend(found.map(|(cost, d)| (cost, i, d)));
         }
     }
@@ -358,6 +374,60 @@ impl PassedOn {
                 };
                 let fits = room && over <= PASSED_ON_NS && open <= PASSED_ON_NS;
                 fits.then_some(((8, over.saturating_add(open)), d))
+            })
+    }
+}
+
+/// Captured legs that no line speaks of yet: a hop that passes TCP on names its client and not its own port, and a capture behind it
+/// knows the hop for the client. Both the opening and the end tie the two.
+struct Carried {
+    /// First packet and draft, in order of time.
+    opened: Vec<(Moment, usize)>,
+}
+
+/// A hop opens its leg within this time of the client's, and ends both within it.
+const CARRIED_NS: i64 = 300 * MILLI_NS;
+
+impl Carried {
+    fn new(drafts: &[Draft]) -> Self {
+        let mut opened: Vec<(Moment, usize)> = drafts
+            .iter()
+            .enumerate()
+            .filter(|(_, d)| d.tunnels.is_empty())
+            .filter_map(|(i, d)| {
+                let leg = d.chain.first().filter(|l| legs::seen_from_start(l))?;
+                let syn = leg.observations.iter().find_map(|o| o.syn);
+                Some((syn.map_or_else(|| legs::opened(leg), |m| m.at), i))
+            })
+            .collect();
+        opened.sort_unstable();
+        Self { opened }
+    }
+
+    fn candidates<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        line: &'a TunnelLine,
+    ) -> impl Iterator<Item = (Cost, usize)> + 'a {
+        let fine = |s: &Stamp| s.tick_ns <= 10 * MILLI_NS;
+        let start = line.start.filter(|s| line.is_tcp() && fine(s));
+        let from = start.map_or(self.opened.len(), |s| {
+            let first = s.at.plus(-20 * MILLI_NS);
+            self.opened.partition_point(|&(at, _)| at < first)
+        });
+        self.opened[from..]
+            .iter()
+            .take_while(move |&&(at, _)| {
+                start.is_some_and(|s| at <= s.at.plus(s.tick_ns + CARRIED_NS))
+            })
+            .filter_map(move |&(at, d)| {
+                let chain = &drafts[d].chain;
+                let elsewhere = line.upstream.is_some_and(|u| u != chain[0].server);
+                let over = Stamp::new(legs::torn_down(chain)?, 1_000);
+                let ends = line.end?.apart(over);
+                let fits = !elsewhere && ends <= CARRIED_NS;
+                let apart = at.since(start?.at).abs();
+                fits.then_some(((9, apart.saturating_add(ends)), d))
             })
     }
 }

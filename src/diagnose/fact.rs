@@ -343,13 +343,13 @@ pub const FACTS: &[FactSpec] = &[
     fact(
         "timeouts.lifetimes",
         Durations,
-        "limits on the total life that could apply here",
+        "limits on the total life that could apply here: configured, or reached over and over in this case",
         "the proxy's configuration",
     ),
     fact(
         "traffic.flowing",
         Bool,
-        "payload was flowing right up to the end",
+        "payload was flowing up to the end, as before: a pause of that length had come earlier, or there was none",
         CAPTURE,
     ),
     // heartbeats

@@ -107,6 +107,12 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
         verdict.timeout_ns = names.timeout_ns;
         verdict.timeout_from = names.timeout_name;
     }
+    // A round number, or what an address does over and over: good reasons, and no proof.
+    let inferred =
+        verdict.timeout_from.as_deref() == Some(timers::WHOLE) || taken_for_client(s, row);
+    if inferred {
+        verdict.tier = verdict.tier.min(Tier::Likely);
+    }
     if let (Some(code), Some(Cause::PolicyClose)) = (code, verdict.cause) {
         verdict.sentence.push_str(&format!(": {}", code.means));
         if let Some(fix) = &code.fix {
@@ -143,6 +149,11 @@ fn cap(verdict: &mut Verdict) {
     }
 }
 
+/// The closer's address was taken for the client's; what it did over and over shows that it is a hop's.
+fn taken_for_client(s: &Subject<'_>, row: &Row) -> bool {
+    s.c.closer.role == Role::Client && outcome::word(row, "close.side") == Some("proxy")
+}
+
 fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
     let sentence = match (outcome, outcome::count(row, "close.code")) {
         (Outcome::Clean, Some(1005)) => "closed by agreement, without a close code".to_owned(),
@@ -152,8 +163,14 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
         }
         _ => "still open when the evidence ends".to_owned(),
     };
+    // Both sides send 1001, and one library's word does not say who.
+    let tier = match outcome::count(row, "close.code") {
+        Some(1001) if outcome::word(row, "close.first_from").is_none() => Tier::Likely,
+        _ => Tier::Certain,
+    };
     Verdict {
         sentence,
+        tier,
         ..plain(outcome)
     }
 }
@@ -285,6 +302,13 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     }
     if verdict.outcome == Outcome::FailedHandshake {
         return Some(refuser(s, row));
+    }
+    if taken_for_client(s, row) {
+        return Some(Closer {
+            role: Role::Proxy,
+            hop: Some(HopKind::Proxy.name().to_owned()),
+            address: s.c.closer.address,
+        });
     }
     if s.c.closer.role != Role::Unknown {
         return None;

@@ -2,6 +2,7 @@
 
 use super::extract::Subject;
 use super::fact::{Row, Value};
+use super::population::closed_before;
 use crate::model::{AppEvent, Outcome, SECOND_NS};
 
 /// What kept silent for less than this at the end of the evidence is not gone.
@@ -17,6 +18,7 @@ pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
         count(row, "close.code"),
     ) {
         (None, ..) => standing(row),
+        (Some(_), Some("server"), Some(1000 | 1005)) if gave_up(s, row) => Outcome::Drop,
         // RFC 6455 7.4.1: 1000 is the normal end; a Close without a code is one by agreement; 1001 from a client is a page left.
         (Some(_), _, Some(1000 | 1005)) => Outcome::Clean,
         (Some(_), Some("client"), Some(1001)) => Outcome::Clean,
@@ -26,6 +28,15 @@ pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
         (Some(_), Some(_), None) if s.close_shape().is_some() => Outcome::Clean,
         (Some(_), ..) => Outcome::Drop,
     }
+}
+
+/// A server that closes a dead peer politely (Engine.IO does) ends no connection as its users wanted: the application names the missed
+/// heartbeat, or a ping stands unanswered and so does the Close.
+fn gave_up(s: &Subject<'_>, row: &Row) -> bool {
+    let unanswered = s.c.close.from_client.is_none()
+        && s.readable()
+        && count(row, "heartbeat.unanswered").is_some_and(|n| n > 0);
+    is(row, "heartbeat.miss_logged") || unanswered
 }
 
 /// A handshake without a 101 failed, unless it is still waiting when the evidence ends.
@@ -75,6 +86,7 @@ fn going_away(s: &Subject<'_>) -> Outcome {
     let stopping = s.context.app_lines.iter().any(|l| {
         l.what == AppEvent::Stopping
             && (-SECOND_NS..=40 * SECOND_NS).contains(&end.middle().since(l.at.middle()))
+            && !closed_before(s.c, l)
     });
     let reason = s.c.app_lines.iter().any(|l| match &l.what {
         AppEvent::Close { reason, .. } => {
@@ -93,7 +105,14 @@ fn going_away(s: &Subject<'_>) -> Outcome {
         }
         _ => false,
     });
-    if stopping || reason || together >= 3 {
+    // Its own log notes the stop after it: those that ended together after that went for another reason.
+    let before_stop = s
+        .context
+        .app_lines
+        .iter()
+        .filter(|l| l.what == AppEvent::Stopping && closed_before(s.c, l))
+        .any(|l| l.at.middle().since(end.middle()) <= 3 * SECOND_NS);
+    if stopping || reason || together >= 3 && !before_stop {
         Outcome::Drop
     } else {
         Outcome::Clean

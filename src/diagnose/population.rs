@@ -1,14 +1,16 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopEvent, HopKind, LegObservation, MILLI_NS, Mark,
-    Moment, SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, HopKind, LegEventKind, LegObservation,
+    MILLI_NS, Mark, Moment, Role, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Ends this near to one another are one instant (a dying process closes its sockets within milliseconds).
 const INSTANT_NS: i64 = 60 * MILLI_NS;
+/// Payload was flowing where the last of it is younger than this.
+const FLOWING_NS: i64 = SECOND_NS;
 /// Silences this near to one another come from one timer: nginx alone is lazy by 300 ms (NGX_TIMER_LAZY_DELAY).
 const TIMER_NS: i64 = 60 * MILLI_NS;
 
@@ -52,6 +54,14 @@ pub(super) struct Population {
     /// The same of one direction alone, where the other went on.
     one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// Total lives after which connections were cut although payload was flowing, by the address that the client spoke to.
+    lives: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// The same of what one address, the client of many, ended.
+    lives_by_client: BTreeMap<IpAddr, Vec<Recurring>>,
+    /// Silences after which one address, the client of many, ended its legs: it is a hop's, and its timer's.
+    by_client: HashMap<IpAddr, Vec<Recurring>>,
+    /// Addresses of hops between clients and servers.
+    hops: HashSet<IpAddr>,
     /// Identities that came from each address of a client.
     identities: HashMap<IpAddr, BTreeSet<String>>,
     /// nginx error logs that write at level info: there a missing line means something.
@@ -109,7 +119,20 @@ impl Population {
                 identities.entry(ip).or_default().insert(who.clone());
             }
         }
+        let hops = connections
+            .iter()
+            .flat_map(|c| c.hops.iter().filter(|h| h.kind.is_proxy()))
+            .filter_map(|h| h.address)
+            .collect();
         Self {
+            lives: lives(connections, &places, |c, p| {
+                (c.closer.role != Role::Client).then_some(p.proxy)
+            }),
+            lives_by_client: lives(connections, &places, |c, _| {
+                c.client.ip.filter(|_| c.closer.role == Role::Client)
+            }),
+            by_client: by_client(connections, &places),
+            hops,
             identities,
             by_id: connections
                 .iter()
@@ -129,6 +152,33 @@ impl Population {
     /// How many identities came from that address; 0 = none is known.
     pub(super) fn identities(&self, address: IpAddr) -> usize {
         self.identities.get(&address).map_or(0, BTreeSet::len)
+    }
+
+    /// A program between clients and servers has that address.
+    pub(super) fn is_hop(&self, address: IpAddr) -> bool {
+        self.hops.contains(&address)
+    }
+
+    /// Total lives at which the hop before or behind this connection's leg ends what flows.
+    pub(super) fn lives(&self, proxy: Option<IpAddr>, client: Option<IpAddr>) -> &[Recurring] {
+        match self.lives_by_client(client) {
+            [] => self.lives.get(&proxy).map_or(&[], Vec::as_slice),
+            found => found,
+        }
+    }
+
+    /// Total lives at which the client at that address, a hop by all that it does, ends what flows.
+    pub(super) fn lives_by_client(&self, address: Option<IpAddr>) -> &[Recurring] {
+        address
+            .and_then(|ip| self.lives_by_client.get(&ip))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Silences that recur where the client at that address, a hop by all that it does, ends its legs.
+    pub(super) fn by_client(&self, address: Option<IpAddr>) -> &[Recurring] {
+        address
+            .and_then(|ip| self.by_client.get(&ip))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Connections of the same upstream that ended within one instant of connection `i`, however they did.
@@ -228,6 +278,16 @@ fn told_by_log(connections: &[Connection], places: &mut [Place]) {
             p.upstream = one.clone();
         }
     }
+}
+
+/// The same log tells of this connection's close well before that line: no difference of clocks, and not its consequence.
+pub(super) fn closed_before(c: &Connection, line: &AppLine) -> bool {
+    const WRITTEN_NS: i64 = 100 * MILLI_NS;
+    c.app_lines.iter().any(|l| {
+        l.record.source == line.record.source
+            && matches!(l.what, AppEvent::Close { .. })
+            && line.at.at.since(l.at.at) > WRITTEN_NS + l.at.tick_ns
+    })
 }
 
 /// Lines of the process that served this connection: the same host where both name one, else the same source.
@@ -403,12 +463,77 @@ fn one_way(
         .collect()
 }
 
+/// Payload went on as before when it ended: no silence time-out strikes in a pause that it had let pass earlier.
+pub(super) fn flowing(c: &Connection, silence_ns: i64) -> bool {
+    let payload = |k: &LegEventKind| {
+        matches!(
+            k,
+            LegEventKind::Data { .. } | LegEventKind::Ping { .. } | LegEventKind::Pong { .. }
+        )
+    };
+    let paused = |o: &LegObservation| {
+        let mut last: Option<Moment> = None;
+        o.events.iter().filter(|e| payload(&e.what)).any(|e| {
+            let before = last.replace(e.mark.at);
+            before.is_some_and(|b| e.mark.at.since(b) >= silence_ns)
+        })
+    };
+    silence_ns < FLOWING_NS || c.legs.iter().flat_map(|l| &l.observations).any(paused)
+}
+
+/// Lives that ended three or more connections in the middle of their traffic, at different moments, and most of those cut so, by
+/// what `whose` names of a connection.
+fn lives<K: Ord>(
+    connections: &[Connection],
+    places: &[Place],
+    whose: impl Fn(&Connection, &Place) -> Option<K>,
+) -> BTreeMap<K, Vec<Recurring>> {
+    let mut by_address: BTreeMap<K, Vec<(i64, Moment)>> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        let flowing = c.silence_ns.is_some_and(|ns| flowing(c, ns));
+        let end = p.closed.filter(|_| p.unasked && p.accepted && flowing);
+        if let (Some(life), Some(end), Some(key)) = (c.duration_ns(), end, whose(c, p)) {
+            let all = by_address.entry(key).or_default();
+            all.push((life, end.middle()));
+        }
+    }
+    by_address
+        .into_iter()
+        .map(|(key, all)| {
+            let cut = all.len();
+            let mut found = groups(all);
+            // A few lives of many agree by chance: a cap takes whoever reaches it.
+            found.retain(|g| g.count >= 3 && g.count * 2 > cut);
+            (key, found)
+        })
+        .collect()
+}
+
+/// Silences that recur among what one client's address ended without a Close frame, where three or more connections came from it:
+/// no users agree on that, a balancer's timer does.
+fn by_client(connections: &[Connection], places: &[Place]) -> HashMap<IpAddr, Vec<Recurring>> {
+    let mut by_address: HashMap<IpAddr, Vec<(i64, Moment)>> = HashMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        let ended = c.closer.role == Role::Client && p.unasked && p.accepted;
+        if let (true, Some(ip), Some(ns), Some(end)) = (ended, c.client.ip, c.silence_ns, p.closed)
+        {
+            let all = by_address.entry(ip).or_default();
+            all.push((ns, end.middle()));
+        }
+    }
+    by_address
+        .into_iter()
+        .map(|(ip, all)| {
+            let mut found = groups(all);
+            found.retain(|g| g.count >= 3);
+            (ip, found)
+        })
+        .collect()
+}
+
 /// When a timer can have ended it: unasked, from beyond the client, not by the server.
 fn timed_end(c: &Connection, p: &Place) -> Option<Moment> {
-    let by_end = matches!(
-        c.closer.role,
-        crate::model::Role::Client | crate::model::Role::Server
-    );
+    let by_end = matches!(c.closer.role, Role::Client | Role::Server);
     let end = p.closed.filter(|_| p.unasked && p.accepted && !by_end)?;
     c.silence_ns.map(|_| end.middle())
 }

@@ -2,7 +2,10 @@
 
 use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
-use crate::model::{AppEvent, Direction, HopEvent, LegObservation, MILLI_NS, SECOND_NS, Stamp};
+use crate::model::{
+    AppEvent, Connection, ConnectionLeg, Direction, HopEvent, LegObservation, MILLI_NS, Moment,
+    Role, SECOND_NS, Stamp,
+};
 
 /// A returning client is tied to an end up to this long after it.
 const RETURN_NS: i64 = 900 * SECOND_NS;
@@ -26,11 +29,14 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     if let Some(leg) = s.client_leg() {
         // The vantage point that saw what the client's network did not: unacknowledged bytes.
         let cut = s.until;
+        // Who was reset from between is gone by then: what it leaves unacknowledged afterwards says nothing of its network.
+        let reset = reset_from_between(s, leg);
         let unacked = leg
             .observations
             .iter()
             .filter_map(|o| o.to_client.unanswered.map(|u| (o, u)))
             .filter(|(_, u)| u.first.at <= cut.plus(SECOND_NS))
+            .filter(|(_, u)| reset.is_none_or(|at| u.first.at < at))
             .max_by_key(|(_, u)| u.retransmissions);
         let captured = leg
             .observations
@@ -137,6 +143,36 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     }
 }
 
+/// When a reset that neither end sent reached the client.
+fn reset_from_between(s: &Subject<'_>, leg: &ConnectionLeg) -> Option<Moment> {
+    let foreign = s.c.closer.role == Role::Network;
+    leg.observations
+        .iter()
+        .filter_map(|o| o.to_client.rst)
+        .map(|r| r.mark.at)
+        .min()
+        .filter(|_| foreign)
+}
+
+/// Whether it came back from another address: `None` where the two addresses are not of one kind.
+fn elsewhere(s: &Subject<'_>, next: &Connection) -> Option<bool> {
+    // One log names both by the same address: its own peer did not change, whatever other sources know of one of them.
+    let named_alike = s.c.app_lines.iter().any(|a| {
+        !a.client.is_empty()
+            && next
+                .app_lines
+                .iter()
+                .any(|b| b.record.source == a.record.source && b.client == a.client)
+    });
+    if named_alike {
+        return Some(false);
+    }
+    let (here, there) = s.c.client.ip.zip(next.client.ip)?;
+    // A hop's address stands where nothing names the client behind it.
+    let hop = s.population.is_hop(here) || s.population.is_hop(there);
+    (here == there || !hop).then_some(here != there)
+}
+
 pub(super) fn returns(s: &Subject<'_>, row: &mut Row) {
     if s.c.client.identity.is_none() {
         return;
@@ -185,11 +221,7 @@ pub(super) fn returns(s: &Subject<'_>, row: &mut Row) {
         "client.returned",
         shown(Value::Bool(returned), witness, records.clone()),
     );
-    let elsewhere = match (s.c.client.ip, next.client.ip) {
-        (Some(a), Some(b)) => Some(a != b),
-        _ => None,
-    };
-    if let Some(elsewhere) = elsewhere {
+    if let Some(elsewhere) = elsewhere(s, next) {
         row.set(
             "client.returned_elsewhere",
             shown(Value::Bool(returned && elsewhere), witness, records.clone()),

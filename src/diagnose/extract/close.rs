@@ -2,6 +2,7 @@
 
 use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value, Witnesses};
+use crate::diagnose::population::Recurring;
 use crate::model::{
     AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol,
     MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp,
@@ -381,7 +382,27 @@ fn side(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     }
-    if let Some(word) = word {
+    // An address from which many came, and whose silences or lives end alike: no client, but the timer of a hop that no source names.
+    let timed = word == Some("client") && {
+        let is = |all: &[Recurring], ns: Option<i64>| {
+            ns.is_some_and(|ns| all.iter().any(|r| super::timers::near(r, ns)))
+        };
+        is(s.population.by_client(s.c.client.ip), s.c.silence_ns)
+            || is(
+                s.population.lives_by_client(s.c.client.ip),
+                s.c.duration_ns(),
+            )
+    };
+    if timed {
+        row.set(
+            "close.side",
+            shown(
+                Value::Word("proxy"),
+                CAPTURE.and(POPULATION),
+                records.clone(),
+            ),
+        );
+    } else if let Some(word) = word {
         let witness = if first.is_some() || s.c.closed.is_none() && !s.c.legs.is_empty() {
             CAPTURE
         } else {

@@ -170,7 +170,13 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             .iter()
             .rev()
             .find(|l| l.from > 0 || !proxied)
-            .and_then(request);
+            .and_then(|l| Some((request(l)?, l.from + 2 == s.c.hops.len())));
+    // A hop behind the leg may still take away what the leg shows.
+    let complete =
+        |r: &Request| asks(r) && (r.is_http2() || connection_upgrade(r) && r.minor_version >= 1);
+    let inner = inner
+        .filter(|(r, reached)| *reached || !complete(r))
+        .map(|(r, _)| r);
     let configured = setting(s);
     if let Some((u, h)) = configured {
         let record = crate::model::RecordRef {
@@ -191,10 +197,9 @@ fn upgrade(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(true), PROXY_LOG, vec![]),
         );
     } else if let Some(r) = inner.filter(|r| whole(r)) {
-        let passed = asks(r) && (r.is_http2() || connection_upgrade(r) && r.minor_version >= 1);
         row.set(
             "handshake.upgrade_passed",
-            shown(Value::Bool(passed), CAPTURE, vec![at(r.mark)]),
+            shown(Value::Bool(complete(r)), CAPTURE, vec![at(r.mark)]),
         );
         row.set(
             "handshake.http10",
@@ -270,10 +275,8 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
         Some((word, h))
     });
     let status = s.c.request.status;
-    // The leg behind the last known proxy, or one that the server itself turned away.
-    let turned_down = |l: &&crate::model::ConnectionLeg| {
-        l.from + 2 == s.c.hops.len() && l.observations.iter().any(|o| o.refused)
-    };
+    // The leg behind the last known proxy, or one on whose port nobody listened.
+    let turned_down = |l: &&crate::model::ConnectionLeg| l.observations.iter().any(|o| o.refused);
     let deepest = s.c.legs.iter().rev().find(|l| l.from > 0 || turned_down(l));
     let upstream_observation = deepest.and_then(|l| l.observations.first());
     let word = upstream_observation.map(|o| {

@@ -2,10 +2,10 @@
 
 use super::{APP_LOG, CAPTURE, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
-use crate::diagnose::population::{Place, Upstream, process_lines};
+use crate::diagnose::population::{Place, Upstream, closed_before, process_lines};
 use crate::model::{
     AppEvent, AppLine, Direction, HopEvent, HopKind, LegEventKind, LegObservation, MILLI_NS, Mark,
-    Moment, RecordRef, SECOND_NS, Stamp, TimeoutKind,
+    Moment, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
 };
 
 /// A process that comes up later than this after an end did not come up because of it.
@@ -49,7 +49,8 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         (-before - l.at.tick_ns..=after + l.at.tick_ns).contains(&d)
     };
     let process: Vec<&AppLine> = process_lines(s.c, s.context, sources, port).collect();
-    let own_pid = s.c.app_lines.iter().find_map(|l| l.pid);
+    let own_line = s.c.app_lines.iter().find(|l| l.pid.is_some());
+    let own_pid = own_line.and_then(|l| l.pid);
     let crash = process.iter().find(|l| {
         matches!(l.what, AppEvent::Crashed { .. }) && near(l, 3 * SECOND_NS, 3 * SECOND_NS)
     });
@@ -60,11 +61,14 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 && near(l, 0, RESTART_NS)
                 && l.at.at > end.at
                 && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
+                && own_line.is_none_or(|own| successor(s, own, l))
         })
         .filter(|l| !lived_on(s, end) && !worked_on(s, end, l));
-    let stopping = process
-        .iter()
-        .find(|l| l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS));
+    let stopping = process.iter().find(|l| {
+        l.what == AppEvent::Stopping
+            && near(l, 40 * SECOND_NS, 3 * SECOND_NS)
+            && !closed_before(s.c, l)
+    });
     let one = |l: &&AppLine| vec![(l.record, Some(l.at))];
     let covered = s.population.app_log_covers(upstream, end.middle());
     if let Some(l) = &stopping {
@@ -141,7 +145,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         );
         let lived = s.population.survivors(end, same);
         // One connection that ended with nobody beside it says nothing of its server.
-        if lived > 0 || together.len() >= 2 {
+        if (lived > 0 || together.len() >= 2) && !answered_at_once(s, end) {
             row.set(
                 "server.none_survived",
                 shown(Value::Bool(lived == 0), POPULATION, vec![]),
@@ -166,6 +170,22 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         }
     }
     refused_after(s, row, end, upstream);
+}
+
+/// A process that died takes longer than this to serve again.
+const UP_AGAIN_NS: i64 = SECOND_NS;
+
+/// Ended beyond a hop, no source shows by whom; and who asked for the same right after was served, and nobody refused. A hop that was
+/// reloaded leaves it so, with the server behind it alive.
+fn answered_at_once(s: &Subject<'_>, end: Stamp) -> bool {
+    let far = s.c.closer.role == Role::Unknown && s.c.hops.iter().any(|h| h.kind.is_proxy());
+    let after = |p: &Place| {
+        let asked = p.opened.map(|o| o.middle().since(end.middle()));
+        (p.upstream == s.place.upstream || p.route == s.place.route)
+            && asked.is_some_and(|d| (0..UP_AGAIN_NS).contains(&d))
+    };
+    let mut asked = s.population.places.iter().filter(|p| after(p)).peekable();
+    far && asked.peek().is_some() && asked.all(|p| p.accepted)
 }
 
 /// Many more connections of this server lived on through that end than ended with it: what became of its process later is
@@ -214,6 +234,22 @@ fn unnamed_exception<'a>(
     })
 }
 
+/// A process that came up took the place of the one that wrote `own`: it writes to the same log, or listens where that one did. Another
+/// log's process is a neighbour otherwise.
+fn successor(s: &Subject<'_>, own: &AppLine, came_up: &AppLine) -> bool {
+    let port = |l: &AppLine| match l.what {
+        AppEvent::Listening { port } => port,
+        _ => None,
+    };
+    let own_port = s
+        .context
+        .app_lines
+        .iter()
+        .filter(|l| l.record.source == own.record.source && l.pid == own.pid)
+        .find_map(port);
+    came_up.record.source == own.record.source || own_port.is_some() && own_port == port(came_up)
+}
+
 /// Nobody logged its end, and the process that served it is another one by now: it ended with the old one.
 fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
     let Some(last) = s.c.app_lines.last() else {
@@ -223,7 +259,7 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
     let sources = s.population.app_sources(upstream);
     // A log without process ids is one process's: who starts to listen in it again is the next one.
     let another = |l: &AppLine| match (last.pid, l.pid) {
-        (Some(a), Some(b)) => a != b,
+        (Some(a), Some(b)) => a != b && successor(s, last, l),
         (None, None) => l.record.source == last.record.source,
         _ => false,
     };
@@ -370,11 +406,17 @@ pub(super) fn proxy(s: &Subject<'_>, row: &mut Row) {
     }
     if s.place.unasked && s.place.accepted {
         let together = s.population.together(s.index, |p| p.proxy == s.place.proxy);
+        // Where who ended them is open, that they ended together says it of nobody.
+        let witness = if answered_at_once(s, end) {
+            NOBODY
+        } else {
+            POPULATION
+        };
         row.set(
             "proxy.ended_together",
             shown(
                 Value::Count(together.len() as i64),
-                POPULATION,
+                witness,
                 ends_of(s, &together),
             ),
         );

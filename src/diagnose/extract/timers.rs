@@ -2,7 +2,9 @@
 
 use super::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
-use crate::diagnose::population::{DELAYED_CLOSE_NS, after_stream, round_to_timer};
+use crate::diagnose::population::{
+    DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer,
+};
 use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
@@ -60,7 +62,7 @@ fn gaps(s: &Subject<'_>, row: &mut Row) {
     );
     row.set(
         "traffic.flowing",
-        shown(Value::Bool(gap < SECOND_NS), CAPTURE, vec![at(m)]),
+        shown(Value::Bool(flowing(s.c, gap)), CAPTURE, vec![at(m)]),
     );
     let off = (gap + SECOND_NS / 2) / SECOND_NS * SECOND_NS - gap;
     let round = gap >= 2 * SECOND_NS - 50 * MILLI_NS && off.abs() <= 30 * MILLI_NS + gap / 2000;
@@ -170,6 +172,16 @@ const ANYBODYS: &[(i64, &str)] = &[
     (600 * SECOND_NS, "600 s, CloudFront's"),
 ];
 
+/// A silence this near to whole seconds may be a timer's: one in thirty is so by chance.
+const WHOLE_NS: i64 = 16 * MILLI_NS;
+/// The name of a time-out that only its round number speaks for.
+pub(in crate::diagnose) const WHOLE: &str = "a whole number of seconds";
+
+/// The same duration, as far as a timer's laziness goes.
+pub(super) fn near(r: &Recurring, ns: i64) -> bool {
+    (r.ns - ns).abs() <= 60 * MILLI_NS + r.ns / 200
+}
+
 fn known(s: &Subject<'_>, row: &mut Row) {
     let mut candidates: Vec<NamedDuration> = Vec::new();
     let mut lifetimes: Vec<NamedDuration> = Vec::new();
@@ -218,7 +230,17 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             }
         }
     }
-    for r in s.population.recurring(s.place.proxy) {
+    let near_life = |r: &Recurring| s.c.duration_ns().is_some_and(|l| near(r, l));
+    let caps = s.population.lives(s.place.proxy, s.c.client.ip);
+    for r in caps.iter().filter(|r| near_life(r)) {
+        lifetimes.push(NamedDuration {
+            ns: r.ns,
+            name: format!("lived by {} connections of this case", r.count),
+            hop: String::new(),
+        });
+    }
+    let silences = s.population.recurring(s.place.proxy);
+    for r in silences.iter().chain(s.population.by_client(s.c.client.ip)) {
         if candidates
             .iter()
             .any(|c| (c.ns - r.ns).abs() <= 500 * MILLI_NS)
@@ -282,14 +304,16 @@ fn known(s: &Subject<'_>, row: &mut Row) {
     // A single silence of whole seconds may be a timer that nobody told of.
     if let Some(gap) = s.c.silence_ns.filter(|g| *g >= 2 * SECOND_NS) {
         let rounded = round_to_timer(gap);
-        let whole = rounded % SECOND_NS == 0 && (gap - rounded).abs() <= 40 * MILLI_NS;
+        let whole = rounded % SECOND_NS == 0 && (gap - rounded).abs() <= WHOLE_NS;
+        // What ended with others in one instant ended for what befell all of them.
+        let alone = s.population.together(s.index, |_| true).len() <= 1;
         let unexplained = !candidates
             .iter()
             .any(|c| (c.ns - gap).abs() <= 500 * MILLI_NS + gap / 50);
-        if whole && unexplained && configured_hops.is_empty() {
+        if whole && alone && unexplained && configured_hops.is_empty() {
             candidates.push(NamedDuration {
                 ns: rounded,
-                name: "a whole number of seconds".to_owned(),
+                name: WHOLE.to_owned(),
                 hop: String::new(),
             });
         }
@@ -301,9 +325,11 @@ fn known(s: &Subject<'_>, row: &mut Row) {
         );
     }
     if !lifetimes.is_empty() {
+        let learnt = caps.iter().any(near_life);
+        let of_lives = if learnt { POPULATION } else { CONFIG };
         row.set(
             "timeouts.lifetimes",
-            shown(Value::Durations(lifetimes), CONFIG, vec![]),
+            shown(Value::Durations(lifetimes), of_lives, vec![]),
         );
     }
 }
@@ -334,17 +360,15 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
 /// other side went on.
 fn one_way(s: &Subject<'_>, row: &mut Row) {
     let all = s.population.one_way(s.place.proxy);
-    let near = |fact: &str| {
+    let recurs = |fact: &str| {
         let reading = row.get(fact)?;
         let Some(Value::Duration(ns)) = reading.value else {
             return None;
         };
-        let hit = all
-            .iter()
-            .any(|r| (r.ns - ns).abs() <= 60 * MILLI_NS + r.ns / 200);
+        let hit = all.iter().any(|r| near(r, ns));
         hit.then(|| reading.records.clone())
     };
-    let found = near("idle.gap_to_server").or_else(|| near("idle.gap_to_client"));
+    let found = recurs("idle.gap_to_server").or_else(|| recurs("idle.gap_to_client"));
     if let Some(records) = found {
         row.set(
             "idle.one_way",
