@@ -1,10 +1,7 @@
 //! A captured packet of any link layer -> its innermost TCP segment, tunnels taken off; what was cut off is known by its length.
 
 use etherparse::err::{ip::LaxHeaderSliceError, ipv6_exts::HeaderSliceError};
-use etherparse::{
-    EtherType, Ipv6ExtensionSlice, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket,
-    LenSource,
-};
+use etherparse::{EtherType, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LenSource};
 
 /// LINKTYPE numbers read (tcpdump.org/linktypes.html).
 pub(super) const NULL: u16 = 0;
@@ -286,6 +283,21 @@ impl<'b> Walk<'_, 'b> {
                     (if bottom { Next::Ip } else { next }, rest.skip(4)?)
                 }
                 Next::EtherType(0x6558) => (Next::Ethernet, rest),
+                // Provider backbone bridging (IEEE 802.1ah 9.7): a service tag before the customer's own frame.
+                Next::EtherType(0x88E7) => {
+                    self.note("802.1ah", rest, 4);
+                    (Next::Ethernet, rest.skip(4)?)
+                }
+                // A length in place of a type: 802.2 LLC, and SNAP's type behind it (RFC 1042).
+                Next::EtherType(len @ ..=1500) => match rest.bytes.get(..8) {
+                    Some(&[0xAA, 0xAA, 3, 0, 0, 0, a, b]) => {
+                        self.note("LLC SNAP", rest, 8);
+                        let kind = u16::from_be_bytes([a, b]);
+                        let body = rest.at_most(u64::from(len)).skip(8)?;
+                        (Next::EtherType(kind), body)
+                    }
+                    _ => return Some(Packet::Other),
+                },
                 Next::EtherType(kind) => match self.ether(kind, rest)? {
                     Inner::Done(packet) => return Some(packet),
                     Inner::Deeper(next, rest) => (next, rest),
@@ -417,13 +429,7 @@ impl<'b> Walk<'_, 'b> {
             LaxIpSlice::Ipv6(v6) => {
                 let head = v6.header();
                 let extensions = v6.extensions();
-                let place = extensions.clone().into_iter().find_map(|e| match e {
-                    Ipv6ExtensionSlice::Fragment(f) if f.is_fragmenting_payload() => {
-                        let offset = f.fragment_offset().byte_offset();
-                        Some((offset, f.identification(), f.more_fragments()))
-                    }
-                    _ => None,
-                });
+                let place = fragment_header(head.next_header().0, extensions.slice());
                 let addresses = Addresses {
                     src: u128::from_be_bytes(head.source()),
                     dst: u128::from_be_bytes(head.destination()),
@@ -496,6 +502,11 @@ impl<'b> Walk<'_, 'b> {
     fn gre(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let flags = body.u16(0)?;
         let kind = body.u16(2)?;
+        // MikroTik's Ethernet over IP: a length and a number, little endian both, in a header of version 1.
+        if flags == 0x2001 && kind == 0x6400 {
+            self.note("EoIP", body, 8);
+            return Some(Inner::Deeper(Next::Ethernet, body.skip(8)?));
+        }
         if flags & 7 != 0 {
             return Some(Inner::Done(Packet::Other));
         }
@@ -510,17 +521,23 @@ impl<'b> Walk<'_, 'b> {
             // ERSPAN type I has no header of its own, type II one of 8 bytes, told by the sequence number.
             0x88BE if flags & 0x1000 != 0 => Inner::Deeper(Next::Ethernet, inner.skip(8)?),
             0x88BE => Inner::Deeper(Next::Ethernet, inner),
-            0x22EB => Inner::Deeper(Next::Ethernet, inner.skip(12)?),
+            // Type III has 12, and its last bit says that 8 of the platform follow.
+            0x22EB => {
+                let more = inner.bytes.get(11)? & 1 == 1;
+                Inner::Deeper(Next::Ethernet, inner.skip(if more { 20 } else { 12 })?)
+            }
             kind => Inner::Deeper(Next::EtherType(kind), inner),
         })
     }
 
     fn udp(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let other = Some(Inner::Done(Packet::Other));
-        let (Some(to), Some(inner)) = (body.u16(2), body.skip(8)) else {
+        let (Some(from), Some(to), Some(inner)) = (body.u16(0), body.u16(2), body.skip(8)) else {
             return other;
         };
-        match to {
+        // Answers of GTP-U, and tunnels through a NAT, carry the known port at their source.
+        let known = |port: u16| matches!(port, 2152 | 4789 | 6081 | 8472);
+        match if known(to) { to } else { from } {
             // VXLAN (RFC 7348 5): the I flag, 24 bits of network identifier.
             4789 | 8472 => {
                 let Some(head) = inner.bytes.get(..8) else {
@@ -547,15 +564,28 @@ impl<'b> Walk<'_, 'b> {
                 self.note("GENEVE", inner, len);
                 Some(Inner::Deeper(Next::EtherType(kind), inner.skip(len)?))
             }
-            // GTP-U (3GPP TS 29.281 5.1): only G-PDU without extension headers.
+            // GTP-U (3GPP TS 29.281 5.1): G-PDUs only.
             2152 => {
                 let Some(head) = inner.bytes.get(..8) else {
                     return other;
                 };
-                if head[0] >> 4 != 3 || head[1] != 0xff || head[0] & 0x04 != 0 {
+                if head[0] >> 4 != 3 || head[1] != 0xff {
                     return other;
                 }
-                let len = if head[0] & 0x03 == 0 { 8 } else { 12 };
+                let mut len = if head[0] & 0x07 == 0 { 8 } else { 12 };
+                // Extension headers (5.2.1), as 5G puts before every packet: each counts its words of four bytes, and names the next.
+                let mut next = match head[0] & 0x04 {
+                    0 => 0,
+                    _ => *inner.bytes.get(11)?,
+                };
+                while next != 0 {
+                    let words = usize::from(*inner.bytes.get(len)?);
+                    if words == 0 {
+                        return Some(Inner::Done(Packet::Odd("bad-tunnel-header")));
+                    }
+                    len += words * 4;
+                    next = *inner.bytes.get(len - 1)?;
+                }
                 self.note("UDP", body, 8);
                 self.note("GTP-U", inner, len);
                 Some(Inner::Deeper(Next::Ip, inner.skip(len)?))
@@ -605,6 +635,34 @@ impl<'b> Walk<'_, 'b> {
 enum Inner<'b> {
     Done(Packet<'b>),
     Deeper(Next, Rest<'b>),
+}
+
+/// The fragment header (RFC 8200 4.5) among the extension headers behind `next`, where it is of a part: offset, identification, more to
+/// come. Etherparse's own walk over them trusts their lengths, and reads beyond headers that are cut.
+fn fragment_header(mut next: u8, mut headers: &[u8]) -> Option<(u16, u32, bool)> {
+    loop {
+        let &[following, words, ..] = headers else {
+            return None;
+        };
+        let words = usize::from(words);
+        let len = match next {
+            44 => {
+                let head: &[u8; 8] = headers.first_chunk()?;
+                let place = u16::from_be_bytes([head[2], head[3]]);
+                let (offset, more) = (place & !7, place & 1 == 1);
+                if offset != 0 || more {
+                    let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+                    return Some((offset, id, more));
+                }
+                8
+            }
+            AUTHENTICATION => (words + 2) * 4,
+            0 | 43 | 60 | 135 | 139 | 140 => (words + 1) * 8,
+            _ => return None,
+        };
+        next = following;
+        headers = headers.get(len..)?;
+    }
 }
 
 /// The IP protocol number of the authentication header (RFC 4302).
@@ -870,20 +928,170 @@ mod tests {
         packet
     }
 
+    /// An authentication header that says it is longer than the packet, and a fragment header behind it.
+    #[test]
+    fn cut_extension_headers_are_read_without_a_fault() {
+        for (first, second) in [
+            (51u8, 44u8),
+            (44, 51),
+            (44, 44),
+            (60, 44),
+            (0, 43),
+            (43, 60),
+        ] {
+            for len in 0..40usize {
+                for words in [0u8, 1, 4, 255] {
+                    let mut headers = vec![second, words, 0, 0, 0, 0, 0, 1];
+                    headers.extend([6, words, 0, 1, 0, 0, 0, 2]);
+                    headers.resize(len, 0xA5);
+                    let mut ip = vec![0x60, 0, 0, 0];
+                    ip.extend((len as u16).to_be_bytes());
+                    ip.extend([first, 64]);
+                    ip.extend([1; 32]);
+                    ip.extend(&headers);
+                    for link in [101, 229] {
+                        let _ = parse(link, &ip, ip.len() as u32);
+                        let _ = parse(link, &ip, ip.len() as u32 + 9);
+                    }
+                    let _ = fragment_header(first, &headers);
+                }
+            }
+        }
+    }
+
     #[test]
     fn tunnels_are_taken_off() {
         let vxlan = in_udp(4789, &tcp_in(&[8, 0, 0, 0, 0, 0, 1, 0]));
         let geneve = in_udp(6081, &tcp_in(&[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0]));
-        let gtp = in_udp(
-            2152,
-            &[&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &tcp_in(&[])[14..]].concat(),
-        );
-        for (name, packet) in [("vxlan", vxlan), ("geneve", geneve), ("gtp-u", gtp)] {
+        let ethernet = tcp_in(&[]);
+        let plain = &ethernet[14..];
+        let gtp = in_udp(2152, &[&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], plain].concat());
+        // A sequence number and a PDU session container, as between 5G's radio and core.
+        let session = [
+            &[0x36, 0xff, 0, 0, 0, 0, 0, 1, 0, 9, 0, 0x85][..],
+            &[1, 0x10, 9, 0x40, 2, 0, 1, 2, 3, 4, 5, 0],
+            plain,
+        ];
+        let answer = {
+            let mut packet = in_udp(40_000, &session.concat());
+            packet[34..36].copy_from_slice(&2152u16.to_be_bytes());
+            packet
+        };
+        let mac = |kind: u16, body: &[u8]| [&[3; 12][..], &kind.to_be_bytes(), body].concat();
+        let snap = {
+            let body = [&[0xAA, 0xAA, 3, 0, 0, 0, 8, 0][..], plain].concat();
+            mac(body.len() as u16, &[&body[..], &[0; 5]].concat())
+        };
+        let v4 = |protocol: u8, body: &[u8]| {
+            let mut ip = vec![0x45, 0];
+            ip.extend((20 + body.len() as u16).to_be_bytes());
+            ip.extend([0, 7, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2]);
+            mac(0x0800, &[&ip, body].concat())
+        };
+        let gre = |head: &[u8], body: &[u8]| v4(47, &[head, body].concat());
+        let tags = |kinds: [u16; 2], body: &[u8]| {
+            let inner = [&[0, 7][..], &0x0800u16.to_be_bytes(), body].concat();
+            let outer = [&[0, 9][..], &kinds[1].to_be_bytes(), &inner].concat();
+            mac(kinds[0], &outer)
+        };
+        let packets = [
+            ("vxlan", vxlan),
+            ("geneve", geneve),
+            ("gtp-u", gtp),
+            ("gtp-u of 5G", in_udp(2152, &session.concat())),
+            ("gtp-u, answered", answer),
+            ("snap", snap),
+            (
+                "802.1ah",
+                mac(0x88E7, &[&[0, 0, 0, 7], &ethernet[..]].concat()),
+            ),
+            ("QinQ", tags([0x88A8, 0x8100], plain)),
+            ("QinQ of old", tags([0x9100, 0x8100], plain)),
+            (
+                "PPPoE",
+                mac(0x8864, &[&[0x11, 0, 0, 9, 0, 47, 0, 0x21], plain].concat()),
+            ),
+            (
+                "MPLS",
+                mac(0x8847, &[&[0, 0, 0x10, 64, 0, 1, 1, 64], plain].concat()),
+            ),
+            ("IPIP", v4(4, plain)),
+            ("GRE", gre(&[0, 0, 8, 0], plain)),
+            ("GRE with key", gre(&[0x20, 0, 8, 0, 0, 0, 0, 1], plain)),
+            ("NVGRE", gre(&[0x20, 0, 0x65, 0x58, 0, 0, 1, 0], &ethernet)),
+            ("EoIP", gre(&[0x20, 1, 0x64, 0, 0, 59, 7, 0], &ethernet)),
+            ("ERSPAN I", gre(&[0, 0, 0x88, 0xBE], &ethernet)),
+            (
+                "ERSPAN II",
+                gre(
+                    &[0x10, 0, 0x88, 0xBE, 0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0],
+                    &ethernet,
+                ),
+            ),
+            (
+                "ERSPAN III",
+                gre(
+                    &[
+                        0x10, 0, 0x22, 0xEB, 0, 0, 0, 1, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                    ],
+                    &ethernet,
+                ),
+            ),
+            (
+                "ERSPAN III with its platform's header",
+                gre(
+                    &[
+                        0x10, 0, 0x22, 0xEB, 0, 0, 0, 1, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9,
+                        9, 9, 9, 9, 9, 9, 9,
+                    ],
+                    &ethernet,
+                ),
+            ),
+        ];
+        for (name, packet) in packets {
             match parse(ETHERNET, &packet, packet.len() as u32) {
                 Packet::Tcp(s) => {
-                    assert_eq!((s.payload, s.dst.port), (&b"hello"[..], 80), "{name}")
+                    assert_eq!((s.payload, s.dst.port), (&b"hello"[..], 80), "{name}");
+                    assert_eq!(s.payload_len, 5, "{name}");
                 }
                 other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    /// What a network card does to segments before or after the capture sees them.
+    #[test]
+    fn offloaded_segments_are_whole() {
+        let mut large = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .tcp(5, 80, 9, 10)
+            .write(&mut large, &[7; 60_000])
+            .unwrap();
+        let mut six = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv6([1; 16], [2; 16], 64)
+            .tcp(5, 80, 9, 10)
+            .write(&mut six, &[7; 60_000])
+            .unwrap();
+        // No total length (TSO of more than 64 KiB), and no checksum that is right.
+        let mut zero = large.clone();
+        zero[16..18].copy_from_slice(&[0, 0]);
+        zero[24..26].copy_from_slice(&[0xBA, 0xD0]);
+        zero[50..52].copy_from_slice(&[0xBA, 0xD0]);
+        let mut no_length = six.clone();
+        no_length[18..20].copy_from_slice(&[0, 0]);
+        for (name, packet) in [
+            ("long", large),
+            ("long, IPv6", six),
+            ("zero", zero),
+            ("zero, IPv6", no_length),
+        ] {
+            for kept in [packet.len(), 200] {
+                let Packet::Tcp(s) = parse(ETHERNET, &packet[..kept], packet.len() as u32) else {
+                    panic!("{name}")
+                };
+                assert_eq!(s.payload_len, 60_000, "{name}");
             }
         }
     }
