@@ -96,6 +96,45 @@ enum Format {
     },
 }
 
+impl Legacy {
+    /// The length of a record's header: some programs (Nokia's, and those of old distributions) wrote longer ones under a known magic
+    /// number, and only the records tell. The ordinary length counts unless its records make no sense and those of another do.
+    fn header_by_its_records(&self, head: &[u8]) -> usize {
+        let others = if self.header == 24 {
+            [28, 20]
+        } else {
+            [20, 24]
+        };
+        let sound = |header: usize| {
+            let mut at = 24;
+            for _ in 0..RECORDS_TRIED {
+                let Some(record) = head.get(at..).filter(|r| r.len() >= header) else {
+                    // The file is over, or all of its start was sound.
+                    return at >= head.len();
+                };
+                let captured = u32_at(record, 8, self.order);
+                let fraction = i64::from(u32_at(record, 4, self.order));
+                let fits = captured <= u32_at(record, 12, self.order)
+                    && captured as usize <= MAX_RECORD
+                    && fraction * self.unit_ns < SECOND_NS;
+                if !fits {
+                    return false;
+                }
+                at += header + captured as usize;
+            }
+            true
+        };
+        if sound(self.header) {
+            return self.header;
+        }
+        let other = others.into_iter().find(|&header| sound(header));
+        other.unwrap_or(self.header)
+    }
+}
+
+/// Records that have to make sense before their headers are believed to be of another length.
+const RECORDS_TRIED: usize = 4;
+
 /// The magic number of Kuznetzov's variant, whose records have longer headers.
 const MODIFIED: u32 = 0xA1B2_CD34;
 
@@ -157,6 +196,8 @@ pub(super) struct PacketFile<'r> {
     stamped: bool,
     anomalies: Vec<Anomaly>,
     links: Vec<u16>,
+    /// Blocks that Wireshark counts as frames although they are no packets.
+    numbered: u64,
     /// Packets that could not be read at all.
     odd: u64,
     finished: bool,
@@ -199,6 +240,7 @@ impl<'r> PacketFile<'r> {
             stamped: false,
             anomalies: Vec::new(),
             links: Vec::new(),
+            numbered: 0,
             odd: 0,
             finished: false,
             secrets: Vec::new(),
@@ -262,7 +304,7 @@ impl<'r> PacketFile<'r> {
         self.from += found.total;
         debug_assert!(found.header_len <= found.total);
         Place {
-            ordinal: self.packets,
+            ordinal: self.packets + self.numbered,
             start,
             len: u32::try_from(found.total).unwrap_or(u32::MAX),
             at: found.at,
@@ -319,7 +361,8 @@ impl<'r> PacketFile<'r> {
     }
 
     fn note(&mut self, kind: &str, count: u64, note: &str) {
-        add_anomaly(&mut self.anomalies, kind, count, self.packets + 1, note);
+        let next = self.packets + self.numbered + 1;
+        add_anomaly(&mut self.anomalies, kind, count, next, note);
     }
 
     const fn available(&self) -> usize {
@@ -396,10 +439,12 @@ impl<'r> PacketFile<'r> {
             };
             return Step::Again;
         }
-        let Some(legacy) = global(self.view()).filter(|_| whole) else {
+        let Some(mut legacy) = global(self.view()).filter(|_| whole) else {
             self.note("truncated-tail", 1, "the file ends inside its own header");
             return Step::End;
         };
+        self.fill(BUFFER);
+        legacy.header = legacy.header_by_its_records(self.view());
         self.format = Format::Legacy(legacy);
         self.from += 24;
         self.links.push(legacy.link);
@@ -535,8 +580,13 @@ pub(super) fn record_data(
                 link,
                 ..
             } = global(head.get(..24)?)?;
-            let captured =
-                (u32_at(record.get(..header)?, 8, order) as usize).min(record.len() - header);
+            let told = u32_at(record.get(..header)?, 8, order) as usize;
+            // What the record holds beside its data is its header, longer in some variants.
+            let beside = record.len().checked_sub(told);
+            let header = beside
+                .filter(|b| [20, 24, 28].contains(b))
+                .unwrap_or(header);
+            let captured = told.min(record.len().checked_sub(header)?);
             Some((link, header..header + captured, u32_at(record, 12, order)))
         }
         _ => {

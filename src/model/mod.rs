@@ -6,6 +6,7 @@ pub mod context;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod heartbeat;
 pub mod inert;
 pub mod leg;
 pub mod line;
@@ -20,6 +21,7 @@ pub use adapted::*;
 pub use connection::*;
 pub use context::*;
 pub use filter::{Filter, FilterError};
+pub use heartbeat::{Heartbeat, heartbeats};
 pub use inert::{InertJson, inert};
 pub use leg::*;
 pub use line::*;

@@ -3,6 +3,7 @@
 mod accuracy;
 mod book;
 mod browser;
+mod captures;
 mod cli;
 mod config;
 mod hostile;
