@@ -1,6 +1,7 @@
 //! The bytes of a pcap or pcapng stream -> its packets, one borrowed record at a time; what could not be read becomes anomalies.
 
 mod blocks;
+mod legacy;
 
 use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
 use blocks::Interfaces;
@@ -95,45 +96,6 @@ enum Format {
         interfaces: Interfaces,
     },
 }
-
-impl Legacy {
-    /// The length of a record's header: some programs (Nokia's, and those of old distributions) wrote longer ones under a known magic
-    /// number, and only the records tell. The ordinary length counts unless its records make no sense and those of another do.
-    fn header_by_its_records(&self, head: &[u8]) -> usize {
-        let others = if self.header == 24 {
-            [28, 20]
-        } else {
-            [20, 24]
-        };
-        let sound = |header: usize| {
-            let mut at = 24;
-            for _ in 0..RECORDS_TRIED {
-                let Some(record) = head.get(at..).filter(|r| r.len() >= header) else {
-                    // The file is over, or all of its start was sound.
-                    return at >= head.len();
-                };
-                let captured = u32_at(record, 8, self.order);
-                let fraction = i64::from(u32_at(record, 4, self.order));
-                let fits = captured <= u32_at(record, 12, self.order)
-                    && captured as usize <= MAX_RECORD
-                    && fraction * self.unit_ns < SECOND_NS;
-                if !fits {
-                    return false;
-                }
-                at += header + captured as usize;
-            }
-            true
-        };
-        if sound(self.header) {
-            return self.header;
-        }
-        let other = others.into_iter().find(|&header| sound(header));
-        other.unwrap_or(self.header)
-    }
-}
-
-/// Records that have to make sense before their headers are believed to be of another length.
-const RECORDS_TRIED: usize = 4;
 
 /// The magic number of Kuznetzov's variant, whose records have longer headers.
 const MODIFIED: u32 = 0xA1B2_CD34;

@@ -1,9 +1,10 @@
 //! The bytes of one flow after its upgrade -> WebSocket frames (RFC 6455 5.2); payload is passed over unread, and lost bytes are stepped across.
 
+pub(super) mod faults;
 mod header;
 
 use super::inflate::Tap;
-use crate::model::{Anomaly, Mark, add_anomaly};
+use crate::model::Mark;
 use header::{Header, close_code, code_allowed, header};
 
 pub(super) use header::shapes;
@@ -21,76 +22,6 @@ const NEED_INSIDE: u32 = 18;
 /// For a leg whose handshake nobody saw: shared by both its flows.
 pub(super) const NEED_MIDSTREAM: u32 = 24;
 const TRUSTED: u32 = u32::MAX;
-
-/// Violations of RFC 6455 by bit; names in [`FAULTS`].
-pub(super) const FAULTS: [&str; 13] = [
-    "reserved-bits",
-    "reserved-opcode",
-    "masked-to-client",
-    "unmasked-to-server",
-    "control-too-long",
-    "fragmented-control",
-    "length-not-minimal",
-    "unexpected-continuation",
-    "continuation-missing",
-    "close-payload-of-one-byte",
-    "close-code-not-allowed",
-    "close-reason-not-utf8",
-    "rsv1-without-extension",
-];
-
-/// The names of faults that are set.
-pub(super) fn fault_names(faults: u16) -> impl Iterator<Item = &'static str> {
-    (0..FAULTS.len())
-        .filter(move |bit| faults >> bit & 1 == 1)
-        .filter_map(|bit| FAULTS.get(bit).copied())
-}
-
-/// Makes what a frame breaks an anomaly of its file.
-pub(super) fn complain(frame: &Decoded, anomalies: &mut Vec<Anomaly>) {
-    for name in fault_names(frame.faults) {
-        let at = frame.mark.record.ordinal;
-        add_anomaly(anomalies, name, 1, at, explain(name));
-    }
-}
-
-/// What a violation of RFC 6455 is, and where the RFC forbids it.
-pub(super) fn explain(name: &str) -> &'static str {
-    match name {
-        "reserved-bits" => {
-            "frames with RSV2 or RSV3 set, for which no extension was agreed on (RFC 6455 5.2)"
-        }
-        "reserved-opcode" => "frames with an opcode that means nothing yet (RFC 6455 5.2)",
-        "masked-to-client" => {
-            "the server masked its frames: a client has to close with 1002 (RFC 6455 5.1)"
-        }
-        "unmasked-to-server" => {
-            "the client did not mask its frames: a server has to close with 1002 (RFC 6455 5.1)"
-        }
-        "control-too-long" => "control frames with more than 125 bytes (RFC 6455 5.5)",
-        "fragmented-control" => "control frames in parts (RFC 6455 5.5)",
-        "length-not-minimal" => "lengths written in more bytes than they need (RFC 6455 5.2)",
-        "unexpected-continuation" => "continuation frames where no message was open (RFC 6455 5.4)",
-        "continuation-missing" => {
-            "a new message began before the last one was complete (RFC 6455 5.4)"
-        }
-        "close-payload-of-one-byte" => "Close frames whose payload is half a code (RFC 6455 5.5.1)",
-        "close-code-not-allowed" => {
-            "Close frames with a code that must not be on the wire (RFC 6455 7.4)"
-        }
-        "close-reason-not-utf8" => "Close frames whose reason is no UTF-8 (RFC 6455 5.5.1)",
-        "rsv1-without-extension" => {
-            "compressed frames, and no compression was agreed on (RFC 7692 6)"
-        }
-        "subprotocol-not-offered" => {
-            "the server chose a subprotocol that the client had not offered: a client has to fail the connection (RFC 6455 4.1)"
-        }
-        "extension-not-offered" => {
-            "the server chose an extension that the client had not offered: a client has to fail the connection (RFC 6455 4.1)"
-        }
-        _ => "frames that break RFC 6455",
-    }
-}
 
 /// One frame that went by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -822,11 +753,7 @@ mod tests {
             let mut out = Vec::new();
             FrameDecoder::after_handshake(masked, false).feed(bytes, 0, mark(), &mut out);
             let bits = out.iter().fold(0, |all, f| all | f.faults);
-            (0..FAULTS.len())
-                .filter(|b| bits >> b & 1 == 1)
-                .map(|b| FAULTS[b])
-                .collect::<Vec<_>>()
-                .join(" ")
+            faults::names(bits).collect::<Vec<_>>().join(" ")
         };
         for (bytes, masked, expected) in [
             (encode(true, 1, None, b"x"), true, "unmasked-to-server"),

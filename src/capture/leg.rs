@@ -7,8 +7,9 @@ use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
 use super::beat::application_beat;
 use super::events::{Events, Fingerprints, Pings, Side};
-use super::frame::{self, Decoded, fingerprint};
+use super::frame::{Decoded, faults, fingerprint};
 use super::half::{Half, Sort};
+use super::http1::handshake_faults;
 use super::inflate::Inflaters;
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use super::tls;
@@ -582,7 +583,7 @@ impl Leg {
                     if let Some(request) = &self.request {
                         for kind in handshake_faults(request, &response) {
                             let at = response.mark.record.ordinal;
-                            add_anomaly(&mut up.anomalies, kind, 1, at, frame::explain(kind));
+                            add_anomaly(&mut up.anomalies, kind, 1, at, faults::explain(kind));
                         }
                     }
                     self.response = Some(response);
@@ -663,7 +664,7 @@ impl Leg {
     ) {
         if frame.faults != 0 {
             self.faults |= frame.faults;
-            frame::complain(frame, &mut up.anomalies);
+            faults::complain(frame, &mut up.anomalies);
         }
         if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
             self.inflate(side, frame, up);
@@ -740,7 +741,7 @@ impl Leg {
     fn violations(&self) -> Vec<String> {
         let (request, response) = (self.request.as_deref(), self.response.as_deref());
         let handshake = request.zip(response).map(|(q, a)| handshake_faults(q, a));
-        frame::fault_names(self.faults)
+        faults::names(self.faults)
             .chain(handshake.into_iter().flatten())
             .map(str::to_owned)
             .collect()
@@ -856,32 +857,6 @@ impl Leg {
             tls: view,
         })
     }
-}
-
-/// What an answer grants that its request did not ask for: the client has to fail the connection (RFC 6455 4.1).
-fn handshake_faults(
-    request: &Request,
-    response: &Response,
-) -> impl Iterator<Item = &'static str> + use<> {
-    let strange = |granted: &Option<String>, asked: &Option<String>| {
-        let name = |item: &str| item.split(';').next().unwrap_or(item).trim().to_owned();
-        let asked: Vec<String> = asked.iter().flat_map(|a| a.split(',')).map(name).collect();
-        granted
-            .iter()
-            .flat_map(|g| g.split(','))
-            .map(name)
-            .any(|g| !g.is_empty() && !asked.contains(&g))
-    };
-    // Of a head that is cut it is not known what it asked for.
-    let told = response.upgraded() && !request.uri_cut && request.key.is_some();
-    let subprotocol = told && strange(&response.protocol, &request.protocol);
-    let extension = told && strange(&response.extensions, &request.extensions);
-    [
-        subprotocol.then_some("subprotocol-not-offered"),
-        extension.then_some("extension-not-offered"),
-    ]
-    .into_iter()
-    .flatten()
 }
 
 /// A record that its size and place show to be a close_notify is an alert on the time line as well.

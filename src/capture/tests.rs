@@ -2,6 +2,7 @@
 
 mod beats;
 mod blocks;
+mod changed;
 mod deflate;
 mod fragmented;
 mod others;

@@ -246,7 +246,8 @@ fn headers_of_records_are_as_long_as_their_records_tell() {
         out[..4].copy_from_slice(&magic.to_le_bytes());
         let mut at = 24;
         while at < plain.len() {
-            let len = u32::from_le_bytes(plain[at + 8..at + 12].try_into().unwrap()) as usize;
+            let len =
+                u32::from_le_bytes(plain[at + 8..at + 12].try_into().expect("four bytes")) as usize;
             out.extend(&plain[at..at + 16]);
             out.extend([0, 0, 0x86, 0xDD, 0, 0, 0, 0, 0, 0, 0, 0].iter().take(more));
             out.extend(&plain[at + 16..at + 16 + len]);

@@ -22,7 +22,7 @@ fn a_fin_may_carry_data() {
     let (frames, legs, _) = read_bytes(&pcap(&s.sent, 65_535));
     assert_eq!(text(&frames), ["to-server 1:5"]);
     assert_eq!(legs[0].to_server.retransmissions, 1);
-    assert_eq!(legs[0].to_server.fin.unwrap().record.ordinal, 7);
+    assert_eq!(legs[0].to_server.fin.expect("seen").record.ordinal, 7);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn behind_one_fin_the_other_side_goes_on() {
     let (frames, legs, _) = read_bytes(&pcap(&s.sent, 65_535));
     assert_eq!(text(&frames), ["to-client 1:5", "to-client 8:2"]);
     assert_eq!(ends(&legs[0]), [(true, true, false), (true, true, false)]);
-    assert!(legs[0].to_server.fin.unwrap().at < legs[0].to_client.fin.unwrap().at);
+    assert!(legs[0].to_server.fin.expect("seen").at < legs[0].to_client.fin.expect("seen").at);
     assert_eq!(legs[0].to_client.lost_bytes, 0);
 }
 
@@ -85,7 +85,7 @@ fn a_reset_that_nobody_took_ends_nothing() {
         .but(|p| p.seq = p.seq.wrapping_add(900_000_000))
         .wait(100)
         .down(RST, b"");
-    let reset = one(&s).to_client.rst.unwrap();
+    let reset = one(&s).to_client.rst.expect("seen");
     assert_eq!((reset.in_window, reset.mark.record.ordinal), (true, 10));
 }
 
