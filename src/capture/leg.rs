@@ -120,6 +120,8 @@ pub(super) struct Leg {
     recent: [[Seen; 4]; 2],
     recent_at: [u8; 2],
     payload_seen: bool,
+    /// By either side.
+    reset_seen: bool,
     compression: Option<Box<Compressed>>,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
     streams: Option<Box<Streams>>,
@@ -171,6 +173,7 @@ impl Leg {
             recent: [[Seen::default(); 4]; 2],
             recent_at: [0; 2],
             payload_seen: false,
+            reset_seen: false,
             compression: None,
             streams: None,
         }
@@ -291,14 +294,10 @@ impl Leg {
             self.let_go(up);
             return;
         }
-        let ignored = flow.rst.filter(|r| !r.in_window && segment.payload_len > 0);
-        if let Some(reset) = ignored {
-            // Its sender goes on: it was not its own, and nobody took it for one (RFC 5961 3).
-            flow.rst = None;
-            let note = "resets with a number outside the window, behind which their sender went on, ended nothing: forged, or of an older connection";
-            let at = reset.mark.record.ordinal;
-            add_anomaly(&mut up.anomalies, "ignored-reset", 1, at, note);
+        if self.reset_seen && segment.payload_len > 0 {
+            self.goes_on(side, up);
         }
+        let flow = &mut self.halves[side].flow;
         flow.ttl = Some(segment.ttl);
         if segment.has(SYN) {
             self.opening(side, segment, mark);
@@ -318,7 +317,18 @@ impl Leg {
         }
     }
 
+    /// The sender of a RST outside the window goes on: it was not its own, and nobody took it for one (RFC 5961 3).
+    fn goes_on(&mut self, side: Side, up: &mut Yield) {
+        let flow = &mut self.halves[side].flow;
+        if let Some(reset) = flow.rst.take_if(|r| !r.in_window) {
+            let note = "resets with a number outside the window, behind which their sender went on, ended nothing: forged, or of an older connection";
+            let at = reset.mark.record.ordinal;
+            add_anomaly(&mut up.anomalies, "ignored-reset", 1, at, note);
+        }
+    }
+
     fn reset(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
+        self.reset_seen = true;
         let in_window = self.halves[side].in_window(segment.seq, &self.halves[1 - side]);
         let answers_syn = self.syn.is_some() && self.syn_ack.is_none() && side != self.client;
         self.refused |= answers_syn && !self.payload_seen;
