@@ -53,7 +53,7 @@ fn change(bytes: &mut Vec<u8>, at: Index, value: u8, how: u8) {
         3 => {
             let copy = bytes[at..some].to_vec();
             let to = at / 2;
-            bytes.splice(to..to, copy);
+            drop(bytes.splice(to..to, copy));
         }
         _ => bytes[at..some.min(at + 4)].fill(value),
     }
