@@ -15,29 +15,37 @@ impl Legacy {
         } else {
             [20, 24]
         };
-        let sound = |header: usize| {
+        let begun = i64::from(u32_at(head, 24, self.order));
+        // A damaged record must not make another length look right: that one has to fit in every way.
+        let sound = |header: usize, strict: bool| {
             let mut at = 24;
-            for _ in 0..RECORDS_TRIED {
+            for n in 0..RECORDS_TRIED {
                 let Some(record) = head.get(at..).filter(|r| r.len() >= header) else {
                     // The file is over, or all of its start was sound.
-                    return at >= head.len();
+                    return match strict {
+                        true => n > 1 && at == head.len(),
+                        false => at >= head.len(),
+                    };
                 };
                 let captured = u32_at(record, 8, self.order);
+                let wire = u32_at(record, 12, self.order);
                 let fraction = i64::from(u32_at(record, 4, self.order));
-                let fits = captured <= u32_at(record, 12, self.order)
+                let seconds = i64::from(u32_at(record, 0, self.order));
+                let fits = captured <= wire
                     && captured as usize <= MAX_RECORD
                     && fraction * self.unit_ns < SECOND_NS;
-                if !fits {
+                let near = captured > 0 && wire <= 1 << 24 && (seconds - begun).abs() <= 86_400;
+                if !fits || strict && !near {
                     return false;
                 }
                 at += header + captured as usize;
             }
             true
         };
-        if sound(self.header) {
+        if sound(self.header, false) {
             return self.header;
         }
-        let other = others.into_iter().find(|&header| sound(header));
+        let other = others.into_iter().find(|&header| sound(header, true));
         other.unwrap_or(self.header)
     }
 }
