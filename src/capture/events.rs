@@ -1,6 +1,7 @@
 //! Events, pings and fingerprints as a leg goes by -> the bounded lists that an observation carries.
 
-use crate::model::{Direction, Fingerprint, LegEvent, LegEventKind, Mark, Ping};
+use super::beat::Beat;
+use crate::model::{BeatKind, Direction, Fingerprint, LegEvent, LegEventKind, Mark, Ping};
 use std::collections::VecDeque;
 
 const FIRST_EVENTS: usize = 24;
@@ -9,6 +10,8 @@ const LAST_EVENTS: usize = 40;
 const KEPT_EVENTS: usize = 32;
 const FINGERPRINTS: usize = 16;
 const PINGS: usize = 64;
+/// Application heartbeats that wait to be believed.
+const MAYBE: usize = 8;
 
 /// One of the two ends of a leg, before it is known which one is the client: 0 the lower endpoint, 1 the higher.
 pub(super) type Side = usize;
@@ -189,43 +192,90 @@ struct Pending {
     hash: u64,
     /// The sequence number behind it, by which its acknowledgement is known.
     end: u32,
-    application: bool,
 }
 
 /// Pings and what became of them.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
     list: VecDeque<Pending>,
-    /// Application pings by side, not believed before one was answered in kind.
+    /// Application heartbeats by side, not believed before one was answered in kind or, where nobody answers, came again.
     maybe: VecDeque<Pending>,
     unacked: [u32; 2],
-    answered_in_kind: [bool; 2],
+    /// Kinds of application heartbeats that are believed, as bits.
+    believed: [u16; 2],
 }
 
-impl Pings {
-    /// `side` sent a ping; `end` is the sequence number behind it.
-    pub(super) fn sent(&mut self, side: Side, mark: Mark, hash: u64, end: u32, application: bool) {
+impl Pending {
+    const fn new(side: Side, mark: Mark, kind: BeatKind, hash: u64, end: u32) -> Self {
         let ping = Ping {
+            kind,
             sent: mark,
             direction: Direction::ToServer,
             answered: None,
             acked: None,
         };
-        let pending = Pending {
+        Self {
             side,
             ping,
             hash,
             end,
-            application,
-        };
-        if application && !self.answered_in_kind.get(side).copied().unwrap_or(true) {
-            if self.maybe.len() == 8 {
-                self.maybe.pop_front();
-            }
-            self.maybe.push_back(pending);
+        }
+    }
+}
+
+impl Pings {
+    /// `side` sent a Ping frame; `end` is the sequence number behind it.
+    pub(super) fn sent(&mut self, side: Side, mark: Mark, hash: u64, end: u32) {
+        self.add(Pending::new(side, mark, BeatKind::Frame, hash, end));
+    }
+
+    /// `side` sent what could be a heartbeat of the application.
+    pub(super) fn application(&mut self, side: Side, mark: Mark, end: u32, beat: Beat) {
+        if beat.pong {
+            self.believe(1 - side.min(1), beat.kind, |p| {
+                !beat.strict || p.hash == beat.hash
+            });
+            self.pair(side, mark, beat);
             return;
         }
-        self.add(pending);
+        let pending = Pending::new(side, mark, beat.kind, beat.hash, end);
+        let again = self
+            .maybe
+            .iter()
+            .any(|p| p.side == side && p.ping.kind == beat.kind);
+        if !beat.kind.answers() && again {
+            self.believe(side, beat.kind, |_| true);
+        }
+        if self.believes(side, beat.kind) {
+            self.add(pending);
+            return;
+        }
+        if self.maybe.len() == MAYBE {
+            self.maybe.pop_front();
+        }
+        self.maybe.push_back(pending);
+    }
+
+    fn believes(&self, side: Side, kind: BeatKind) -> bool {
+        let known = self.believed.get(side).copied().unwrap_or(0);
+        known >> kind as u16 & 1 == 1
+    }
+
+    /// What `side` sent of this kind are heartbeats, if one of those that wait is as it should be.
+    fn believe(&mut self, side: Side, kind: BeatKind, right: impl Fn(&Pending) -> bool) {
+        let meant = |p: &Pending| p.side == side && p.ping.kind == kind;
+        if !self.maybe.iter().any(|p| meant(p) && right(p)) {
+            return;
+        }
+        if let Some(known) = self.believed.get_mut(side) {
+            *known |= 1 << kind as u16;
+        }
+        let (now, later) = std::mem::take(&mut self.maybe).into_iter().partition(meant);
+        self.maybe = later;
+        let now: VecDeque<Pending> = now;
+        for pending in now {
+            self.add(pending);
+        }
     }
 
     fn add(&mut self, pending: Pending) {
@@ -242,40 +292,29 @@ impl Pings {
         self.list.push_back(pending);
     }
 
-    /// `side` sent a pong: it answers the oldest open ping with its payload, else the oldest open one.
-    pub(super) fn answered(&mut self, side: Side, mark: Mark, hash: u64, application: bool) {
-        if application && self.maybe.iter().any(|p| p.side != side) {
-            if let Some(seen) = self.answered_in_kind.get_mut(1 - side.min(1)) {
-                *seen = true;
-            }
-            let mut waiting: Vec<Pending> = Vec::new();
-            self.maybe.retain_mut(|p| {
-                let theirs = p.side != side;
-                if theirs {
-                    waiting.push(Pending {
-                        side: p.side,
-                        ping: p.ping,
-                        hash: p.hash,
-                        end: p.end,
-                        application: true,
-                    });
-                }
-                !theirs
-            });
-            for p in waiting {
-                self.add(p);
-            }
-        }
+    /// `side` sent a Pong frame: it answers the oldest open ping with its payload, else the oldest open one.
+    pub(super) fn answered(&mut self, side: Side, mark: Mark, hash: u64) {
+        let pong = Beat {
+            kind: BeatKind::Frame,
+            pong: true,
+            hash,
+            strict: false,
+        };
+        self.pair(side, mark, pong);
+    }
+
+    fn pair(&mut self, side: Side, mark: Mark, pong: Beat) {
         let open = |p: &&mut Pending| {
-            p.side != side && p.ping.answered.is_none() && p.application == application
+            p.side != side && p.ping.answered.is_none() && p.ping.kind == pong.kind
         };
         let same = self
             .list
             .iter_mut()
             .filter(open)
-            .find(|p| p.hash == hash)
+            .find(|p| p.hash == pong.hash)
             .map(|p| p.ping.answered = Some(mark));
         if same.is_none()
+            && !pong.strict
             && let Some(p) = self.list.iter_mut().find(open)
         {
             p.ping.answered = Some(mark);
@@ -362,12 +401,12 @@ mod tests {
     #[test]
     fn pings_find_their_pongs() {
         let mut pings = Pings::default();
-        pings.sent(0, mark(1), 11, 100, false);
-        pings.sent(0, mark(2), 22, 200, false);
+        pings.sent(0, mark(1), 11, 100);
+        pings.sent(0, mark(2), 22, 200);
         pings.acked(0, 150, mark(3));
-        pings.answered(1, mark(4), 22, false);
-        pings.sent(0, mark(5), 33, 300, false);
-        pings.answered(1, mark(6), 99, false);
+        pings.answered(1, mark(4), 22);
+        pings.sent(0, mark(5), 33, 300);
+        pings.answered(1, mark(6), 99);
         let list = pings.list(|_| Direction::ToServer);
         let got: Vec<_> = list
             .iter()
@@ -376,15 +415,43 @@ mod tests {
         assert_eq!(got, [(Some(6), Some(3)), (Some(4), None), (None, None)]);
     }
 
+    /// Heartbeats of two sides as (side, kind, pong) -> how many count, and how many of them were answered.
     #[test]
-    fn an_application_ping_counts_once_it_was_answered() {
-        let mut pings = Pings::default();
-        pings.sent(0, mark(1), 1, 100, true);
-        assert!(pings.list(|_| Direction::ToServer).is_empty());
-        pings.answered(1, mark(2), 1, true);
-        pings.sent(0, mark(3), 1, 200, true);
-        let list = pings.list(|_| Direction::ToServer);
-        assert_eq!(list.len(), 2);
-        assert!(list[0].answered.is_some() && list[1].answered.is_none());
+    fn application_heartbeats_count_once_they_are_believed() {
+        let strict = |n: u64| Beat {
+            hash: n,
+            strict: true,
+            ..Beat::ping(BeatKind::Ocpp)
+        };
+        let pong = |beat: Beat| Beat { pong: true, ..beat };
+        let json = Beat::ping(BeatKind::Json);
+        let stomp = Beat::ping(BeatKind::Stomp);
+        let mqtt = Beat::ping(BeatKind::Mqtt);
+        let check = |beats: &[(Side, Beat)], expected: (usize, usize)| {
+            let mut pings = Pings::default();
+            for (n, &(side, beat)) in beats.iter().enumerate() {
+                pings.application(side, mark(n as u64 + 1), n as u32, beat);
+            }
+            let list = pings.list(|_| Direction::ToServer);
+            let answered = list.iter().filter(|p| p.answered.is_some()).count();
+            assert_eq!((list.len(), answered), expected, "{beats:?}");
+        };
+        check(&[(0, json), (0, json)], (0, 0));
+        check(&[(0, json), (1, pong(json)), (0, json)], (2, 1));
+        // An answer of another kind, or to another call, is none.
+        check(&[(0, json), (1, pong(mqtt))], (0, 0));
+        check(&[(0, strict(1)), (1, pong(strict(2)))], (0, 0));
+        check(
+            &[
+                (0, strict(1)),
+                (1, pong(strict(1))),
+                (0, strict(3)),
+                (1, pong(strict(4))),
+            ],
+            (2, 1),
+        );
+        // Where nobody answers, the second one shows that they are heartbeats.
+        check(&[(0, stomp)], (0, 0));
+        check(&[(0, stomp), (1, stomp), (0, stomp), (0, stomp)], (3, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of a pcap or pcapng stream -> its packets, one borrowed record at a time; what could not be read becomes anomalies.
 
 mod blocks;
+mod legacy;
 
 use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
 use blocks::Interfaces;
@@ -157,6 +158,8 @@ pub(super) struct PacketFile<'r> {
     stamped: bool,
     anomalies: Vec<Anomaly>,
     links: Vec<u16>,
+    /// Blocks that Wireshark counts as frames although they are no packets.
+    numbered: u64,
     /// Packets that could not be read at all.
     odd: u64,
     finished: bool,
@@ -199,6 +202,7 @@ impl<'r> PacketFile<'r> {
             stamped: false,
             anomalies: Vec::new(),
             links: Vec::new(),
+            numbered: 0,
             odd: 0,
             finished: false,
             secrets: Vec::new(),
@@ -262,7 +266,7 @@ impl<'r> PacketFile<'r> {
         self.from += found.total;
         debug_assert!(found.header_len <= found.total);
         Place {
-            ordinal: self.packets,
+            ordinal: self.packets + self.numbered,
             start,
             len: u32::try_from(found.total).unwrap_or(u32::MAX),
             at: found.at,
@@ -319,7 +323,8 @@ impl<'r> PacketFile<'r> {
     }
 
     fn note(&mut self, kind: &str, count: u64, note: &str) {
-        add_anomaly(&mut self.anomalies, kind, count, self.packets + 1, note);
+        let next = self.packets + self.numbered + 1;
+        add_anomaly(&mut self.anomalies, kind, count, next, note);
     }
 
     const fn available(&self) -> usize {
@@ -396,10 +401,12 @@ impl<'r> PacketFile<'r> {
             };
             return Step::Again;
         }
-        let Some(legacy) = global(self.view()).filter(|_| whole) else {
+        let Some(mut legacy) = global(self.view()).filter(|_| whole) else {
             self.note("truncated-tail", 1, "the file ends inside its own header");
             return Step::End;
         };
+        self.fill(BUFFER);
+        legacy.header = legacy.header_by_its_records(self.view());
         self.format = Format::Legacy(legacy);
         self.from += 24;
         self.links.push(legacy.link);
@@ -535,8 +542,13 @@ pub(super) fn record_data(
                 link,
                 ..
             } = global(head.get(..24)?)?;
-            let captured =
-                (u32_at(record.get(..header)?, 8, order) as usize).min(record.len() - header);
+            let told = u32_at(record.get(..header)?, 8, order) as usize;
+            // What the record holds beside its data is its header, longer in some variants.
+            let beside = record.len().checked_sub(told);
+            let header = beside
+                .filter(|b| [20, 24, 28].contains(b))
+                .unwrap_or(header);
+            let captured = told.min(record.len().checked_sub(header)?);
             Some((link, header..header + captured, u32_at(record, 12, order)))
         }
         _ => {

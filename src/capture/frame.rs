@@ -1,5 +1,6 @@
 //! The bytes of one flow after its upgrade -> WebSocket frames (RFC 6455 5.2); payload is passed over unread, and lost bytes are stepped across.
 
+pub(super) mod faults;
 mod header;
 
 use super::inflate::Tap;
@@ -21,23 +22,6 @@ const NEED_INSIDE: u32 = 18;
 /// For a leg whose handshake nobody saw: shared by both its flows.
 pub(super) const NEED_MIDSTREAM: u32 = 24;
 const TRUSTED: u32 = u32::MAX;
-
-/// Violations of RFC 6455 by bit; names in [`FAULTS`].
-pub(super) const FAULTS: [&str; 13] = [
-    "reserved-bits",
-    "reserved-opcode",
-    "masked-to-client",
-    "unmasked-to-server",
-    "control-too-long",
-    "fragmented-control",
-    "length-not-minimal",
-    "unexpected-continuation",
-    "continuation-missing",
-    "close-payload-of-one-byte",
-    "close-code-not-allowed",
-    "close-reason-not-utf8",
-    "rsv1-without-extension",
-];
 
 /// One frame that went by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -769,11 +753,7 @@ mod tests {
             let mut out = Vec::new();
             FrameDecoder::after_handshake(masked, false).feed(bytes, 0, mark(), &mut out);
             let bits = out.iter().fold(0, |all, f| all | f.faults);
-            (0..FAULTS.len())
-                .filter(|b| bits >> b & 1 == 1)
-                .map(|b| FAULTS[b])
-                .collect::<Vec<_>>()
-                .join(" ")
+            faults::names(bits).collect::<Vec<_>>().join(" ")
         };
         for (bytes, masked, expected) in [
             (encode(true, 1, None, b"x"), true, "unmasked-to-server"),

@@ -365,6 +365,32 @@ fn sha1(input: &[u8]) -> [u8; 20] {
     out
 }
 
+/// What an answer grants that its request did not ask for: the client has to fail the connection (RFC 6455 4.1).
+pub(super) fn handshake_faults(
+    request: &Request,
+    response: &Response,
+) -> impl Iterator<Item = &'static str> + use<> {
+    let strange = |granted: &Option<String>, asked: &Option<String>| {
+        let name = |item: &str| item.split(';').next().unwrap_or(item).trim().to_owned();
+        let asked: Vec<String> = asked.iter().flat_map(|a| a.split(',')).map(name).collect();
+        granted
+            .iter()
+            .flat_map(|g| g.split(','))
+            .map(name)
+            .any(|g| !g.is_empty() && !asked.contains(&g))
+    };
+    // Of a head that is cut it is not known what it asked for.
+    let told = response.upgraded() && !request.uri_cut && request.key.is_some();
+    let subprotocol = told && strange(&response.protocol, &request.protocol);
+    let extension = told && strange(&response.extensions, &request.extensions);
+    [
+        subprotocol.then_some("subprotocol-not-offered"),
+        extension.then_some("extension-not-offered"),
+    ]
+    .into_iter()
+    .flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

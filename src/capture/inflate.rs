@@ -235,7 +235,7 @@ impl Tap {
         self.put(&TAIL);
         let text = std::mem::take(&mut self.text);
         let readable = matches!(self.state, State::Alive(_)) && text.len <= MAX_TEXT as u64;
-        if readable && text_beat(&text.start).is_some() {
+        if readable && text_beat(&text.start, true).is_some() {
             self.fruitless = 0;
         }
         readable.then_some(text.start)

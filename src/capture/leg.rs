@@ -5,17 +5,18 @@ mod streams;
 
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
-use super::beat::{Beat, application_beat};
+use super::beat::application_beat;
 use super::events::{Events, Fingerprints, Pings, Side};
-use super::frame::{Decoded, FAULTS, fingerprint};
+use super::frame::{Decoded, faults, fingerprint};
 use super::half::{Half, Sort};
+use super::http1::handshake_faults;
 use super::inflate::Inflaters;
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use super::tls;
 use crate::model::{
-    Anomaly, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent, LegEventKind,
-    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset, Response, SECOND_NS,
-    TlsView, add_anomaly,
+    Anomaly, BeatKind, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent,
+    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
+    Response, SECOND_NS, TlsView, add_anomaly,
 };
 use compressed::Compressed;
 use streams::Streams;
@@ -119,6 +120,8 @@ pub(super) struct Leg {
     recent: [[Seen; 4]; 2],
     recent_at: [u8; 2],
     payload_seen: bool,
+    /// By either side.
+    reset_seen: bool,
     compression: Option<Box<Compressed>>,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
     streams: Option<Box<Streams>>,
@@ -170,6 +173,7 @@ impl Leg {
             recent: [[Seen::default(); 4]; 2],
             recent_at: [0; 2],
             payload_seen: false,
+            reset_seen: false,
             compression: None,
             streams: None,
         }
@@ -290,6 +294,10 @@ impl Leg {
             self.let_go(up);
             return;
         }
+        if self.reset_seen && segment.payload_len > 0 {
+            self.goes_on(side, up);
+        }
+        let flow = &mut self.halves[side].flow;
         flow.ttl = Some(segment.ttl);
         if segment.has(SYN) {
             self.opening(side, segment, mark);
@@ -309,16 +317,29 @@ impl Leg {
         }
     }
 
+    /// The sender of a RST outside the window goes on: it was not its own, and nobody took it for one (RFC 5961 3).
+    fn goes_on(&mut self, side: Side, up: &mut Yield) {
+        let flow = &mut self.halves[side].flow;
+        if let Some(reset) = flow.rst.take_if(|r| !r.in_window) {
+            let note = "resets with a number outside the window, behind which their sender went on, ended nothing: forged, or of an older connection";
+            let at = reset.mark.record.ordinal;
+            add_anomaly(&mut up.anomalies, "ignored-reset", 1, at, note);
+        }
+    }
+
     fn reset(&mut self, side: Side, segment: &Segment<'_>, mark: Mark) {
+        self.reset_seen = true;
         let in_window = self.halves[side].in_window(segment.seq, &self.halves[1 - side]);
         let answers_syn = self.syn.is_some() && self.syn_ack.is_none() && side != self.client;
         self.refused |= answers_syn && !self.payload_seen;
+        let in_window = in_window || answers_syn;
         let flow = &mut self.halves[side].flow;
-        if flow.rst.is_none() {
+        // One that may have been ignored gives way to one that can't.
+        if flow.rst.is_none_or(|r| in_window && !r.in_window) {
             flow.rst = Some(Reset {
                 mark,
                 ttl: segment.ttl,
-                in_window: in_window || answers_syn,
+                in_window,
             });
             self.events.push(mark, side, LegEventKind::Rst);
         }
@@ -569,6 +590,12 @@ impl Leg {
                     self.events
                         .push(response.mark, 1 - self.client, LegEventKind::Response);
                     self.agree(&response, up);
+                    if let Some(request) = &self.request {
+                        for kind in handshake_faults(request, &response) {
+                            let at = response.mark.record.ordinal;
+                            add_anomaly(&mut up.anomalies, kind, 1, at, faults::explain(kind));
+                        }
+                    }
                     self.response = Some(response);
                 }
                 Said::Frame(side, mut frame) => {
@@ -645,7 +672,10 @@ impl Leg {
         (end, acked): (u32, Option<Mark>),
         up: &mut Yield,
     ) {
-        self.faults |= frame.faults;
+        if frame.faults != 0 {
+            self.faults |= frame.faults;
+            faults::complain(frame, &mut up.anomalies);
+        }
         if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
             self.inflate(side, frame, up);
         }
@@ -679,7 +709,7 @@ impl Leg {
             }
             9 => {
                 flow.pings += 1;
-                self.pings.sent(side, mark, of_payload(frame), end, false);
+                self.pings.sent(side, mark, of_payload(frame), end);
                 if let Some(at) = acked {
                     self.pings.acked(side, end, at);
                 }
@@ -687,16 +717,14 @@ impl Leg {
             }
             10 => {
                 flow.pongs += 1;
-                self.pings.answered(side, mark, of_payload(frame), false);
+                self.pings.answered(side, mark, of_payload(frame));
                 LegEventKind::Pong { len }
             }
             opcode => {
                 flow.data_frames += 1;
                 flow.last_data_frame = Some(mark);
-                match application_beat(frame) {
-                    Some(Beat::Ping) => self.pings.sent(side, mark, 0, end, true),
-                    Some(Beat::Pong) => self.pings.answered(side, mark, 0, true),
-                    None => {}
+                if let Some(beat) = application_beat(frame) {
+                    self.pings.application(side, mark, end, beat);
                 }
                 LegEventKind::Data { opcode, len }
             }
@@ -717,6 +745,16 @@ impl Leg {
                 close_reason: close.1,
             });
         }
+    }
+
+    /// What broke RFC 6455, by name.
+    fn violations(&self) -> Vec<String> {
+        let (request, response) = (self.request.as_deref(), self.response.as_deref());
+        let handshake = request.zip(response).map(|(q, a)| handshake_faults(q, a));
+        faults::names(self.faults)
+            .chain(handshake.into_iter().flatten())
+            .map(str::to_owned)
+            .collect()
     }
 
     const fn direction(&self, side: Side) -> Direction {
@@ -775,6 +813,7 @@ impl Leg {
         let view = tls.map(|t| {
             let (beats, close) = t.shapes(client, &ends);
             pings.extend(beats.iter().map(|b| Ping {
+                kind: BeatKind::Frame,
                 sent: b.sent,
                 direction: direction(b.side),
                 answered: b.answered,
@@ -821,11 +860,7 @@ impl Leg {
             fingerprints: self.fingerprints.list(direction),
             events,
             duplicates: self.duplicates,
-            violations: (0..FAULTS.len())
-                .filter(|b| self.faults >> b & 1 == 1)
-                .filter_map(|b| FAULTS.get(b))
-                .map(|&n| n.to_owned())
-                .collect(),
+            violations: self.violations(),
             sni: self.sni.clone(),
             compression: self.compressed(),
             http2: None,

@@ -298,6 +298,7 @@ fn explain(kind: &str) -> &'static str {
         }
         "ip-fragment" => "a fragment too short for a TCP header began a packet: it was left out",
         "bad-ip-header" => "packets whose IP header contradicts itself were left out",
+        "bad-tunnel-header" => "packets whose tunnel header contradicts itself were left out",
         "too-many-layers" => "packets with too many tunnels or extension headers were left out",
         "unknown-link-type" => "packets of a link type that is not read were left out",
         _ => "packets that could not be read were left out",

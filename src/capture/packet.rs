@@ -1,10 +1,7 @@
 //! A captured packet of any link layer -> its innermost TCP segment, tunnels taken off; what was cut off is known by its length.
 
 use etherparse::err::{ip::LaxHeaderSliceError, ipv6_exts::HeaderSliceError};
-use etherparse::{
-    EtherType, Ipv6ExtensionSlice, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket,
-    LenSource,
-};
+use etherparse::{EtherType, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LenSource};
 
 /// LINKTYPE numbers read (tcpdump.org/linktypes.html).
 pub(super) const NULL: u16 = 0;
@@ -286,6 +283,21 @@ impl<'b> Walk<'_, 'b> {
                     (if bottom { Next::Ip } else { next }, rest.skip(4)?)
                 }
                 Next::EtherType(0x6558) => (Next::Ethernet, rest),
+                // Provider backbone bridging (IEEE 802.1ah 9.7): a service tag before the customer's own frame.
+                Next::EtherType(0x88E7) => {
+                    self.note("802.1ah", rest, 4);
+                    (Next::Ethernet, rest.skip(4)?)
+                }
+                // A length in place of a type: 802.2 LLC, and SNAP's type behind it (RFC 1042).
+                Next::EtherType(len @ ..=1500) => match rest.bytes.get(..8) {
+                    Some(&[0xAA, 0xAA, 3, 0, 0, 0, a, b]) => {
+                        self.note("LLC SNAP", rest, 8);
+                        let kind = u16::from_be_bytes([a, b]);
+                        let body = rest.at_most(u64::from(len)).skip(8)?;
+                        (Next::EtherType(kind), body)
+                    }
+                    _ => return Some(Packet::Other),
+                },
                 Next::EtherType(kind) => match self.ether(kind, rest)? {
                     Inner::Done(packet) => return Some(packet),
                     Inner::Deeper(next, rest) => (next, rest),
@@ -417,13 +429,7 @@ impl<'b> Walk<'_, 'b> {
             LaxIpSlice::Ipv6(v6) => {
                 let head = v6.header();
                 let extensions = v6.extensions();
-                let place = extensions.clone().into_iter().find_map(|e| match e {
-                    Ipv6ExtensionSlice::Fragment(f) if f.is_fragmenting_payload() => {
-                        let offset = f.fragment_offset().byte_offset();
-                        Some((offset, f.identification(), f.more_fragments()))
-                    }
-                    _ => None,
-                });
+                let place = fragment_header(head.next_header().0, extensions.slice());
                 let addresses = Addresses {
                     src: u128::from_be_bytes(head.source()),
                     dst: u128::from_be_bytes(head.destination()),
@@ -496,6 +502,11 @@ impl<'b> Walk<'_, 'b> {
     fn gre(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let flags = body.u16(0)?;
         let kind = body.u16(2)?;
+        // MikroTik's Ethernet over IP: a length and a number, little endian both, in a header of version 1.
+        if flags == 0x2001 && kind == 0x6400 {
+            self.note("EoIP", body, 8);
+            return Some(Inner::Deeper(Next::Ethernet, body.skip(8)?));
+        }
         if flags & 7 != 0 {
             return Some(Inner::Done(Packet::Other));
         }
@@ -510,17 +521,23 @@ impl<'b> Walk<'_, 'b> {
             // ERSPAN type I has no header of its own, type II one of 8 bytes, told by the sequence number.
             0x88BE if flags & 0x1000 != 0 => Inner::Deeper(Next::Ethernet, inner.skip(8)?),
             0x88BE => Inner::Deeper(Next::Ethernet, inner),
-            0x22EB => Inner::Deeper(Next::Ethernet, inner.skip(12)?),
+            // Type III has 12, and its last bit says that 8 of the platform follow.
+            0x22EB => {
+                let more = inner.bytes.get(11)? & 1 == 1;
+                Inner::Deeper(Next::Ethernet, inner.skip(if more { 20 } else { 12 })?)
+            }
             kind => Inner::Deeper(Next::EtherType(kind), inner),
         })
     }
 
     fn udp(&mut self, body: Rest<'b>) -> Option<Inner<'b>> {
         let other = Some(Inner::Done(Packet::Other));
-        let (Some(to), Some(inner)) = (body.u16(2), body.skip(8)) else {
+        let (Some(from), Some(to), Some(inner)) = (body.u16(0), body.u16(2), body.skip(8)) else {
             return other;
         };
-        match to {
+        // Answers of GTP-U, and tunnels through a NAT, carry the known port at their source.
+        let known = |port: u16| matches!(port, 2152 | 4789 | 6081 | 8472);
+        match if known(to) { to } else { from } {
             // VXLAN (RFC 7348 5): the I flag, 24 bits of network identifier.
             4789 | 8472 => {
                 let Some(head) = inner.bytes.get(..8) else {
@@ -547,15 +564,28 @@ impl<'b> Walk<'_, 'b> {
                 self.note("GENEVE", inner, len);
                 Some(Inner::Deeper(Next::EtherType(kind), inner.skip(len)?))
             }
-            // GTP-U (3GPP TS 29.281 5.1): only G-PDU without extension headers.
+            // GTP-U (3GPP TS 29.281 5.1): G-PDUs only.
             2152 => {
                 let Some(head) = inner.bytes.get(..8) else {
                     return other;
                 };
-                if head[0] >> 4 != 3 || head[1] != 0xff || head[0] & 0x04 != 0 {
+                if head[0] >> 4 != 3 || head[1] != 0xff {
                     return other;
                 }
-                let len = if head[0] & 0x03 == 0 { 8 } else { 12 };
+                let mut len = if head[0] & 0x07 == 0 { 8 } else { 12 };
+                // Extension headers (5.2.1), as 5G puts before every packet: each counts its words of four bytes, and names the next.
+                let mut next = match head[0] & 0x04 {
+                    0 => 0,
+                    _ => *inner.bytes.get(11)?,
+                };
+                while next != 0 {
+                    let words = usize::from(*inner.bytes.get(len)?);
+                    if words == 0 {
+                        return Some(Inner::Done(Packet::Odd("bad-tunnel-header")));
+                    }
+                    len += words * 4;
+                    next = *inner.bytes.get(len - 1)?;
+                }
                 self.note("UDP", body, 8);
                 self.note("GTP-U", inner, len);
                 Some(Inner::Deeper(Next::Ip, inner.skip(len)?))
@@ -607,6 +637,34 @@ enum Inner<'b> {
     Deeper(Next, Rest<'b>),
 }
 
+/// The fragment header (RFC 8200 4.5) among the extension headers behind `next`, where it is of a part: offset, identification, more to
+/// come. Etherparse's own walk over them trusts their lengths, and reads beyond headers that are cut.
+fn fragment_header(mut next: u8, mut headers: &[u8]) -> Option<(u16, u32, bool)> {
+    loop {
+        let &[following, words, ..] = headers else {
+            return None;
+        };
+        let words = usize::from(words);
+        let len = match next {
+            44 => {
+                let head: &[u8; 8] = headers.first_chunk()?;
+                let place = u16::from_be_bytes([head[2], head[3]]);
+                let (offset, more) = (place & !7, place & 1 == 1);
+                if offset != 0 || more {
+                    let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+                    return Some((offset, id, more));
+                }
+                8
+            }
+            AUTHENTICATION => (words + 2) * 4,
+            0 | 43 | 60 | 135 | 139 | 140 => (words + 1) * 8,
+            _ => return None,
+        };
+        next = following;
+        headers = headers.get(len..)?;
+    }
+}
+
 /// The IP protocol number of the authentication header (RFC 4302).
 const AUTHENTICATION: u8 = 51;
 
@@ -636,255 +694,4 @@ fn scale(mut options: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TransportSlice};
-    use proptest::prelude::*;
-
-    fn theirs(packet: &[u8]) -> Option<(u32, u32, u16, u16, Vec<u8>, u8)> {
-        let sliced = LaxSlicedPacket::from_ethernet(packet).ok()?;
-        let ttl = match sliced.net? {
-            LaxNetSlice::Ipv4(ip) => ip.header().ttl(),
-            LaxNetSlice::Ipv6(ip) => ip.header().hop_limit(),
-            LaxNetSlice::Arp(_) => return None,
-        };
-        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
-            return None;
-        };
-        Some((
-            tcp.sequence_number(),
-            tcp.acknowledgment_number(),
-            tcp.source_port(),
-            tcp.window_size(),
-            tcp.payload().to_vec(),
-            ttl,
-        ))
-    }
-
-    fn ours(packet: &[u8]) -> Option<(u32, u32, u16, u16, Vec<u8>, u8)> {
-        match parse(ETHERNET, packet, packet.len() as u32) {
-            Packet::Tcp(s) => Some((
-                s.seq,
-                s.ack,
-                s.src.port,
-                s.window,
-                s.payload.to_vec(),
-                s.ttl,
-            )),
-            _ => None,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_etherparse(
-            v6: bool, vlan in 0u8..3, seq: u32, ack: u32, port: u16, window: u16, ttl: u8,
-            payload in proptest::collection::vec(any::<u8>(), 0..200), pad in 0usize..8,
-        ) {
-            use etherparse::{SingleVlanHeader, VlanId};
-            let tag = || SingleVlanHeader { vlan_id: VlanId::try_new(7).unwrap(), ..SingleVlanHeader::default() };
-            let start = PacketBuilder::ethernet2([1; 6], [2; 6]);
-            macro_rules! build {
-                ($from:expr) => {{
-                    let b = $from.tcp(port, 80, seq, window).ack(ack);
-                    let mut out = Vec::new();
-                    b.write(&mut out, &payload).unwrap();
-                    out
-                }};
-            }
-            let mut packet = match (v6, vlan) {
-                (false, 0) => build!(start.ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
-                (true, 0) => build!(start.ipv6([1; 16], [2; 16], ttl)),
-                (false, 1) => build!(start.vlan(etherparse::VlanHeader::Single(tag())).ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
-                (true, 1) => build!(start.vlan(etherparse::VlanHeader::Single(tag())).ipv6([1; 16], [2; 16], ttl)),
-                (false, _) => build!(start.double_vlan(VlanId::try_new(1).unwrap(), VlanId::try_new(2).unwrap()).ipv4([10, 0, 0, 1], [10, 0, 0, 2], ttl)),
-                (true, _) => build!(start.double_vlan(VlanId::try_new(1).unwrap(), VlanId::try_new(2).unwrap()).ipv6([1; 16], [2; 16], ttl)),
-            };
-            packet.resize(packet.len() + pad, 0);
-            prop_assert!(ours(&packet).is_some());
-            prop_assert_eq!(ours(&packet), theirs(&packet));
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_panic(link in prop_oneof![Just(0u16), Just(1), Just(101), Just(108), Just(113), Just(276), any::<u16>()],
-            data in proptest::collection::vec(any::<u8>(), 0..256), wire: u32) {
-            let _ = parse(link, &data, wire);
-            let mut layers = Vec::new();
-            let _ = parse_noting(link, &data, wire, Some(&mut layers));
-            for (_, range) in layers {
-                prop_assert!(data.get(range).is_some());
-            }
-        }
-
-        #[test]
-        fn a_cut_packet_keeps_its_length(cut in 54usize..154) {
-            let mut packet = Vec::new();
-            PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(5, 80, 9, 10)
-                .write(&mut packet, &[7; 100]).unwrap();
-            let Packet::Tcp(s) = parse(ETHERNET, &packet[..cut], packet.len() as u32) else { panic!("no segment") };
-            prop_assert_eq!(s.payload_len, 100);
-            prop_assert_eq!(s.payload.len(), cut - 54);
-        }
-    }
-
-    /// Ethernet packets as they are seldom met, each carrying the same segment.
-    fn seldom() -> Vec<(&'static str, Vec<u8>)> {
-        let segment = {
-            let mut whole = Vec::new();
-            PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-                .tcp(5, 80, 9, 10)
-                .write(&mut whole, b"hello")
-                .unwrap();
-            whole.split_off(20)
-        };
-        let ethernet = |kind: u16, body: &[u8]| [&[1; 12], &kind.to_be_bytes()[..], body].concat();
-        let v4 = |options: &[u8], fragment: u16, protocol: u8, body: &[u8]| {
-            let header = 20 + options.len();
-            let mut ip = vec![0x40 | (header / 4) as u8, 0];
-            ip.extend(((header + body.len()) as u16).to_be_bytes());
-            ip.extend([0, 7]);
-            ip.extend(fragment.to_be_bytes());
-            ip.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-            [&ip, options, body].concat()
-        };
-        let v6 = |first: u8, body: &[u8]| {
-            let mut ip = vec![0x60, 0, 0, 0];
-            ip.extend((body.len() as u16).to_be_bytes());
-            ip.extend([first, 64]);
-            ip.extend([1; 16]);
-            ip.extend([2; 16]);
-            [&ip, body].concat()
-        };
-        let behind = |head: &[u8]| [head, &segment].concat();
-        let auth = behind(&[
-            6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3,
-        ]);
-        let plain = v4(&[], 0, 6, &segment);
-        let tag = |kind: u16, body: &[u8]| [&[0, 7], &kind.to_be_bytes()[..], body].concat();
-        let tagged = tag(0x8100, &tag(0x8100, &tag(0x0800, &plain)));
-        let secured = [&[0, 0, 0, 0, 0, 1, 0x08, 0x00][..], &plain].concat();
-        vec![
-            (
-                "options",
-                ethernet(0x0800, &v4(&[1, 1, 1, 0], 0, 6, &segment)),
-            ),
-            ("authenticated", ethernet(0x0800, &v4(&[], 0, 51, &auth))),
-            (
-                "hop by hop",
-                ethernet(0x86DD, &v6(0, &behind(&[6, 0, 1, 4, 0, 0, 0, 0]))),
-            ),
-            (
-                "routing",
-                ethernet(0x86DD, &v6(43, &behind(&[6, 0, 0, 0, 0, 0, 0, 0]))),
-            ),
-            (
-                "whole fragment",
-                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 0, 0, 0, 0, 1]))),
-            ),
-            ("three tags", ethernet(0x8100, &tagged)),
-            ("MACsec", ethernet(0x88E5, &secured)),
-            (
-                "first fragment",
-                ethernet(0x0800, &v4(&[], 0x2000, 6, &segment)),
-            ),
-            (
-                "first fragment of IPv6",
-                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 1, 0, 0, 0, 1]))),
-            ),
-            ("later fragment", ethernet(0x0800, &v4(&[], 2, 6, &segment))),
-            (
-                "later fragment of IPv6",
-                ethernet(0x86DD, &v6(44, &behind(&[6, 0, 0, 8, 0, 0, 0, 1]))),
-            ),
-        ]
-    }
-
-    #[test]
-    fn what_the_fast_path_declines_is_read() {
-        for (name, packet) in seldom() {
-            let wire = packet.len() as u32;
-            match parse(ETHERNET, &packet, wire) {
-                Packet::Odd(why) => panic!("{name}: {why}"),
-                Packet::Fragment(f) => {
-                    assert!(f.more != (f.offset > 0), "{name}");
-                    let segment = f.segment.map(|s| s.payload.to_vec());
-                    let expected = (f.offset == 0).then(|| b"hello".to_vec());
-                    assert_eq!((segment, f.len), (expected, 25), "{name}");
-                }
-                Packet::Tcp(s) => {
-                    assert_eq!((s.payload, s.seq, s.ttl), (&b"hello"[..], 9, 64), "{name}");
-                    let cut = &packet[..packet.len() - 3];
-                    let Packet::Tcp(s) = parse(ETHERNET, cut, wire) else {
-                        panic!("{name}")
-                    };
-                    assert_eq!((s.payload, s.payload_len), (&b"he"[..], 5), "{name}");
-                    // Etherparse hands out no segment of a fragment.
-                    if !name.contains("fragment") {
-                        assert_eq!(ours(&packet), theirs(&packet), "{name}");
-                    }
-                }
-                Packet::Other => panic!("{name}"),
-            }
-        }
-    }
-
-    proptest! {
-        /// Whatever a packet's bytes say: where etherparse finds a segment, so do we, and the same.
-        #[test]
-        fn agrees_with_etherparse_on_damaged_packets(which in 0usize..13, at in 12usize..80, value: u8) {
-            let mut packets: Vec<Vec<u8>> = seldom().into_iter().map(|(_, p)| p).collect();
-            packets.push(tcp_in(&[]));
-            let mut six = Vec::new();
-            PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6([1; 16], [2; 16], 64).tcp(5, 80, 9, 10).write(&mut six, b"hello").unwrap();
-            packets.push(six);
-            let packet = &mut packets[which];
-            if let Some(byte) = packet.get_mut(at) {
-                *byte = value;
-            }
-            let Some(expected) = theirs(packet) else { return Ok(()) };
-            match parse(ETHERNET, packet, packet.len() as u32) {
-                // Etherparse forgives a total length shorter than its own header.
-                Packet::Odd("bad-ip-header") => {}
-                _ => prop_assert_eq!(ours(packet), Some(expected)),
-            }
-        }
-    }
-
-    fn tcp_in(outer: &[u8]) -> Vec<u8> {
-        let mut inner = Vec::new();
-        PacketBuilder::ethernet2([1; 6], [2; 6])
-            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-            .tcp(5, 80, 9, 10)
-            .write(&mut inner, b"hello")
-            .unwrap();
-        [outer, &inner].concat()
-    }
-
-    fn in_udp(port: u16, body: &[u8]) -> Vec<u8> {
-        let mut packet = Vec::new();
-        PacketBuilder::ethernet2([1; 6], [2; 6])
-            .ipv4([10, 9, 0, 1], [10, 9, 0, 2], 64)
-            .udp(999, port)
-            .write(&mut packet, body)
-            .unwrap();
-        packet
-    }
-
-    #[test]
-    fn tunnels_are_taken_off() {
-        let vxlan = in_udp(4789, &tcp_in(&[8, 0, 0, 0, 0, 0, 1, 0]));
-        let geneve = in_udp(6081, &tcp_in(&[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0]));
-        let gtp = in_udp(
-            2152,
-            &[&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &tcp_in(&[])[14..]].concat(),
-        );
-        for (name, packet) in [("vxlan", vxlan), ("geneve", geneve), ("gtp-u", gtp)] {
-            match parse(ETHERNET, &packet, packet.len() as u32) {
-                Packet::Tcp(s) => {
-                    assert_eq!((s.payload, s.dst.port), (&b"hello"[..], 80), "{name}")
-                }
-                other => panic!("{name}: {other:?}"),
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,12 @@
 //! Made-up captures -> checks of what is read from them.
 
+mod beats;
+mod blocks;
+mod changed;
 mod deflate;
 mod fragmented;
+mod others;
+mod tcp;
 
 use super::*;
 use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};
@@ -684,30 +689,4 @@ fn rotated_files_are_one_time_line() {
     let rotated = Vantage::finish(vec![vantage]);
     assert_eq!(rotated.len(), 1);
     assert_eq!(rotated[0].to_client.bytes, legs[0].to_client.bytes);
-}
-
-/// Captures of other projects, where `WSDROP_CAPTURES` names a folder of them.
-#[test]
-fn captures_of_others_are_read_to_their_end() {
-    let Some(root) = std::env::var_os("WSDROP_CAPTURES") else {
-        eprintln!("skipped: WSDROP_CAPTURES names no folder of captures");
-        return;
-    };
-    let mut folders = vec![std::path::PathBuf::from(root)];
-    let mut read = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let bytes = std::fs::read(&path).unwrap();
-            if sniff(&bytes).is_some() {
-                read += 1;
-                let _ = read_bytes(&bytes);
-            }
-        }
-    }
-    assert!(read > 0, "the folder holds no capture");
 }

@@ -61,7 +61,7 @@ impl<R: BufRead> Lz4<R> {
     pub(super) fn new(inner: R) -> Self {
         let tail = Tail {
             inner,
-            last: [0; 8],
+            end: End::Elsewhere,
             legacy: None,
         };
         Self {
@@ -93,10 +93,20 @@ impl<R: BufRead> Read for Lz4<R> {
     }
 }
 
-/// Remembers the last bytes that went by.
+/// Where in a frame the decoder stands, told by what it asked for: lengths, marks and checksums are read by four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Elsewhere,
+    /// Behind the end mark of a frame.
+    Mark,
+    /// Behind the checksum of its content.
+    Checksum,
+}
+
+/// Remembers how the bytes that went by ended.
 struct Tail<R> {
     inner: R,
-    last: [u8; 8],
+    end: End,
     /// The first frame is of the old kind, which has no end mark.
     legacy: Option<bool>,
 }
@@ -104,23 +114,34 @@ struct Tail<R> {
 impl<R> Tail<R> {
     /// An end mark of four zero bytes, behind which a checksum may stand.
     fn ended_well(&self) -> bool {
-        self.legacy == Some(true) || self.last.starts_with(&[0; 4]) || self.last.ends_with(&[0; 4])
+        self.legacy == Some(true) || self.end != End::Elsewhere
     }
 }
 
+const LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
+const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
 impl<R: BufRead> Read for Tail<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
+        // Four bytes are handed out at once, however the input is cut.
+        let wanted = if buffer.len() == 4 { 4 } else { 1 };
+        let mut n = 0;
+        while n < wanted && !buffer.is_empty() {
+            let got = self.inner.read(buffer.get_mut(n..).unwrap_or_default())?;
+            if got == 0 {
+                break;
+            }
+            n += got;
+        }
         let got = buffer.get(..n).unwrap_or_default();
         if n > 0 {
-            self.legacy
-                .get_or_insert(got.starts_with(&[0x02, 0x21, 0x4c, 0x18]));
-        }
-        let kept = n.min(8);
-        self.last.copy_within(kept.., 0);
-        let from = 8 - kept;
-        if let (Some(to), Some(new)) = (self.last.get_mut(from..), got.get(n - kept..)) {
-            to.copy_from_slice(new);
+            self.legacy.get_or_insert(got.starts_with(&LEGACY));
+            self.end = match (<[u8; 4]>::try_from(got), self.end) {
+                (Ok([0, 0, 0, 0]), End::Elsewhere) => End::Mark,
+                (Ok(LEGACY | FRAME), _) => End::Elsewhere,
+                (Ok(_), End::Mark) => End::Checksum,
+                _ => End::Elsewhere,
+            };
         }
         Ok(n)
     }
@@ -231,6 +252,27 @@ mod tests {
             (some.len(), problem),
             (3 * 65_536, Some("broken-compression"))
         );
+    }
+
+    #[test]
+    fn no_cut_of_a_frame_passes_as_its_end() {
+        // Zeros, so that the bytes of a block look like the mark behind the last one.
+        let zeros = [text(70_000), vec![0; 300], text(64)].concat();
+        for whole in [text(100), zeros] {
+            let packed = lz4(&whole);
+            let short = (4..64).chain(packed.len() - 64..packed.len());
+            for cut in short.filter(|&cut| cut < packed.len()) {
+                let (some, problem) = read(packed[..cut].to_vec());
+                assert_eq!(
+                    problem,
+                    Some("broken-compression"),
+                    "{cut} of {}",
+                    packed.len()
+                );
+                assert!(whole.starts_with(&some), "{cut}");
+            }
+            assert_eq!(read(packed), (whole, None));
+        }
     }
 
     #[test]

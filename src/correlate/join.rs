@@ -184,7 +184,7 @@ pub(super) fn drafts(
 fn could_be_anything(leg: &legs::Leg) -> bool {
     leg.observations.iter().all(|o| {
         let failed = o.tls.as_ref().is_some_and(|t| {
-            t.failed || !t.established && o.syn.is_some() && first_teardown(o).is_some()
+            t.failed || !t.established && o.whole_from_start() && first_teardown(o).is_some()
         });
         o.protocol == LegProtocol::Tls && !o.looks_like_websocket() && !failed
     })

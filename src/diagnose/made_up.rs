@@ -1,10 +1,10 @@
 //! A few numbers -> judged connections for the tests of what looks at many of them.
 
 use crate::model::{
-    Cause, Client, CloseSummary, Closer, Connection, ConnectionLeg, Direction, Flow, Hop, HopKind,
-    HopSettings, Judged, LegEvent, LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark,
-    Moment, Outcome, Ping, RecordRef, RequestSummary, Role, Route, SourceId, Stamp, Tier, Timeout,
-    TimeoutKind, Verdict,
+    BeatKind, Cause, Client, CloseSummary, Closer, Connection, ConnectionLeg, Direction, Flow, Hop,
+    HopKind, HopSettings, Judged, LegEvent, LegEventKind, LegObservation, LegProtocol, MILLI_NS,
+    Mark, Moment, Outcome, Ping, RecordRef, RequestSummary, Role, Route, SourceId, Stamp, Tier,
+    Timeout, TimeoutKind, Verdict,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -184,6 +184,7 @@ pub(super) fn seen(messages: &[(i64, bool)], pings: &[(i64, bool)]) -> Connectio
             pings: pings
                 .iter()
                 .map(|&(ms, answered)| Ping {
+                    kind: BeatKind::Frame,
                     sent: mark(ms),
                     direction: Direction::ToClient,
                     answered: answered.then(|| mark(ms + 1)),

@@ -165,9 +165,67 @@ pub struct Fingerprint {
     pub hash: u64,
 }
 
+/// What a heartbeat is made of.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub enum BeatKind {
+    /// Ping and Pong frames (RFC 6455 5.5.2).
+    #[default]
+    Frame,
+    /// Engine.IO's packets `2` and `3`, under Socket.IO as well (socket.io/docs/v4/engine-io-protocol).
+    EngineIo,
+    /// A text of one word: `ping`, `pong`.
+    Word,
+    /// A JSON object that says ping or pong.
+    Json,
+    /// PINGREQ and PINGRESP (MQTT 5.0, 3.12).
+    Mqtt,
+    /// The Heartbeat call of a charge point and its result (OCPP-J 1.6, 4.2).
+    Ocpp,
+    /// `heartbeat` on Phoenix's own topic.
+    Phoenix,
+    /// SignalR's message of type 6 (HubProtocol.md): each side sends its own, and nobody answers.
+    SignalR,
+    /// An end of line between frames (STOMP 1.2, Heart-beating): each side sends its own, and nobody answers.
+    Stomp,
+    /// `h` of SockJS: nobody answers.
+    SockJs,
+    /// `{"type":"ka"}` of the older GraphQL protocol (subscriptions-transport-ws): nobody answers.
+    GraphqlKeepAlive,
+}
+
+impl BeatKind {
+    /// Whether the other side answers it; of the others each stands for itself.
+    pub const fn answers(self) -> bool {
+        !matches!(
+            self,
+            Self::SignalR | Self::Stomp | Self::SockJs | Self::GraphqlKeepAlive
+        )
+    }
+
+    /// As a person calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frame => "WebSocket ping",
+            Self::EngineIo => "Engine.IO ping",
+            Self::Word => "text ping",
+            Self::Json => "JSON ping",
+            Self::Mqtt => "MQTT PINGREQ",
+            Self::Ocpp => "OCPP Heartbeat",
+            Self::Phoenix => "Phoenix heartbeat",
+            Self::SignalR => "SignalR ping",
+            Self::Stomp => "STOMP heart-beat",
+            Self::SockJs => "SockJS heartbeat",
+            Self::GraphqlKeepAlive => "GraphQL keep-alive",
+        }
+    }
+}
+
 /// One Ping (RFC 6455 5.5.2) or application ping and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
+    pub kind: BeatKind,
     pub sent: Mark,
     pub direction: Direction,
     /// The Pong with the same payload, or the next Pong.
@@ -434,6 +492,13 @@ impl LegObservation {
     pub fn looks_like_websocket(&self) -> bool {
         self.protocol == LegProtocol::Tls
             && self.tls.as_ref().is_some_and(|t| t.websocket == Some(true))
+    }
+    /// Its first bytes and all behind them are in the capture, so that a handshake which is not there did not take place.
+    pub const fn whole_from_start(&self) -> bool {
+        self.syn.is_some()
+            && self.to_server.bytes > 0
+            && self.to_server.lost_bytes == 0
+            && self.to_client.lost_bytes == 0
     }
     pub const fn flow(&self, direction: Direction) -> &Flow {
         match direction {

@@ -7,6 +7,7 @@ pub mod context;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod heartbeat;
 pub mod inert;
 pub mod leg;
 pub mod line;
@@ -22,6 +23,7 @@ pub use attempt::Attempt;
 pub use connection::*;
 pub use context::*;
 pub use filter::{Filter, FilterError};
+pub use heartbeat::{Heartbeat, heartbeats};
 pub use inert::{InertJson, inert};
 pub use leg::*;
 pub use line::*;

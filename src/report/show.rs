@@ -1,5 +1,7 @@
 //! One verdict -> its evidence with the records themselves, what was ruled out, the fix, and the time line.
 
+mod wire;
+
 use super::groups::{client, closer};
 use super::style::{cut, pad, pad_left, wrap};
 use super::text::{maybe_duration, rivals};
@@ -167,7 +169,7 @@ impl Page<'_> {
                 .unwrap_or_default();
             rows.push(("time-out", format!("{}{from}", say_duration(ns))));
         }
-        rows.extend(compression(c).map(|say| ("compression", say)));
+        rows.extend(wire::rows(c));
         if let Some(identity) = &c.client.identity {
             rows.insert(
                 2,
@@ -658,27 +660,6 @@ fn sealed(c: &Connection) -> Option<&TlsView> {
     let mut all = c.legs.iter().flat_map(|l| &l.observations);
     let only = all.clone().all(|o| o.protocol == LegProtocol::Tls);
     all.find_map(|o| o.tls.as_ref()).filter(|_| only)
-}
-
-/// What permessage-deflate was agreed on, and what of it stayed unread; of the leg that tells most.
-fn compression(c: &Connection) -> Option<String> {
-    let all = c.legs.iter().flat_map(|l| &l.observations);
-    let found = all
-        .filter_map(|o| o.compression)
-        .max_by_key(|c| (c.agreed, c.to_server.messages + c.to_client.messages))?;
-    let (up, down) = (found.to_server, found.to_client);
-    let agreed = match (found.agreed, up.say(), down.say()) {
-        (false, ..) => "in use, its handshake is not in a capture".to_owned(),
-        (true, up, down) if up == down => format!("permessage-deflate ({up})"),
-        (true, up, down) => format!("permessage-deflate (client: {up}; server: {down})"),
-    };
-    let messages = up.messages + down.messages;
-    let unread = match up.unread + down.unread {
-        0 => String::new(),
-        n => format!(", {n} of them short texts that could not be read"),
-    };
-    let plural = if messages == 1 { "" } else { "s" };
-    Some(format!("{agreed}, {messages} message{plural}{unread}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod accuracy;
 mod batch;
 mod book;
 mod browser;
+mod captures;
 mod cli;
 mod config;
 mod hostile;

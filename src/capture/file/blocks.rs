@@ -20,6 +20,8 @@ const MAX_INTERFACES: usize = 65_536;
 const MAX_NAME: usize = 64;
 /// The obsolete packet block, which pcap-parser leaves unread.
 const OLD_PACKET: u32 = 2;
+/// Blocks that are no packets and that Wireshark numbers as if they were: systemd's journal, custom blocks to copy and not to copy.
+const COUNTED: [u32; 3] = [9, 0x0BAD, 0x4000_0BAD];
 
 /// How an interface counts time (pcapng, `if_tsresol` and `if_tsoffset`).
 #[derive(Debug, Clone, Copy)]
@@ -231,6 +233,7 @@ impl PacketFile<'_> {
             }
             _ if total > MAX_HEADER_BLOCK => {
                 if self.skip(total as u64) {
+                    self.numbered += u64::from(COUNTED.contains(&kind));
                     return Step::Again;
                 }
                 self.note("truncated-tail", 1, "the file ends inside a block");
@@ -307,6 +310,7 @@ impl PacketFile<'_> {
             ),
             Described::Damaged => return self.resync_blocks(),
         }
+        self.numbered += u64::from(COUNTED.contains(&kind));
         self.from += total;
         Step::Again
     }
@@ -345,7 +349,7 @@ impl PacketFile<'_> {
                 &mut self.anomalies,
                 "unknown-interface",
                 1,
-                self.packets,
+                self.packets + self.numbered,
                 "a packet of an interface that the file does not describe was left out",
             );
             self.from += total;

@@ -54,13 +54,14 @@ impl Leg {
         if let Some(n) = compressed.messages.get_mut(side) {
             *n += 1;
         }
-        if frame.opcode != 1 || !frame.fin || !frame.whole {
+        if !frame.fin || !frame.whole {
             return;
         }
         if frame.inflated.is_none() {
             frame.inflated = up.inflaters.alone(&frame.body);
         }
         if frame.inflated.is_none()
+            && frame.opcode == 1
             && let Some(n) = compressed.unread.get_mut(side)
         {
             *n += 1;

@@ -63,6 +63,7 @@ impl Leg {
             recent: Default::default(),
             recent_at: [0; 2],
             payload_seen: true,
+            reset_seen: false,
             compression: None,
             streams: Some(Box::new(Streams::One(Http2Stream {
                 id,

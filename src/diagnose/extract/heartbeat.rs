@@ -2,7 +2,7 @@
 
 use super::{APP_LOG, CAPTURE, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
-use crate::model::{AppEvent, Direction, LegObservation, MILLI_NS, Ping, SECOND_NS};
+use crate::model::{AppEvent, Direction, LegObservation, MILLI_NS, Ping, SECOND_NS, heartbeats};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let missed =
@@ -87,7 +87,15 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     } else {
         Direction::ToServer
     };
-    let main_pings: Vec<&&Ping> = pings.iter().filter(|p| p.direction == main).collect();
+    // Beats of two kinds have two periods: the one that beats most is meant.
+    let most = heartbeats(o)
+        .into_iter()
+        .find(|h| h.direction == main)
+        .map(|h| h.kind);
+    let main_pings: Vec<&&Ping> = pings
+        .iter()
+        .filter(|p| p.direction == main && most.is_none_or(|kind| kind == p.kind))
+        .collect();
     let mut gaps: Vec<i64> = main_pings
         .windows(2)
         .map(|w| w[1].sent.at.since(w[0].sent.at))
@@ -137,9 +145,10 @@ fn unanswered(
 ) {
     // Only where a pong would have been seen: no hole in the flow that carries it.
     let whole = o.to_server.lost_bytes == 0 && o.to_client.lost_bytes == 0;
+    // Of a kind that nobody answers no answer is missed.
     let server_pings: Vec<&&Ping> = pings
         .iter()
-        .filter(|p| p.direction == Direction::ToClient)
+        .filter(|p| p.direction == Direction::ToClient && p.kind.answers())
         .collect();
     if whole && !server_pings.is_empty() {
         let open: Vec<_> = server_pings
@@ -186,6 +195,7 @@ fn acks_only(s: &Subject<'_>, row: &mut Row) {
             .iter()
             .filter(|p| {
                 p.direction == Direction::ToClient
+                    && p.kind.answers()
                     && p.sent.at <= s.until
                     && p.answered.is_none_or(|a| a.at > s.until)
             })

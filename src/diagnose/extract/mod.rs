@@ -186,7 +186,7 @@ fn rest(s: &Subject<'_>, row: &mut Row) {
         let view = o.tls.clone().unwrap_or_default();
         let over = close::first_teardown(o);
         // With its first bytes seen: a leg that was over before the client said anything under encryption.
-        let cut = o.syn.is_some() && over.is_some() && !view.established;
+        let cut = o.whole_from_start() && over.is_some() && !view.established;
         let told = view.failed || view.established || cut;
         if told {
             let mark = alert(o).or(over).unwrap_or(o.last);
