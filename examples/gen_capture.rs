@@ -1,6 +1,6 @@
 //! Numbers -> a capture of WebSocket traffic of any size, the same bytes for the same numbers: for measuring speed and memory.
 //!
-//! `cargo run --release --example gen_capture -- OUT --size 1000000000 --flows 4000 --payload 300 [--pcapng]`
+//! `cargo run --release --example gen_capture -- OUT --size 1000000000 --flows 4000 --payload 620 [--other PERCENT] [--http PERCENT] [--pcapng]`
 
 use std::io::{BufWriter, Write};
 
@@ -16,14 +16,31 @@ impl Random {
     }
 }
 
-struct Options {
-    out: String,
+pub(crate) struct Options {
+    pub(crate) out: String,
     /// Bytes to write, at least.
-    size: u64,
-    flows: u32,
+    pub(crate) size: u64,
+    pub(crate) flows: u32,
     /// Mean payload of a frame in bytes.
-    payload: u64,
-    pcapng: bool,
+    pub(crate) payload: u64,
+    /// Of a hundred connections, those that speak something else than HTTP, and those that speak HTTP and never upgrade.
+    pub(crate) other: u64,
+    pub(crate) http: u64,
+    pub(crate) pcapng: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            out: String::new(),
+            size: 100_000_000,
+            flows: 4000,
+            payload: 620,
+            other: 0,
+            http: 0,
+            pcapng: false,
+        }
+    }
 }
 
 /// A nonce of sixteen bytes in base64 (RFC 6455 4.1), another one for each handshake.
@@ -37,13 +54,7 @@ fn key(random: &mut Random) -> String {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options {
-        out: String::new(),
-        size: 100_000_000,
-        flows: 4000,
-        payload: 300,
-        pcapng: false,
-    };
+    let mut options = Options::default();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -58,12 +69,14 @@ fn options() -> Result<Options, String> {
                 options.flows = u32::try_from(number()?.max(1)).map_err(|e| e.to_string())?
             }
             "--payload" => options.payload = number()?.max(1),
+            "--other" => options.other = number()?.min(100),
+            "--http" => options.http = number()?.min(100),
             "--pcapng" => options.pcapng = true,
             _ => options.out = word,
         }
     }
     if options.out.is_empty() {
-        Err("usage: gen_capture OUT [--size N] [--flows N] [--payload N] [--pcapng]".to_owned())
+        Err("usage: gen_capture OUT [--size N] [--flows N] [--payload N] [--other PERCENT] [--http PERCENT] [--pcapng]".to_owned())
     } else {
         Ok(options)
     }
@@ -155,6 +168,13 @@ struct Flow {
     open: bool,
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Speaks {
+    WebSocket,
+    Http,
+    Other,
+}
+
 const FIN: u8 = 0x11;
 const SYN: u8 = 2;
 const ACK: u8 = 0x10;
@@ -207,8 +227,8 @@ fn frame(opcode: u8, masked: bool, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-fn run(options: &Options) -> std::io::Result<(u64, u64)> {
-    let out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&options.out)?);
+/// Writes the capture; returns the packets and frames in it.
+pub(crate) fn run(options: &Options, out: impl Write) -> std::io::Result<(u64, u64)> {
     let mut w = Writer {
         out,
         pcapng: options.pcapng,
@@ -225,6 +245,14 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
     while w.written < options.size {
         let number = random.below(u64::from(options.flows)) as u32;
         let flow = &mut flows[number as usize];
+        let lot = u64::from(number) % 100;
+        let speaks = if lot < options.other {
+            Speaks::Other
+        } else if lot < options.other + options.http {
+            Speaks::Http
+        } else {
+            Speaks::WebSocket
+        };
         let mut send = |w: &mut Writer<_>, flow: &mut Flow, side, flags, payload: &[u8]| {
             packets += 1;
             let p = segment(number, flow, side, flags, payload);
@@ -238,6 +266,9 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
             send(&mut w, flow, 0, SYN, b"")?;
             send(&mut w, flow, 1, SYN | ACK, b"")?;
             send(&mut w, flow, 0, ACK, b"")?;
+            if speaks != Speaks::WebSocket {
+                continue;
+            }
             let key = key(&mut random);
             let request = format!(
                 "GET /ws HTTP/1.1\r\nHost: example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
@@ -249,10 +280,28 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
         }
         let side = random.below(2) as usize;
         let mut message = Vec::new();
-        flow.frames += 1;
-        frames += 1;
         let close = random.below(400) == 0;
-        if close {
+        if speaks != Speaks::WebSocket {
+            let n = random.below(options.payload * 2) as usize;
+            let (ask, tell) = match speaks {
+                // The query protocol of PostgreSQL: a letter, a length, then text.
+                Speaks::Other => (
+                    [&b"Q"[..], &20u32.to_be_bytes(), b"select 1 from x;"].concat(),
+                    format!("D{n:04}"),
+                ),
+                _ => (
+                    b"GET /a HTTP/1.1\r\nHost: example\r\n\r\n".to_vec(),
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n"),
+                ),
+            };
+            send(&mut w, flow, 0, DATA, &ask)?;
+            message.extend_from_slice(tell.as_bytes());
+            message.extend_from_slice(&text[..n.min(text.len())]);
+            for part in message.chunks(1460) {
+                send(&mut w, flow, 1, DATA, part)?;
+            }
+            send(&mut w, flow, 0, ACK, b"")?;
+        } else if close {
             frame(8, side == 0, &1000u16.to_be_bytes(), &mut message);
         } else if random.below(20) == 0 {
             frame(
@@ -265,10 +314,14 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
             let n = random.below(options.payload * 2) as usize;
             frame(1, side == 0, &text[..n.min(text.len())], &mut message);
         }
-        for part in message.chunks(1460) {
-            send(&mut w, flow, side, DATA, part)?;
+        if speaks == Speaks::WebSocket {
+            flow.frames += 1;
+            frames += 1;
+            for part in message.chunks(1460) {
+                send(&mut w, flow, side, DATA, part)?;
+            }
+            send(&mut w, flow, 1 - side, ACK, b"")?;
         }
-        send(&mut w, flow, 1 - side, ACK, b"")?;
         if close {
             send(&mut w, flow, side, FIN, b"")?;
             send(&mut w, flow, 1 - side, FIN, b"")?;
@@ -281,7 +334,12 @@ fn run(options: &Options) -> std::io::Result<(u64, u64)> {
 }
 
 fn main() -> std::process::ExitCode {
-    match options().and_then(|o| run(&o).map_err(|e| format!("{}: {e}", o.out))) {
+    let written = options().and_then(|o| {
+        let file = std::fs::File::create(&o.out);
+        file.and_then(|f| run(&o, BufWriter::with_capacity(1 << 20, f)))
+            .map_err(|e| format!("{}: {e}", o.out))
+    });
+    match written {
         Ok((packets, frames)) => {
             println!("{packets} packets, {frames} frames");
             std::process::ExitCode::SUCCESS

@@ -83,11 +83,16 @@ struct Asked {
 }
 
 #[derive(Debug, Default)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one more pointer to follow for each packet of a WebSocket costs more"
+)]
 enum Protocol {
     #[default]
     Silent,
     Http(Box<Http>),
-    WebSocket(Box<[FrameDecoder; 2]>),
+    /// In place, because each packet needs them.
+    WebSocket([FrameDecoder; 2]),
     Midstream(Box<[FrameDecoder; 2]>),
     Tls(Box<TlsLeg>),
     Http2(Box<Http2>),
@@ -130,7 +135,7 @@ impl App {
                     true => FrameDecoder::after_handshake(side == client, rsv1),
                     false => FrameDecoder::behind_gap(side == client, rsv1),
                 };
-                Protocol::WebSocket(Box::new([decoder(0), decoder(1)]))
+                Protocol::WebSocket([decoder(0), decoder(1)])
             }
             _ => Protocol::Midstream(Box::new([
                 FrameDecoder::midstream(),
@@ -180,6 +185,52 @@ impl App {
             Protocol::Http(h) => h.asked.as_ref().is_some_and(|a| !a.sure),
             Protocol::Tls(leg) => leg.inner().is_some_and(Self::doubtful),
             _ => false,
+        }
+    }
+
+    /// Before the first byte, or in HTTP between two requests of `client`, none of which asked for a WebSocket; true where nothing
+    /// was said yet.
+    pub(super) fn waits(&self, client: Side) -> Option<bool> {
+        let silent = match &self.protocol {
+            Protocol::Silent => true,
+            Protocol::Http(http) => {
+                let between = http.client == client
+                    && http.asked.is_none()
+                    && http.skip == 0
+                    && http.head.iter().all(Vec::is_empty);
+                if !between {
+                    return None;
+                }
+                false
+            }
+            _ => return None,
+        };
+        (self.from_start && self.client == Some(client) && !self.nested).then_some(silent)
+    }
+
+    /// As it was then.
+    pub(super) fn waiting(client: Side, silent: bool) -> Self {
+        let mut app = Self::default();
+        app.opened_by(client);
+        if !silent {
+            app.protocol = Protocol::Http(Box::new(Http {
+                client,
+                ..Http::default()
+            }));
+        }
+        app
+    }
+
+    /// The bytes are of a protocol that nothing is made of.
+    pub(super) const fn given_up(&self) -> bool {
+        matches!(self.protocol, Protocol::Other)
+    }
+
+    /// What decodes the flow of `side`, where the leg is a WebSocket: most bytes go there and nowhere else.
+    pub(super) fn decoder(&mut self, side: Side) -> Option<&mut FrameDecoder> {
+        match &mut self.protocol {
+            Protocol::WebSocket(decoders) => decoders.get_mut(side),
+            _ => None,
         }
     }
 
@@ -280,8 +331,13 @@ impl App {
     pub(super) fn gap(&mut self, side: Side, count: u32, mark: Mark, said: &mut Vec<Said>) {
         self.from_start = false;
         match &mut self.protocol {
-            Protocol::WebSocket(decoders) | Protocol::Midstream(decoders) => {
-                let Some(decoder) = decoders.get_mut(side) else {
+            Protocol::WebSocket(_) | Protocol::Midstream(_) => {
+                let decoder = match &mut self.protocol {
+                    Protocol::WebSocket(decoders) => decoders.get_mut(side),
+                    Protocol::Midstream(decoders) => decoders.get_mut(side),
+                    _ => None,
+                };
+                let Some(decoder) = decoder else {
                     return;
                 };
                 decoder.gap(count, mark, &mut self.scratch);
@@ -617,7 +673,7 @@ impl App {
         };
         let request_whole = asked.as_ref().is_some_and(|a| !a.cut);
         let sure = |side: Side| if side == client { request_whole } else { !cut };
-        let mut decoders = Box::new([decoder(0, sure(0)), decoder(1, sure(1))]);
+        let mut decoders = [decoder(0, sure(0)), decoder(1, sure(1))];
         for (side, decoder) in decoders.iter_mut().enumerate() {
             let flow = agreed.map(|a| {
                 if side == client {
@@ -726,7 +782,7 @@ impl App {
             said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
         }
         if let Protocol::Midstream(decoders) = std::mem::take(&mut self.protocol) {
-            self.protocol = Protocol::WebSocket(decoders);
+            self.protocol = Protocol::WebSocket(*decoders);
         }
         true
     }

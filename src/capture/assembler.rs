@@ -96,6 +96,16 @@ impl Assembler {
         }
     }
 
+    /// The next byte, where nothing is missing and nothing was ever doubtful.
+    pub(super) fn at_rest(&self) -> Option<u32> {
+        let calm = self.synced
+            && !self.soft
+            && self.held.is_empty()
+            && self.hole_since.is_none()
+            && self.conflicts == 0;
+        calm.then_some(self.next)
+    }
+
     pub(super) const fn has_held(&self) -> bool {
         !self.held.is_empty()
     }

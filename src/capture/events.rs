@@ -1,7 +1,8 @@
 //! Events, pings and fingerprints as a leg goes by -> the bounded lists that an observation carries.
 
 use super::beat::Beat;
-use crate::model::{BeatKind, Direction, Fingerprint, LegEvent, LegEventKind, Mark, Ping};
+use super::spot::Spot;
+use crate::model::{BeatKind, Direction, Fingerprint, LegEvent, LegEventKind, Mark, Moment, Ping};
 use std::collections::VecDeque;
 
 const FIRST_EVENTS: usize = 24;
@@ -16,100 +17,172 @@ const MAYBE: usize = 8;
 /// One of the two ends of a leg, before it is known which one is the client: 0 the lower endpoint, 1 the higher.
 pub(super) type Side = usize;
 
-#[derive(Debug, Clone)]
+/// Of one packet or frame; most of a busy leg's memory is its events.
+#[derive(Debug, Clone, Copy)]
 struct Event {
-    mark: Mark,
-    /// Who sent it.
-    side: u8,
+    mark: Spot,
     what: What,
 }
 
-/// An event's kind, half as large as the model's: most of a busy leg's memory is its events.
-#[derive(Debug, Clone)]
-enum What {
-    Data(u8, u64),
-    Ping(u64),
-    Pong(u64),
-    Record(u64),
-    Retransmission,
-    Else(Box<LegEventKind>),
-}
+/// What happened, and who sent it, in one word: the kind, the side, the opcode of a frame in a byte each, and a number of 40 bits.
+#[derive(Debug, Clone, Copy)]
+struct What(u64);
+
+/// Kinds that the word tells alone; those that say more stand in [`Events::long`], the number being their place.
+const DATA: u64 = 0;
+const PING: u64 = 1;
+const PONG: u64 = 2;
+const RECORD: u64 = 3;
+const GAP: u64 = 4;
+const ALERT: u64 = 5;
+const LONG: u64 = 6;
+const BARE: u64 = 8;
+/// Kinds without a number, from [`BARE`] on.
+static PLAIN: [LegEventKind; 11] = [
+    LegEventKind::Syn,
+    LegEventKind::SynAck,
+    LegEventKind::Request,
+    LegEventKind::Response,
+    LegEventKind::Fin,
+    LegEventKind::Rst,
+    LegEventKind::Retransmission,
+    LegEventKind::KeepAlive,
+    LegEventKind::ZeroWindow,
+    LegEventKind::WindowOpen,
+    LegEventKind::EndStream,
+];
+const MAX_NUMBER: u64 = (1 << 40) - 1;
 
 impl What {
-    fn of(kind: LegEventKind) -> Self {
-        match kind {
-            LegEventKind::Data { opcode, len } => Self::Data(opcode, len),
-            LegEventKind::Ping { len } => Self::Ping(len),
-            LegEventKind::Pong { len } => Self::Pong(len),
-            LegEventKind::TlsRecord { len } => Self::Record(len),
-            LegEventKind::Retransmission => Self::Retransmission,
-            other => Self::Else(Box::new(other)),
+    /// `None` for a kind that says more than a word holds.
+    fn of(kind: &LegEventKind, side: Side) -> Option<Self> {
+        let (code, opcode, number) = match *kind {
+            LegEventKind::Data { opcode, len } => (DATA, opcode, len),
+            LegEventKind::Ping { len } => (PING, 0, len),
+            LegEventKind::Pong { len } => (PONG, 0, len),
+            LegEventKind::TlsRecord { len } => (RECORD, 0, len),
+            LegEventKind::Gap { bytes } => (GAP, 0, bytes),
+            LegEventKind::TlsAlert { level, description } => (ALERT, level, description.into()),
+            LegEventKind::Close { .. }
+            | LegEventKind::ResetStream { .. }
+            | LegEventKind::GoAway { .. } => return None,
+            ref plain => (BARE + PLAIN.iter().position(|p| p == plain)? as u64, 0, 0),
+        };
+        (number <= MAX_NUMBER).then(|| Self::word(code, side, opcode, number))
+    }
+
+    const fn word(code: u64, side: Side, opcode: u8, number: u64) -> Self {
+        let side = if side == 0 { 0 } else { 1 };
+        Self(code | side << 8 | (opcode as u64) << 16 | number << 24)
+    }
+
+    const fn code(self) -> u64 {
+        self.0 & 0xff
+    }
+
+    const fn side(self) -> Side {
+        (self.0 >> 8 & 1) as Side
+    }
+
+    const fn number(self) -> u64 {
+        self.0 >> 24
+    }
+
+    /// The place of a kind that says more than the word.
+    const fn place(self) -> Option<usize> {
+        if self.code() == LONG {
+            Some(self.number() as usize)
+        } else {
+            None
         }
     }
 
-    fn kind(&self) -> LegEventKind {
-        match self {
-            Self::Data(opcode, len) => LegEventKind::Data {
-                opcode: *opcode,
-                len: *len,
+    fn kind(self, long: &[LegEventKind]) -> Option<LegEventKind> {
+        let opcode = (self.0 >> 16 & 0xff) as u8;
+        let number = self.number();
+        Some(match self.code() {
+            DATA => LegEventKind::Data {
+                opcode,
+                len: number,
             },
-            Self::Ping(len) => LegEventKind::Ping { len: *len },
-            Self::Pong(len) => LegEventKind::Pong { len: *len },
-            Self::Record(len) => LegEventKind::TlsRecord { len: *len },
-            Self::Retransmission => LegEventKind::Retransmission,
-            Self::Else(kind) => (**kind).clone(),
-        }
+            PING => LegEventKind::Ping { len: number },
+            PONG => LegEventKind::Pong { len: number },
+            RECORD => LegEventKind::TlsRecord { len: number },
+            GAP => LegEventKind::Gap { bytes: number },
+            ALERT => LegEventKind::TlsAlert {
+                level: opcode,
+                description: number as u8,
+            },
+            LONG => long.get(self.place()?)?.clone(),
+            plain => PLAIN.get(plain.checked_sub(BARE)? as usize)?.clone(),
+        })
+    }
+
+    /// Openings and endings.
+    const fn lasting(self) -> bool {
+        // Syn to Rst, and EndStream.
+        matches!(self.code(), ALERT | LONG) || matches!(self.code().wrapping_sub(BARE), 0..=5 | 10)
     }
 }
 
 /// The first ones, the last ones, every opening and ending.
 #[derive(Debug, Default)]
 pub(super) struct Events {
+    /// Those after them go round in a ring.
+    last: VecDeque<Event>,
     first: Vec<Event>,
     kept: Vec<Event>,
-    last: VecDeque<Event>,
+    /// What some of them say beside their word.
+    long: Vec<LegEventKind>,
 }
 
-fn lasting(what: &What) -> bool {
-    use LegEventKind::{
-        Close, EndStream, Fin, GoAway, Request, ResetStream, Response, Rst, Syn, SynAck, TlsAlert,
-    };
-    let What::Else(kind) = what else { return false };
-    matches!(
-        **kind,
-        Syn | SynAck
-            | Request
-            | Response
-            | Close { .. }
-            | EndStream
-            | ResetStream { .. }
-            | GoAway { .. }
-            | Fin
-            | Rst
-            | TlsAlert { .. }
-    )
-}
+/// Texts of events that are held before those that nobody names any more are let go.
+const MAX_LONG: usize = 2 * (FIRST_EVENTS + KEPT_EVENTS + LAST_EVENTS);
 
 impl Events {
     pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
-        let side = u8::try_from(side).unwrap_or(1);
+        let what = What::of(&what, side).unwrap_or_else(|| self.at_length(what, side));
         let event = Event {
-            mark,
-            side,
-            what: What::of(what),
+            mark: mark.into(),
+            what,
         };
         if self.first.len() < FIRST_EVENTS {
+            grow(&mut self.first, FIRST_EVENTS);
             self.first.push(event);
             return;
         }
+        if self.last.is_empty() {
+            self.last.reserve_exact(LAST_EVENTS);
+        }
         if self.last.len() == LAST_EVENTS
             && let Some(old) = self.last.pop_front()
-            && lasting(&old.what)
+            && old.what.lasting()
             && self.kept.len() < KEPT_EVENTS
         {
             self.kept.push(old);
         }
         self.last.push_back(event);
+    }
+
+    #[cold]
+    fn at_length(&mut self, what: LegEventKind, side: Side) -> What {
+        if self.long.len() >= MAX_LONG {
+            let old = std::mem::take(&mut self.long);
+            let all = self.first.iter_mut().chain(&mut self.kept);
+            for event in all.chain(&mut self.last) {
+                if let Some(said) = event.what.place().and_then(|p| old.get(p)) {
+                    event.what = What::word(LONG, event.what.side(), 0, self.long.len() as u64);
+                    self.long.push(said.clone());
+                }
+            }
+        }
+        self.long.push(what);
+        What::word(LONG, side, 0, self.long.len() as u64 - 1)
+    }
+
+    /// How many there were, those that were let go left out.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.kept.len() + self.last.len()
     }
 
     pub(super) fn touch(&self) -> u64 {
@@ -118,16 +191,18 @@ impl Events {
 
     /// The place that the next event goes to is the oldest one's.
     pub(super) fn touch_deep(&self) -> u64 {
-        self.last.front().map_or(0, |e| e.mark.record.ordinal)
+        self.last.front().map_or(0, |e| e.mark.touch())
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
         let all = self.first.iter().chain(&self.kept).chain(&self.last);
         let mut list: Vec<LegEvent> = all
-            .map(|e| LegEvent {
-                mark: e.mark,
-                direction: direction(usize::from(e.side)),
-                what: e.what.kind(),
+            .filter_map(|e| {
+                Some(LegEvent {
+                    mark: e.mark.into(),
+                    direction: direction(e.what.side()),
+                    what: e.what.kind(&self.long)?,
+                })
             })
             .collect();
         // Held segments come to light after later packets.
@@ -149,39 +224,72 @@ impl Events {
     }
 }
 
+/// A fingerprint with its side and opcode in one word with the length.
+#[derive(Debug, Clone, Copy)]
+struct Print {
+    at: Moment,
+    hash: u64,
+    what: What,
+}
+
 /// The first and the last ones.
 #[derive(Debug, Default)]
 pub(super) struct Fingerprints {
-    first: Vec<(Side, Fingerprint)>,
-    last: VecDeque<(Side, Fingerprint)>,
+    last: VecDeque<Print>,
+    first: Vec<Print>,
 }
 
 impl Fingerprints {
-    pub(super) fn push(&mut self, side: Side, print: Fingerprint) {
-        if self.first.len() < FINGERPRINTS {
-            self.first.push((side, print));
+    /// Frames longer than a word tells (a terabyte) have none.
+    pub(super) fn push(&mut self, side: Side, at: Moment, opcode: u8, len: u64, hash: u64) {
+        if len > MAX_NUMBER {
             return;
+        }
+        let what = What::word(DATA, side, opcode, len);
+        let print = Print { at, hash, what };
+        if self.first.len() < FINGERPRINTS {
+            grow(&mut self.first, FINGERPRINTS);
+            self.first.push(print);
+            return;
+        }
+        if self.last.is_empty() {
+            self.last.reserve_exact(FINGERPRINTS);
         }
         if self.last.len() == FINGERPRINTS {
             self.last.pop_front();
         }
-        self.last.push_back((side, print));
+        self.last.push_back(print);
     }
 
     pub(super) fn touch(&self) -> u64 {
-        self.last.front().map_or(0, |(_, print)| print.hash)
+        self.last.len() as u64
+    }
+
+    pub(super) fn touch_deep(&self) -> u64 {
+        self.last.front().map_or(0, |print| print.hash)
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {
         let all = self.first.iter().chain(&self.last);
         let mut list: Vec<Fingerprint> = all
-            .map(|(side, p)| Fingerprint {
-                direction: direction(*side),
-                ..*p
+            .map(|p| Fingerprint {
+                at: p.at,
+                direction: direction(p.what.side()),
+                opcode: (p.what.0 >> 16 & 0xff) as u8,
+                len: p.what.number(),
+                hash: p.hash,
             })
             .collect();
         list.sort_by_key(|p| p.at);
         list
+    }
+}
+
+/// Makes room in a list that never gets longer than `most`: few steps, and none of them too far.
+fn grow<T>(list: &mut Vec<T>, most: usize) {
+    if list.len() == list.capacity() {
+        let wanted = if list.is_empty() { 4 } else { most };
+        list.reserve_exact(wanted.min(most).saturating_sub(list.len()).max(1));
     }
 }
 
@@ -396,6 +504,51 @@ mod tests {
         assert_eq!(list.len(), FIRST_EVENTS + LAST_EVENTS + 1);
         assert!(list.iter().any(|e| e.what == LegEventKind::Fin));
         assert!(list.is_sorted_by_key(|e| e.mark.at));
+    }
+
+    #[test]
+    fn every_kind_comes_out_as_it_went_in() {
+        let close = |n: u16| LegEventKind::Close {
+            code: Some(n),
+            reason: format!("reason {n}"),
+        };
+        let mut all = PLAIN.to_vec();
+        all.extend([
+            LegEventKind::Data {
+                opcode: 2,
+                len: 70_000,
+            },
+            LegEventKind::Ping { len: 4 },
+            LegEventKind::Pong { len: 5 },
+            LegEventKind::TlsRecord { len: 16_000 },
+            LegEventKind::Gap { bytes: 9 },
+            LegEventKind::TlsAlert {
+                level: 2,
+                description: 40,
+            },
+            LegEventKind::GoAway {
+                code: 1,
+                last: u32::MAX,
+            },
+            close(1001),
+        ]);
+        let mut events = Events::default();
+        for (n, what) in all.iter().enumerate() {
+            events.push(mark(n as u64), n % 2, what.clone());
+        }
+        let list = events.list(|side| [Direction::ToServer, Direction::ToClient][side]);
+        for (n, (got, what)) in list.iter().zip(&all).enumerate() {
+            assert_eq!(got.what, *what);
+            assert_eq!(got.direction == Direction::ToClient, n % 2 == 1, "{what:?}");
+        }
+        assert_eq!(list.len(), all.len());
+        // However many there are, the last ones keep their words, and memory ends.
+        for n in 0..1000 {
+            events.push(mark(100 + u64::from(n)), 0, close(n));
+        }
+        let list = events.list(|_| Direction::ToServer);
+        assert_eq!(list.last().map(|e| &e.what), Some(&close(999)));
+        assert!(events.long.len() <= MAX_LONG);
     }
 
     #[test]

@@ -58,9 +58,19 @@ impl Decoded {
     }
 }
 
-/// Decodes one flow.
+/// Decodes one flow. What every frame needs stands first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct FrameDecoder {
+    current: Option<Header>,
+    left: u64,
+    head_len: usize,
+    /// Follows the flow's compressed messages, where each refers to those before it.
+    tap: Option<Box<Tap>>,
+    trust: u32,
+    odd_headers: u32,
+    last_end_evidence: u32,
+    faults: u16,
     /// Whether this flow's frames must be masked; `None` where its sender is not known.
     masked: Option<bool>,
     /// permessage-deflate may be in use.
@@ -69,26 +79,17 @@ pub(super) struct FrameDecoder {
     synced: bool,
     /// Synced since the handshake: what breaks the rules is a violation, not our mistake.
     sure: bool,
-    trust: u32,
-    need: u32,
-    head: [u8; 10],
-    head_len: usize,
-    current: Option<Header>,
-    left: u64,
-    raw: [u8; MAX_CONTROL + 4],
-    raw_len: usize,
-    raw_broken: bool,
     message_open: bool,
-    faults: u16,
-    odd_headers: u32,
-    last_end_evidence: u32,
-    held: Vec<Decoded>,
-    /// Follows the flow's compressed messages, where each refers to those before it.
-    tap: Option<Box<Tap>>,
+    raw_broken: bool,
+    need: u32,
     /// Segments that fitted no frame.
     pub(super) misses: u32,
     /// Times that sync was lost.
     pub(super) losses: u32,
+    held: Vec<Decoded>,
+    head: [u8; 10],
+    /// The start of a frame that does not lie whole in one segment.
+    raw: Vec<u8>,
 }
 
 impl FrameDecoder {
@@ -124,8 +125,7 @@ impl FrameDecoder {
             head_len: 0,
             current: None,
             left: 0,
-            raw: [0; MAX_CONTROL + 4],
-            raw_len: 0,
+            raw: Vec::new(),
             raw_broken: false,
             message_open: false,
             faults: 0,
@@ -154,9 +154,9 @@ impl FrameDecoder {
 
     /// Reads a little of the cache lines that the next bytes need.
     pub(super) fn touch(&self) -> u64 {
-        let raw = u64::from(self.raw[0]) + u64::from(self.raw[64]) + u64::from(self.raw[128]);
-        raw.wrapping_add(self.left)
+        self.left
             .wrapping_add(u64::from(self.trust))
+            .wrapping_add(u64::from(self.losses))
     }
 
     /// The mask bit of the frames believed so far.
@@ -209,7 +209,7 @@ impl FrameDecoder {
             && self.current.is_some()
             && self.tap.is_none()
             && self.left > bytes.len() as u64
-            && self.raw_len == self.raw_wanted()
+            && self.raw.len() == self.raw_wanted()
         {
             self.left -= bytes.len() as u64;
             if cut > 0 {
@@ -218,6 +218,12 @@ impl FrameDecoder {
             return;
         }
         let mut bytes = bytes;
+        if self.sure && self.trusted() && self.current.is_none() && self.head_len == 0 {
+            self.whole(&mut bytes, mark, out);
+            if bytes.is_empty() && cut == 0 {
+                return;
+            }
+        }
         if self.synced
             && !self.trusted()
             && self.current.is_some()
@@ -273,7 +279,7 @@ impl FrameDecoder {
             self.lose();
             return;
         }
-        if self.raw_len < self.raw_wanted() {
+        if self.raw.len() < self.raw_wanted() {
             self.raw_broken = true;
         }
         if let Some(tap) = &mut self.tap {
@@ -291,20 +297,28 @@ impl FrameDecoder {
 
     const fn raw_wanted(&self) -> usize {
         match &self.current {
-            Some(h) => {
-                let most = if h.is_control() {
-                    MAX_CONTROL + 4
-                } else {
-                    FINGERPRINT
-                };
-                let body = h.body();
-                if body < most as u64 {
-                    body as usize
-                } else {
-                    most
-                }
-            }
+            Some(h) => raw_wanted(h),
             None => 0,
+        }
+    }
+
+    /// Takes the sound frames that lie whole in the segment: nothing of them is copied, and their payload is not looked at.
+    fn whole(&mut self, bytes: &mut &[u8], mark: Mark, out: &mut Vec<Decoded>) {
+        if self.tap.is_some() {
+            return;
+        }
+        while let Ok(h) = header(bytes) {
+            let body = bytes.get(h.size..).unwrap_or_default();
+            let known = matches!(h.opcode, 0..=2 | 8..=10) && h.rsv & 3 == 0;
+            if !known || h.body() > body.len() as u64 || !self.judge(&h) {
+                return;
+            }
+            let (body, rest) = body.split_at(h.body() as usize);
+            let wanted = raw_wanted(&h).min(body.len());
+            let frame = self.decoded(&h, body.get(..wanted).unwrap_or_default(), mark);
+            self.last_end_evidence = h.end_evidence();
+            out.push(frame);
+            *bytes = rest;
         }
     }
 
@@ -322,22 +336,17 @@ impl FrameDecoder {
                 }
                 self.left = h.body();
                 self.current = Some(h);
-                self.raw_len = 0;
+                self.raw.clear();
                 self.raw_broken = false;
             }
             let wanted = self.raw_wanted();
-            if self.raw_len < wanted && !self.raw_broken {
-                let take = (wanted - self.raw_len).min(bytes.len());
-                if let (Some(to), Some(from)) = (
-                    self.raw.get_mut(self.raw_len..self.raw_len + take),
-                    bytes.get(..take),
-                ) {
-                    to.copy_from_slice(from);
-                    if let Some(tap) = &mut self.tap {
-                        tap.bytes(from);
-                    }
+            if self.raw.len() < wanted && !self.raw_broken {
+                let take = (wanted - self.raw.len()).min(bytes.len());
+                let from = bytes.get(..take).unwrap_or_default();
+                self.raw.extend_from_slice(from);
+                if let Some(tap) = &mut self.tap {
+                    tap.bytes(from);
                 }
-                self.raw_len += take;
                 self.left -= (take as u64).min(self.left);
                 bytes = bytes.get(take..).unwrap_or_default();
             }
@@ -438,7 +447,31 @@ impl FrameDecoder {
 
     fn complete(&mut self, mark: Mark, out: &mut Vec<Decoded>) {
         let Some(h) = self.current.take() else { return };
-        let raw = self.raw.get(..self.raw_len).unwrap_or_default();
+        let mut frame = self.decoded(&h, &self.raw, mark);
+        frame.inflated = self.tap.as_mut().and_then(|tap| tap.complete(h.fin));
+        self.last_end_evidence = h.end_evidence();
+        if self.trusted() {
+            if !self.sure {
+                frame.faults &= 0b1110_0000_0000;
+            }
+            out.push(frame);
+            return;
+        }
+        let sound_close = h.opcode == 8 && frame.whole && frame.faults == 0 && h.len >= 2;
+        let bits = if sound_close { 10 } else { 0 };
+        if bits == 0 && h.opcode == 8 && h.len > 0 {
+            self.lose();
+            return;
+        }
+        frame.faults = 0;
+        if self.held.len() < MAX_HELD {
+            self.held.push(frame);
+        }
+        self.believe(bits, out);
+    }
+
+    /// A frame, of whose bytes behind the length field `raw` is the start.
+    fn decoded(&self, h: &Header, raw: &[u8], mark: Mark) -> Decoded {
         let (key, masked_body) = if h.masked {
             raw.split_at(raw.len().min(4))
         } else {
@@ -471,9 +504,8 @@ impl FrameDecoder {
             body,
             whole,
             faults: self.faults,
-            inflated: self.tap.as_mut().and_then(|tap| tap.complete(h.fin)),
+            inflated: None,
         };
-        let mut bits = 0;
         if h.opcode == 8 && whole {
             let (code, _) = frame.close();
             frame.faults |= u16::from(h.len == 1) << 9;
@@ -484,29 +516,8 @@ impl FrameDecoder {
                     .get(2..)
                     .is_some_and(|r| std::str::from_utf8(r).is_err()),
             ) << 11;
-            bits = if frame.faults == 0 && h.len >= 2 {
-                10
-            } else {
-                0
-            };
         }
-        self.last_end_evidence = h.end_evidence();
-        if self.trusted() {
-            if !self.sure {
-                frame.faults &= 0b1110_0000_0000;
-            }
-            out.push(frame);
-            return;
-        }
-        if bits == 0 && h.opcode == 8 && h.len > 0 {
-            self.lose();
-            return;
-        }
-        frame.faults = 0;
-        if self.held.len() < MAX_HELD {
-            self.held.push(frame);
-        }
-        self.believe(bits, out);
+        frame
     }
 
     /// Whether a segment is one or more whole frames.
@@ -560,6 +571,21 @@ impl FrameDecoder {
     }
 }
 
+/// Bytes behind a frame's length field that are kept: a control frame's all, of others what the fingerprint covers.
+const fn raw_wanted(h: &Header) -> usize {
+    let most = if h.is_control() {
+        MAX_CONTROL + 4
+    } else {
+        FINGERPRINT
+    };
+    let body = h.body();
+    if body < most as u64 {
+        body as usize
+    } else {
+        most
+    }
+}
+
 /// FNV-1a over words of eight bytes, the last one filled up with zeros: the same on every machine and in every version.
 pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -601,230 +627,4 @@ pub(super) fn encode(fin: bool, opcode: u8, mask: Option<[u8; 4]>, payload: &[u8
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn mark() -> Mark {
-        let record = crate::model::RecordRef {
-            source: crate::model::SourceId(0),
-            ordinal: 1,
-            start: 0,
-            len: 0,
-        };
-        Mark {
-            at: crate::model::Moment(0),
-            record,
-        }
-    }
-
-    fn text(frames: &[Decoded]) -> String {
-        let one = |f: &Decoded| {
-            let (code, reason) = f.close();
-            let close = if f.opcode == 8 {
-                format!("({code:?} {reason})")
-            } else {
-                String::new()
-            };
-            format!(
-                "{}{}:{}{close}",
-                if f.fin { "" } else { "-" },
-                f.opcode,
-                f.len
-            )
-        };
-        frames.iter().map(one).collect::<Vec<_>>().join(" ")
-    }
-
-    #[derive(Clone, Copy)]
-    enum Part<'a> {
-        Bytes(&'a [u8]),
-        Cut(&'a [u8], u32),
-        Gap(u32),
-    }
-
-    fn check(name: &str, mut decoder: FrameDecoder, parts: &[Part<'_>], expected: &str) {
-        let mut out = Vec::new();
-        for part in parts {
-            match *part {
-                Part::Bytes(b) => decoder.feed(b, 0, mark(), &mut out),
-                Part::Cut(b, cut) => decoder.feed(b, cut, mark(), &mut out),
-                Part::Gap(n) => decoder.gap(n, mark(), &mut out),
-            }
-        }
-        assert_eq!(text(&out), expected, "{name}");
-    }
-
-    #[test]
-    fn frames_by_situation() {
-        let client = || FrameDecoder::after_handshake(true, false);
-        let server = || FrameDecoder::after_handshake(false, false);
-        let hello = encode(true, 1, Some([1, 2, 3, 4]), b"hello");
-        let big = encode(true, 2, None, &[9; 70_000]);
-        let bye = encode(
-            true,
-            8,
-            Some([9, 8, 7, 6]),
-            &[&1001u16.to_be_bytes()[..], b"bye"].concat(),
-        );
-        let ping = encode(true, 9, None, b"");
-        use Part::{Bytes, Cut, Gap};
-        check("one frame", client(), &[Bytes(&hello)], "1:5");
-        check(
-            "two in one",
-            client(),
-            &[Bytes(&[hello.clone(), bye.clone()].concat())],
-            "1:5 8:5(Some(1001) bye)",
-        );
-        check(
-            "header split",
-            client(),
-            &[Bytes(&hello[..1]), Bytes(&hello[1..3]), Bytes(&hello[3..])],
-            "1:5",
-        );
-        check(
-            "gap in a payload",
-            server(),
-            &[
-                Bytes(&big[..100]),
-                Gap(60_000),
-                Bytes(&big[60_100..]),
-                Bytes(&ping),
-            ],
-            "2:70000 9:0",
-        );
-        check(
-            "gap to a payload's end",
-            server(),
-            &[Bytes(&big[..100]), Gap(69_910), Bytes(&ping)],
-            "2:70000 9:0",
-        );
-        check(
-            "gap over a header",
-            server(),
-            &[Bytes(&big[..100]), Gap(69_912), Bytes(&ping)],
-            "2:70000 9:0",
-        );
-        check(
-            "close behind a gap",
-            client(),
-            &[Gap(500), Bytes(&bye)],
-            "8:5(Some(1001) bye)",
-        );
-        check(
-            "rest of a payload, then a close",
-            client(),
-            &[Gap(500), Bytes(&[&[0xffu8; 40][..], &bye].concat())],
-            "8:5(Some(1001) bye)",
-        );
-        check(
-            "payload behind a gap is no frame",
-            server(),
-            &[Gap(500), Bytes(&[0x41; 900]), Bytes(&[0x62; 900])],
-            "",
-        );
-        check(
-            "cut by the snap length",
-            server(),
-            &[Cut(&big[..56], 69_954), Bytes(&ping)],
-            "2:70000 9:0",
-        );
-        check(
-            "empty close",
-            client(),
-            &[Bytes(&encode(true, 8, Some([0; 4]), b""))],
-            "8:0(None )",
-        );
-        check(
-            "fragments with a ping between",
-            server(),
-            &[
-                Bytes(&encode(false, 1, None, b"ab")),
-                Bytes(&ping),
-                Bytes(&encode(true, 0, None, b"c")),
-            ],
-            "-1:2 9:0 0:1",
-        );
-    }
-
-    #[test]
-    fn violations_are_named() {
-        let names = |bytes: &[u8], masked| {
-            let mut out = Vec::new();
-            FrameDecoder::after_handshake(masked, false).feed(bytes, 0, mark(), &mut out);
-            let bits = out.iter().fold(0, |all, f| all | f.faults);
-            faults::names(bits).collect::<Vec<_>>().join(" ")
-        };
-        for (bytes, masked, expected) in [
-            (encode(true, 1, None, b"x"), true, "unmasked-to-server"),
-            (
-                encode(true, 1, Some([1; 4]), b"x"),
-                false,
-                "masked-to-client",
-            ),
-            (encode(true, 3, None, b"x"), false, "reserved-opcode"),
-            (encode(false, 9, None, b"x"), false, "fragmented-control"),
-            (encode(true, 9, None, &[0; 126]), false, "control-too-long"),
-            (
-                encode(true, 0, None, b"x"),
-                false,
-                "unexpected-continuation",
-            ),
-            (
-                encode(true, 8, None, &1005u16.to_be_bytes()),
-                false,
-                "close-code-not-allowed",
-            ),
-            (
-                encode(true, 8, None, b"x"),
-                false,
-                "close-payload-of-one-byte",
-            ),
-            (vec![0x81, 126, 0, 1, b'x'], false, "length-not-minimal"),
-            (vec![0xc1, 1, b'x'], false, "rsv1-without-extension"),
-            (encode(true, 8, None, &1012u16.to_be_bytes()), false, ""),
-        ] {
-            assert_eq!(names(&bytes, masked), expected, "{bytes:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_segmentation_gives_the_same_frames(
-            payloads in proptest::collection::vec((0usize..400, prop_oneof![Just(1u8), Just(2), Just(9), Just(10)], any::<[u8; 4]>()), 1..20),
-            cuts in proptest::collection::vec(1usize..200, 1..200),
-        ) {
-            let stream: Vec<u8> = payloads.iter()
-                .flat_map(|&(n, op, key)| encode(true, op, Some(key), &vec![7; if op > 8 { n.min(125) } else { n }])).collect();
-            let mut whole = Vec::new();
-            FrameDecoder::after_handshake(true, false).feed(&stream, 0, mark(), &mut whole);
-            prop_assert_eq!(whole.len(), payloads.len());
-            let mut parts = Vec::new();
-            let mut decoder = FrameDecoder::after_handshake(true, false);
-            let mut rest = &stream[..];
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (now, later) = rest.split_at((*cut).min(rest.len()));
-                decoder.feed(now, 0, mark(), &mut parts);
-                rest = later;
-            }
-            prop_assert_eq!(parts, whole);
-        }
-
-        #[test]
-        fn any_bytes_are_decoded_without_panic(
-            chunks in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..300), 0u32..2000, any::<bool>()), 0..20),
-            mode in 0u8..3,
-        ) {
-            let mut decoder = match mode {
-                0 => FrameDecoder::after_handshake(true, true),
-                1 => FrameDecoder::behind_gap(false, false),
-                _ => FrameDecoder::midstream(),
-            };
-            let mut out = Vec::new();
-            for (bytes, n, gap) in chunks {
-                if gap { decoder.gap(n, mark(), &mut out) } else { decoder.feed(&bytes, n, mark(), &mut out) }
-            }
-        }
-    }
-}
+mod tests;

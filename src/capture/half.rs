@@ -2,7 +2,8 @@
 
 use super::assembler::{Assembler, distance};
 use super::packet::{RST, SYN, Segment};
-use crate::model::{Flow, LegEventKind, Mark, Unanswered};
+use super::spot::Spot;
+use crate::model::{self, CloseFrame, LegEventKind, Mark, Reset, Unanswered};
 use std::collections::VecDeque;
 
 /// Segments under way that are told apart; beyond it the last one grows.
@@ -15,11 +16,132 @@ const UNKNOWN_SCALE: u8 = 7;
 /// Bytes (or the FIN) that are under way.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
+    first: Spot,
+    last: Spot,
     seq: u32,
     end: u32,
-    first: Mark,
-    last: Mark,
     again: u32,
+}
+
+/// What is under way, oldest first: nearly always one segment or none, which is at hand.
+#[derive(Debug, Default)]
+struct UnderWay {
+    oldest: Option<Sent>,
+    /// Nothing where there is no oldest one.
+    more: VecDeque<Sent>,
+}
+
+impl UnderWay {
+    fn len(&self) -> usize {
+        usize::from(self.oldest.is_some()) + self.more.len()
+    }
+
+    const fn front(&self) -> Option<&Sent> {
+        self.oldest.as_ref()
+    }
+
+    const fn front_mut(&mut self) -> Option<&mut Sent> {
+        self.oldest.as_mut()
+    }
+
+    fn back(&self) -> Option<&Sent> {
+        self.more.back().or(self.oldest.as_ref())
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Sent> {
+        self.more.back_mut().or(self.oldest.as_mut())
+    }
+
+    fn pop_front(&mut self) {
+        self.oldest = self.more.pop_front();
+    }
+
+    fn push_back(&mut self, sent: Sent) {
+        if self.oldest.is_none() {
+            self.oldest = Some(sent);
+        } else {
+            self.more.push_back(sent);
+        }
+    }
+}
+
+/// What is counted of one flow. What every packet changes stands first, in as few cache lines as may be.
+#[derive(Debug, Clone, Default)]
+#[repr(C)]
+pub(super) struct Flow {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) last_packet: Option<Spot>,
+    pub(super) last_payload: Option<Spot>,
+    pub(super) last_data_frame: Option<Spot>,
+    pub(super) data_frames: u64,
+    pub(super) ttl: Option<u8>,
+    pub(super) fin_acked: bool,
+    pub(super) fin: Option<Spot>,
+    pub(super) rst: Option<Box<Reset>>,
+    pub(super) close: Option<Box<CloseFrame>>,
+    pub(super) first_packet: Option<Spot>,
+    pub(super) pings: u64,
+    pub(super) pongs: u64,
+    pub(super) lost_bytes: u64,
+    pub(super) zero_window_ns: i64,
+    pub(super) retransmissions: u32,
+    pub(super) out_of_order: u32,
+    pub(super) keepalives: u32,
+    pub(super) zero_windows: u32,
+}
+
+impl Flow {
+    fn observe(&self) -> model::Flow {
+        let Self {
+            packets,
+            bytes,
+            last_packet,
+            last_payload,
+            last_data_frame,
+            data_frames,
+            ttl,
+            fin_acked,
+            fin,
+            rst,
+            close,
+            first_packet,
+            pings,
+            pongs,
+            lost_bytes,
+            zero_window_ns,
+            retransmissions,
+            out_of_order,
+            keepalives,
+            zero_windows,
+        } = self;
+        let mark = |spot: &Option<Spot>| spot.map(Mark::from);
+        model::Flow {
+            packets: *packets,
+            bytes: *bytes,
+            first_packet: mark(first_packet),
+            last_packet: mark(last_packet),
+            last_payload: mark(last_payload),
+            last_data_frame: mark(last_data_frame),
+            data_frames: *data_frames,
+            pings: *pings,
+            pongs: *pongs,
+            close: close.as_deref().cloned(),
+            close_notify: None,
+            fin: mark(fin),
+            fin_acked: *fin_acked,
+            rst: rst.as_deref().copied(),
+            retransmissions: *retransmissions,
+            unanswered: None,
+            keepalives: *keepalives,
+            zero_windows: *zero_windows,
+            zero_window_since: None,
+            zero_window_ns: *zero_window_ns,
+            lost_bytes: *lost_bytes,
+            out_of_order: *out_of_order,
+            ttl: *ttl,
+        }
+    }
 }
 
 /// What a segment's place in the flow says it is.
@@ -33,27 +155,68 @@ pub(super) enum Sort {
     Payload,
 }
 
-/// One end of a leg as a sender.
+/// The SYN's sequence number of a flow that had so many bytes before `next`.
+const fn first(next: u32, bytes: u64) -> u32 {
+    next.wrapping_sub(bytes as u32).wrapping_sub(1)
+}
+
+/// One end of a leg as a sender. What the peer's packets need as well stands first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Half {
-    pub(super) flow: Flow,
-    pub(super) assembler: Assembler,
     /// Highest acknowledgement that the peer sent.
     acked: Option<u32>,
-    acked_at: Option<Mark>,
     /// Behind the highest byte seen or acknowledged, FIN not counted.
     high: Option<u32>,
+    acked_at: Option<Spot>,
+    sent: UnderWay,
+    scale: Option<u8>,
     /// The FIN's sequence number.
     fin_seq: Option<u32>,
     pub(super) isn: Option<u32>,
-    sent: VecDeque<Sent>,
-    scale: Option<u8>,
     /// Bytes, as last advertised.
     window: Option<u32>,
-    zero: Option<Mark>,
+    zero: Option<Spot>,
+    pub(super) assembler: Assembler,
+    pub(super) flow: Flow,
 }
 
 impl Half {
+    /// The next byte, the window and its scale, where everything sent is acknowledged and nothing out of the ordinary ever happened.
+    pub(super) fn at_rest(&self) -> Option<(u32, u32, u8)> {
+        let flow = &self.flow;
+        let next = self.assembler.at_rest()?;
+        let calm = self.sent.oldest.is_none()
+            && self.acked == Some(next)
+            && self.high == Some(next)
+            && self.fin_seq.is_none()
+            && self.zero.is_none()
+            && flow.fin.is_none()
+            && flow.rst.is_none()
+            && flow.lost_bytes == 0
+            && flow.retransmissions == 0
+            && flow.out_of_order == 0
+            && flow.keepalives == 0
+            && flow.zero_windows == 0
+            && self.isn == Some(first(next, flow.bytes));
+        calm.then_some((next, self.window?, self.scale?))
+    }
+
+    /// As it was at rest.
+    pub(super) fn rested(next: u32, bytes: u64, window: u32, scale: u8) -> Self {
+        let mut assembler = Assembler::default();
+        assembler.start(next);
+        Self {
+            acked: Some(next),
+            high: Some(next),
+            scale: Some(scale),
+            isn: Some(first(next, bytes)),
+            window: Some(window),
+            assembler,
+            ..Self::default()
+        }
+    }
+
     /// A SYN: where the flow starts, and how its windows are scaled.
     pub(super) const fn open(&mut self, segment: &Segment<'_>) {
         self.isn = Some(segment.seq);
@@ -69,26 +232,18 @@ impl Half {
     /// Reads a little of the cache lines that a packet needs.
     pub(super) fn touch(&self) -> u64 {
         let flow = &self.flow;
-        let marks = [
-            &flow.last_packet,
-            &flow.last_payload,
-            &flow.last_data_frame,
-            &self.acked_at,
-            &self.zero,
-        ];
-        marks
-            .into_iter()
-            .flatten()
-            .fold(flow.packets, |sum, m| sum.wrapping_add(m.record.ordinal))
-            .wrapping_add(u64::from(flow.retransmissions))
-            .wrapping_add(u64::from(self.high.unwrap_or(0)))
+        self.touch_acked()
             .wrapping_add(u64::from(self.assembler.next().unwrap_or(0)))
-            .wrapping_add(self.sent.len() as u64)
+            .wrapping_add(flow.packets)
+            .wrapping_add(flow.data_frames)
+            .wrapping_add(flow.pings)
     }
 
-    /// As `touch`, behind one more pointer.
-    pub(super) fn touch_deep(&self) -> u64 {
-        self.sent.back().map_or(0, |s| u64::from(s.end))
+    /// The same for a packet of the peer.
+    pub(super) fn touch_acked(&self) -> u64 {
+        u64::from(self.high.unwrap_or(0))
+            .wrapping_add(self.sent.oldest.map_or(0, |s| u64::from(s.end)))
+            .wrapping_add(self.zero.map_or(0, |z| z.touch()))
     }
 
     pub(super) const fn fin_seq(&self) -> Option<u32> {
@@ -109,6 +264,7 @@ impl Half {
     pub(super) fn ack_of(&self, end: u32) -> Option<Mark> {
         self.acked_at
             .filter(|_| self.acked.is_some_and(|a| distance(a, end) >= 0))
+            .map(Mark::from)
     }
 
     /// The peer acknowledged everything before `ack`; true where that is news.
@@ -126,7 +282,7 @@ impl Half {
             return false;
         }
         self.acked = Some(ack);
-        self.acked_at = Some(mark);
+        self.acked_at = Some(mark.into());
         while let Some(front) = self.sent.front_mut() {
             if distance(ack, front.end) >= 0 {
                 self.sent.pop_front();
@@ -169,7 +325,7 @@ impl Half {
         }
         match (window, self.zero) {
             (0, None) => {
-                self.zero = Some(mark);
+                self.zero = Some(mark.into());
                 self.flow.zero_windows += 1;
                 Some(LegEventKind::ZeroWindow)
             }
@@ -240,7 +396,7 @@ impl Half {
             && distance(seq, front.seq) <= 0
             && distance(end, front.seq) > 0
         {
-            front.last = mark;
+            front.last = mark.into();
             front.again = front.again.saturating_add(1);
         }
         let from = if distance(high, seq) > 0 { high } else { seq };
@@ -256,8 +412,8 @@ impl Half {
         self.sent.push_back(Sent {
             seq: from,
             end,
-            first: mark,
-            last: mark,
+            first: mark.into(),
+            last: mark.into(),
             again: 0,
         });
     }
@@ -272,12 +428,12 @@ impl Half {
     }
 
     /// The first FIN; false for a repeated one.
-    pub(super) const fn finish(&mut self, seq: u32, mark: Mark) -> bool {
+    pub(super) fn finish(&mut self, seq: u32, mark: Mark) -> bool {
         if self.fin_seq.is_some() {
             return false;
         }
         self.fin_seq = Some(seq);
-        self.flow.fin = Some(mark);
+        self.flow.fin = Some(mark.into());
         true
     }
 
@@ -291,9 +447,9 @@ impl Half {
     }
 
     /// The flow as it stands; `peer_seen` tells that the capture holds packets of the other side at all.
-    pub(super) fn observe(&self, peer_seen: bool, last: Mark) -> Flow {
-        let mut flow = self.flow.clone();
-        flow.zero_window_since = self.zero;
+    pub(super) fn observe(&self, peer_seen: bool, last: Mark) -> model::Flow {
+        let mut flow = self.flow.observe();
+        flow.zero_window_since = self.zero.map(Mark::from);
         if let Some(since) = self.zero {
             flow.zero_window_ns += last.at.since(since.at).max(0);
         }
@@ -302,8 +458,8 @@ impl Half {
             .front()
             .filter(|s| peer_seen || s.again > 0)
             .map(|s| Unanswered {
-                first: s.first,
-                last: s.last,
+                first: s.first.into(),
+                last: s.last.into(),
                 retransmissions: s.again,
             });
         flow

@@ -1,6 +1,8 @@
 //! The packets of one TCP connection -> what one vantage point saw of that leg.
 
 mod compressed;
+mod idle;
+mod observe;
 mod streams;
 
 use super::app::{App, Bytes, Kind, Said};
@@ -12,13 +14,14 @@ use super::half::{Half, Sort};
 use super::http1::handshake_faults;
 use super::inflate::Inflaters;
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::spot::Spot;
 use super::tls;
 use crate::model::{
-    Anomaly, BeatKind, CloseFrame, CloseShape, Direction, Fingerprint, Frame, LegEvent,
-    LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Ping, Request, Reset,
-    Response, SECOND_NS, TlsView, add_anomaly,
+    Anomaly, CloseFrame, Direction, Frame, LegEventKind, LegObservation, MILLI_NS, Mark, Moment,
+    Request, Reset, Response, SECOND_NS, add_anomaly,
 };
 use compressed::Compressed;
+pub(super) use idle::Idle;
 use streams::Streams;
 
 /// A copy recorded on another interface comes within this time.
@@ -52,6 +55,7 @@ pub(super) struct Yield {
     /// What was odd about legs, for the file at hand.
     pub(super) anomalies: Vec<Anomaly>,
     said: Vec<Said>,
+    decoded: Vec<Decoded>,
 }
 
 impl Yield {
@@ -91,40 +95,42 @@ impl Seen {
     }
 }
 
+/// What every packet needs stands first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Leg {
-    vantage: u32,
-    /// The lower and the higher endpoint.
-    ends: [Endpoint; 2],
-    client: Side,
-    certain: bool,
-    first: Mark,
-    last: Mark,
-    syn: Option<Mark>,
-    syn_ack: Option<Mark>,
-    syn_retransmissions: u32,
-    refused: bool,
-    halves: [Half; 2],
-    app: App,
-    request: Option<Box<Request>>,
-    response: Option<Box<Response>>,
-    earlier_requests: u32,
-    parts: u32,
-    doubtful: bool,
-    events: Events,
-    pings: Pings,
-    fingerprints: Fingerprints,
-    duplicates: u64,
-    faults: u16,
-    sni: Option<String>,
     recent: [[Seen; 4]; 2],
+    halves: [Half; 2],
+    last: Spot,
+    app: App,
+    events: Events,
+    fingerprints: Fingerprints,
+    pings: Pings,
+    duplicates: u64,
     recent_at: [u8; 2],
     payload_seen: bool,
     /// By either side.
     reset_seen: bool,
-    compression: Option<Box<Compressed>>,
+    certain: bool,
+    refused: bool,
+    doubtful: bool,
+    faults: u16,
+    vantage: u32,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
     streams: Option<Box<Streams>>,
+    client: Side,
+    /// The lower and the higher endpoint.
+    ends: [Endpoint; 2],
+    first: Spot,
+    syn: Option<Spot>,
+    syn_ack: Option<Spot>,
+    syn_retransmissions: u32,
+    earlier_requests: u32,
+    parts: u32,
+    request: Option<Box<Request>>,
+    response: Option<Box<Response>>,
+    compression: Option<Box<Compressed>>,
+    sni: Option<String>,
 }
 
 impl Leg {
@@ -151,8 +157,8 @@ impl Leg {
             ends,
             client,
             certain: opens,
-            first: mark,
-            last: mark,
+            first: mark.into(),
+            last: mark.into(),
             syn: None,
             syn_ack: None,
             syn_retransmissions: 0,
@@ -183,21 +189,20 @@ impl Leg {
     pub(super) fn touch(&self, side: Side) -> u64 {
         let side = side.min(1);
         u64::from(self.recent[side][0].print)
-            .wrapping_add(self.last.record.ordinal)
+            .wrapping_add(self.last.touch())
             .wrapping_add(self.duplicates)
             .wrapping_add(self.halves[side].touch())
-            .wrapping_add(self.halves[1 - side].touch())
+            .wrapping_add(self.halves[1 - side].touch_acked())
+            .wrapping_add(self.app.touch(side))
             .wrapping_add(self.events.touch())
             .wrapping_add(self.fingerprints.touch())
     }
 
     /// As `touch`, behind one more pointer.
-    pub(super) fn touch_deep(&self, side: Side) -> u64 {
-        let side = side.min(1);
-        self.app
-            .touch(side)
-            .wrapping_add(self.halves[side].touch_deep())
-            .wrapping_add(self.events.touch_deep())
+    pub(super) fn touch_deep(&self) -> u64 {
+        self.events
+            .touch_deep()
+            .wrapping_add(self.fingerprints.touch_deep())
     }
 
     pub(super) const fn used(&self) -> bool {
@@ -219,6 +224,29 @@ impl Leg {
         if self.app.settle() {
             self.events.settle();
         }
+    }
+
+    /// Speaks something else, and whatever comes will change nothing.
+    pub(super) const fn of_no_interest(&self) -> bool {
+        self.app.given_up()
+            && self.request.is_none()
+            && self.response.is_none()
+            && self.streams.is_none()
+    }
+
+    /// The initial sequence numbers of its sides, where their SYN was seen.
+    pub(super) fn initial(&self) -> [Option<u32>; 2] {
+        [self.halves[0].isn, self.halves[1].isn]
+    }
+
+    /// Which of its sides sent a packet.
+    pub(super) fn heard_of(&self) -> [bool; 2] {
+        [0, 1].map(|side: Side| self.halves[side].flow.packets > 0)
+    }
+
+    /// Which of its sides sent a FIN.
+    pub(super) fn finished(&self) -> [bool; 2] {
+        [0, 1].map(|side: Side| self.halves[side].flow.fin.is_some())
     }
 
     /// Spoke something else than WebSocket or TLS.
@@ -284,11 +312,12 @@ impl Leg {
     pub(super) fn packet(&mut self, side: Side, segment: &Segment<'_>, mark: Mark, up: &mut Yield) {
         let side = side.min(1);
         let peer = 1 - side;
-        self.last = mark;
+        let spot = Spot::from(mark);
+        self.last = spot;
         let flow = &mut self.halves[side].flow;
         flow.packets += 1;
-        flow.first_packet.get_or_insert(mark);
-        flow.last_packet = Some(mark);
+        flow.first_packet.get_or_insert(spot);
+        flow.last_packet = Some(spot);
         if segment.has(RST) {
             self.reset(side, segment, mark);
             self.let_go(up);
@@ -335,12 +364,13 @@ impl Leg {
         let in_window = in_window || answers_syn;
         let flow = &mut self.halves[side].flow;
         // One that may have been ignored gives way to one that can't.
-        if flow.rst.is_none_or(|r| in_window && !r.in_window) {
-            flow.rst = Some(Reset {
+        let weaker = |r: &Reset| in_window && !r.in_window;
+        if flow.rst.as_deref().is_none_or(weaker) {
+            flow.rst = Some(Box::new(Reset {
                 mark,
                 ttl: segment.ttl,
                 in_window,
-            });
+            }));
             self.events.push(mark, side, LegEventKind::Rst);
         }
     }
@@ -352,7 +382,7 @@ impl Leg {
         } else {
             (&mut self.syn, LegEventKind::Syn)
         };
-        slot.get_or_insert(mark);
+        slot.get_or_insert(mark.into());
         if !again {
             self.halves[side].open(segment);
         } else if segment.has(ACK) {
@@ -431,7 +461,7 @@ impl Leg {
                 half.flow.out_of_order += 1;
             }
             if arrival != Arrival::Old {
-                self.halves[side].flow.last_payload = Some(mark);
+                self.halves[side].flow.last_payload = Some(mark.into());
             }
             self.deliver(side, arrival, segment, mark, up);
         }
@@ -480,6 +510,23 @@ impl Leg {
         self.halves[side].flow.bytes += u64::from(fresh);
         let bytes = bytes.get(skip as usize..).unwrap_or_default();
         let cut = fresh.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        if let Some(decoder) = self.app.decoder(side) {
+            let losses = decoder.losses;
+            let mut frames = std::mem::take(&mut up.decoded);
+            decoder.feed(bytes, cut, mark, &mut frames);
+            if cut > 0 && decoder.losses > losses {
+                self.halves[side].flow.lost_bytes += u64::from(cut);
+            }
+            if !frames.is_empty() {
+                let place = self.place(side);
+                for frame in &mut frames {
+                    self.frame(side, frame, place, up);
+                }
+                frames.clear();
+            }
+            up.decoded = frames;
+            return;
+        }
         let losses = self.app.losses(side);
         let input = Bytes {
             side,
@@ -494,7 +541,7 @@ impl Leg {
         if cut > 0 && self.app.losses(side) > losses {
             self.halves[side].flow.lost_bytes += u64::from(cut);
         }
-        self.heard(mark, up);
+        self.heard(up);
     }
 
     fn drain(&mut self, side: Side, mark: Mark, up: &mut Yield) {
@@ -525,7 +572,7 @@ impl Leg {
                         },
                     );
                     self.app.gap(side, bytes, mark, &mut up.said);
-                    self.heard(mark, up);
+                    self.heard(up);
                 }
             }
         }
@@ -533,7 +580,7 @@ impl Leg {
 
     /// No more packets come: what was held back is all there is.
     pub(super) fn end(&mut self, up: &mut Yield) {
-        let last = self.last;
+        let last = self.last.into();
         for side in 0..2 {
             self.pieces(side, last, true, up);
             self.halves[side].assembler.release(&mut up.budget);
@@ -552,11 +599,11 @@ impl Leg {
             _ => return,
         };
         if self.app.confirm_with(client, &mut up.said) {
-            self.heard(self.last, up);
+            self.heard(up);
         }
     }
 
-    fn heard(&mut self, mark: Mark, up: &mut Yield) {
+    fn heard(&mut self, up: &mut Yield) {
         if up.said.is_empty() {
             return;
         }
@@ -628,7 +675,6 @@ impl Leg {
                 }
             }
         }
-        let _ = mark;
         up.said = said;
     }
 
@@ -682,16 +728,8 @@ impl Leg {
         let direction = self.direction(side);
         let mark = frame.mark;
         if let Some(hash) = frame.hash {
-            self.fingerprints.push(
-                side,
-                Fingerprint {
-                    at: mark.at,
-                    direction,
-                    opcode: frame.opcode,
-                    len: frame.len,
-                    hash,
-                },
-            );
+            self.fingerprints
+                .push(side, mark.at, frame.opcode, frame.len, hash);
         }
         let flow = &mut self.halves[side].flow;
         let len = frame.len;
@@ -700,10 +738,12 @@ impl Leg {
             8 => {
                 let (code, reason) = frame.close();
                 close = (code, Some(reason.clone()));
-                flow.close.get_or_insert_with(|| CloseFrame {
-                    mark,
-                    code,
-                    reason: reason.clone(),
+                flow.close.get_or_insert_with(|| {
+                    Box::new(CloseFrame {
+                        mark,
+                        code,
+                        reason: reason.clone(),
+                    })
                 });
                 LegEventKind::Close { code, reason }
             }
@@ -722,7 +762,7 @@ impl Leg {
             }
             opcode => {
                 flow.data_frames += 1;
-                flow.last_data_frame = Some(mark);
+                flow.last_data_frame = Some(mark.into());
                 if let Some(beat) = application_beat(frame) {
                     self.pings.application(side, mark, end, beat);
                 }
@@ -770,116 +810,8 @@ impl Leg {
         (self.app.kind() == Kind::WebSocket).then(|| self.ends[1 - self.client])
     }
 
-    pub(super) const fn first(&self) -> Mark {
-        self.first
-    }
-
-    /// What was seen; `None` where nothing of it concerns WebSockets.
-    pub(super) fn observe(&self) -> Option<LegObservation> {
-        let upgraded = self.response.as_ref().is_some_and(|r| r.upgraded());
-        let protocol = match self.app.kind() {
-            Kind::WebSocket if upgraded => LegProtocol::WebSocket,
-            Kind::WebSocket => LegProtocol::WebSocketMidstream,
-            Kind::Http if self.request.is_none() => return None,
-            Kind::Http | Kind::Other if self.response.is_some() => LegProtocol::UpgradeRefused,
-            Kind::Http => LegProtocol::UpgradeUnanswered,
-            Kind::Tls => LegProtocol::Tls,
-            Kind::Silent if !self.payload_seen => LegProtocol::NoPayload,
-            Kind::Midstream if self.request.is_some() => LegProtocol::UpgradeUnanswered,
-            Kind::Silent | Kind::Midstream | Kind::Http2 | Kind::Other => return None,
-        };
-        let (client, server) = (self.client, 1 - self.client);
-        let direction = |side: Side| self.direction(side);
-        let ends = [0, 1].map(|side: Side| {
-            let flow = &self.halves[side].flow;
-            tls::Ends {
-                fin: flow.fin,
-                rst: flow.rst.map(|r| r.mark),
-            }
-        });
-        let tls = self.app.tls();
-        let notify = |side: Side| tls.and_then(|t| t.close_notify(side, client, &ends));
-        let flow = |side: Side| {
-            let mut flow =
-                self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last);
-            if let Some(tls) = tls {
-                flow.close_notify = notify(side);
-                flow.last_payload = tls.last_payload(side, flow.close_notify);
-            }
-            flow
-        };
-        let mut pings = self.pings.list(direction);
-        let mut events = self.events.list(direction);
-        let view = tls.map(|t| {
-            let (beats, close) = t.shapes(client, &ends);
-            pings.extend(beats.iter().map(|b| Ping {
-                kind: BeatKind::Frame,
-                sent: b.sent,
-                direction: direction(b.side),
-                answered: b.answered,
-                acked: None,
-            }));
-            told_by_size(&mut events, [notify(0), notify(1)]);
-            let look = t.look();
-            TlsView {
-                version: look.version,
-                cipher: look.cipher,
-                alpn: look.alpn,
-                keys: look.keys,
-                overhead: look.overhead,
-                established: look.established,
-                failed: look.failed,
-                websocket: look.websocket,
-                inferred_pings: !beats.is_empty(),
-                no_close: t.no_close(client, &ends),
-                close_shape: close.map(|c| CloseShape {
-                    direction: direction(c.side),
-                    sent: c.sent,
-                    answered: c.answered,
-                }),
-            }
-        });
-        Some(LegObservation {
-            vantage: self.vantage,
-            client: self.ends[client].socket(),
-            server: self.ends[server].socket(),
-            sides_certain: self.certain,
-            protocol,
-            syn: self.syn,
-            syn_ack: self.syn_ack,
-            syn_retransmissions: self.syn_retransmissions,
-            refused: self.refused,
-            request: self.request.as_deref().cloned(),
-            response: self.response.as_deref().cloned(),
-            earlier_requests: self.earlier_requests,
-            first: self.first,
-            last: self.last,
-            to_server: flow(client),
-            to_client: flow(server),
-            pings,
-            fingerprints: self.fingerprints.list(direction),
-            events,
-            duplicates: self.duplicates,
-            violations: self.violations(),
-            sni: self.sni.clone(),
-            compression: self.compressed(),
-            http2: None,
-            tls: view,
-        })
-    }
-}
-
-/// A record that its size and place show to be a close_notify is an alert on the time line as well.
-fn told_by_size(events: &mut [LegEvent], notified: [Option<Mark>; 2]) {
-    for event in events {
-        let record = matches!(event.what, LegEventKind::TlsRecord { .. });
-        let same = |m: &Mark| m.record == event.mark.record;
-        if record && notified.iter().flatten().any(same) {
-            event.what = LegEventKind::TlsAlert {
-                level: 0,
-                description: 0,
-            };
-        }
+    pub(super) fn first(&self) -> Mark {
+        self.first.into()
     }
 }
 

@@ -12,9 +12,11 @@ mod frame;
 mod half;
 mod http1;
 mod http2;
+mod index;
 mod inflate;
 mod leg;
 mod packet;
+mod spot;
 mod tls;
 mod tracker;
 
@@ -134,6 +136,7 @@ impl Vantage {
             tracker.up.frames_wanted = on_frame.is_some();
         }
         let mut places = Vec::with_capacity(BATCH);
+        let mut routes = Vec::with_capacity(BATCH);
         loop {
             file.batch(BATCH, &mut places);
             if places.is_empty() {
@@ -148,15 +151,17 @@ impl Vantage {
             for (slot, place) in segments.iter_mut().zip(&places) {
                 *slot = self.parse(source, &file.record(place), &mut summary);
             }
-            tracker::prepare(&self.trackers, &segments);
-            for (lane, segment, mark) in segments.iter().flatten() {
+            tracker::prepare(&self.trackers, &segments, &mut routes);
+            for ((lane, segment, mark), route) in segments.iter().flatten().zip(&routes) {
                 let Some(tracker) = self.trackers.get_mut(*lane) else {
                     continue;
                 };
-                tracker.segment(segment, *mark);
+                tracker.segment(route, segment, *mark);
                 // Fragments that came before the first one of their packet.
                 while let Some((early, mark)) = self.fragments.waiting(mark.record.ordinal) {
-                    tracker.segment(&early.segment(), mark);
+                    let early = early.segment();
+                    let route = tracker.route(&early);
+                    tracker.segment(&route, &early, mark);
                 }
                 if let Some(on_frame) = on_frame.as_mut() {
                     for frame in tracker.up.frames.drain(..) {

@@ -36,6 +36,15 @@ impl Endpoint {
         }
     }
 
+    /// The upper and the lower half of the address.
+    pub(super) const fn words(&self) -> [u64; 2] {
+        self.addr
+    }
+
+    pub(super) const fn of_words(addr: [u64; 2], port: u16) -> Self {
+        Self { addr, port }
+    }
+
     /// The address as a number.
     pub(super) const fn host(&self) -> u128 {
         (self.addr[0] as u128) << 64 | self.addr[1] as u128
@@ -164,7 +173,72 @@ const SHORT: Packet<'static> = Packet::Odd("short-packet");
 
 /// Reads a packet of link type `link`; `wire_len` is its length before the capture cut it.
 pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
+    if link == ETHERNET
+        && let Some(segment) = plain(data, wire_len)
+    {
+        return Packet::Tcp(segment);
+    }
     parse_noting(link, data, wire_len, None)
+}
+
+/// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, an IP header without options or fragments, TCP.
+fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+    let kind_at = |at: usize| {
+        let kind = data.get(at..at + 2)?;
+        Some(u16::from_be_bytes([kind[0], kind[1]]))
+    };
+    let mut at = 14;
+    let mut kind = kind_at(12)?;
+    for _ in 0..MAX_TAGS {
+        if matches!(kind, 0x8100 | 0x88A8 | 0x9100 | 0x9200) {
+            kind = kind_at(at + 2)?;
+            at += 4;
+        }
+    }
+    let ip = data.get(at..)?;
+    let wire = wire_len.saturating_sub(at as u32);
+    let (addresses, head_len, total) = match kind {
+        0x0800 => {
+            let head: &[u8; 20] = ip.first_chunk()?;
+            if head[0] != 0x45 || head[6] & 0x3f != 0 || head[7] != 0 || head[9] != 6 {
+                return None;
+            }
+            let addresses = Addresses {
+                src: mapped([head[12], head[13], head[14], head[15]]),
+                dst: mapped([head[16], head[17], head[18], head[19]]),
+                ttl: head[8],
+                id: u16::from_be_bytes([head[4], head[5]]),
+            };
+            let total = match u16::from_be_bytes([head[2], head[3]]) {
+                0 => wire,
+                total => u32::from(total).min(wire),
+            };
+            (addresses, 20, total)
+        }
+        0x86DD => {
+            let head: &[u8; 40] = ip.first_chunk()?;
+            if head[0] >> 4 != 6 || head[6] != 6 {
+                return None;
+            }
+            let (_, ends) = head.split_last_chunk::<32>()?;
+            let (src, dst) = (ends.first_chunk()?, ends.last_chunk()?);
+            let addresses = Addresses {
+                src: u128::from_be_bytes(*src),
+                dst: u128::from_be_bytes(*dst),
+                ttl: head[7],
+                id: 0,
+            };
+            let total = match u16::from_be_bytes([head[4], head[5]]) {
+                0 => wire,
+                len => (40 + u32::from(len)).min(wire),
+            };
+            (addresses, 40, total)
+        }
+        _ => return None,
+    };
+    let body = ip.get(head_len..(total as usize).min(ip.len()))?;
+    let head: &[u8; 20] = body.first_chunk()?;
+    segment(&addresses, head, body, total - head_len as u32, 0)
 }
 
 /// As [`parse`], writing down the layers.
@@ -596,40 +670,47 @@ impl<'b> Walk<'_, 'b> {
 
     fn tcp(&mut self, addresses: &Addresses, body: Rest<'b>) -> Option<Segment<'b>> {
         let head: &[u8; 20] = body.bytes.first_chunk()?;
-        let header_len = usize::from(head[12] >> 4) * 4;
-        if header_len < 20 {
-            return None;
-        }
-        self.note("TCP", body, header_len);
-        let flags = head[13];
-        let window_scale = if flags & SYN != 0 {
-            scale(
-                body.bytes
-                    .get(20..header_len.min(body.bytes.len()))
-                    .unwrap_or_default(),
-            )
-        } else {
-            None
-        };
-        let payload_len = body.wire.saturating_sub(header_len as u64);
-        let payload = body.bytes.get(header_len..).unwrap_or_default();
-        Some(Segment {
-            src: Endpoint::new(addresses.src, u16::from_be_bytes([head[0], head[1]])),
-            dst: Endpoint::new(addresses.dst, u16::from_be_bytes([head[2], head[3]])),
-            seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
-            ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
-            flags,
-            window: u16::from_be_bytes([head[14], head[15]]),
-            window_scale,
-            ttl: addresses.ttl,
-            ip_id: addresses.id,
-            tap: self.tap,
-            payload,
-            payload_len: u32::try_from(payload_len)
-                .unwrap_or(u32::MAX)
-                .max(u32::try_from(payload.len()).unwrap_or(u32::MAX)),
-        })
+        let wire = u32::try_from(body.wire).unwrap_or(u32::MAX);
+        let segment = segment(addresses, head, body.bytes, wire, self.tap)?;
+        self.note("TCP", body, usize::from(head[12] >> 4) * 4);
+        Some(segment)
     }
+}
+
+/// The segment that begins with `head`, of which `body` is what the capture holds and `wire` what there was.
+fn segment<'b>(
+    addresses: &Addresses,
+    head: &[u8; 20],
+    body: &'b [u8],
+    wire: u32,
+    tap: u32,
+) -> Option<Segment<'b>> {
+    let header_len = usize::from(head[12] >> 4) * 4;
+    if header_len < 20 {
+        return None;
+    }
+    let flags = head[13];
+    let window_scale = if flags & SYN != 0 {
+        scale(body.get(20..header_len.min(body.len())).unwrap_or_default())
+    } else {
+        None
+    };
+    let payload_len = wire.saturating_sub(header_len as u32);
+    let payload = body.get(header_len..).unwrap_or_default();
+    Some(Segment {
+        src: Endpoint::new(addresses.src, u16::from_be_bytes([head[0], head[1]])),
+        dst: Endpoint::new(addresses.dst, u16::from_be_bytes([head[2], head[3]])),
+        seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+        ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
+        flags,
+        window: u16::from_be_bytes([head[14], head[15]]),
+        window_scale,
+        ttl: addresses.ttl,
+        ip_id: addresses.id,
+        tap,
+        payload,
+        payload_len: payload_len.max(u32::try_from(payload.len()).unwrap_or(u32::MAX)),
+    })
 }
 
 enum Inner<'b> {

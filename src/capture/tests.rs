@@ -5,6 +5,7 @@ mod blocks;
 mod changed;
 mod deflate;
 mod fragmented;
+mod idle;
 mod others;
 mod tcp;
 

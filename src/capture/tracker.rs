@@ -1,31 +1,58 @@
 //! Segments of all connections -> the leg each belongs to, by 4-tuple and SYN epoch; idle legs are never split, plain ones are let go.
 
 use super::LANES;
-use super::leg::{Leg, Yield};
-use super::packet::{Endpoint, SYN, Segment};
+use super::index::Index;
+use super::leg::{Idle, Leg, Yield};
+use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
 use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, RecordRef, add_anomaly};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// Legs without a byte of payload that are kept: a port scan must not fill the memory.
 const MAX_UNUSED: usize = 100_000 / LANES;
 /// Plain legs remembered after their end, so that a late packet starts no new leg.
 const MAX_TOMBS: usize = 65_536 / LANES;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key([Endpoint; 2]);
+/// The lower and the higher endpoint of a leg, without gaps between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    hosts: [[u64; 2]; 2],
+    ports: [u16; 2],
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [[a, b], [c, d]] = self.hosts;
+        state.write_u64(a ^ c.rotate_left(32));
+        state.write_u64(b);
+        state.write_u64(d);
+        state.write_u32(u32::from(self.ports[0]) << 16 | u32::from(self.ports[1]));
+    }
+}
 
 impl Key {
     /// The key, and which of its ends sent the segment.
     fn of(segment: &Segment<'_>) -> (Self, usize) {
-        if segment.src <= segment.dst {
-            (Self([segment.src, segment.dst]), 0)
+        let (src, dst) = (segment.src, segment.dst);
+        let (low, high, side) = if src <= dst {
+            (src, dst, 0)
         } else {
-            (Self([segment.dst, segment.src]), 1)
-        }
+            (dst, src, 1)
+        };
+        let key = Self {
+            hosts: [low.words(), high.words()],
+            ports: [low.port, high.port],
+        };
+        (key, side)
+    }
+
+    const fn ends(&self) -> [Endpoint; 2] {
+        let [low, high] = self.hosts;
+        [
+            Endpoint::of_words(low, self.ports[0]),
+            Endpoint::of_words(high, self.ports[1]),
+        ]
     }
 }
 
@@ -37,49 +64,222 @@ pub(super) fn lane(segment: &Segment<'_>) -> usize {
     (mixed >> 32) as usize % LANES
 }
 
-/// Reads what the segments will need, so that the processor fetches it for all of them at once.
+/// Where a segment's leg is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    key: Key,
+    hash: u32,
+    side: usize,
+}
+
+/// Finds where each segment belongs, and reads what it will need, so that the processor fetches it for all of them at once.
 pub(super) fn prepare<const N: usize>(
     trackers: &[Tracker],
     segments: &[Option<(usize, Segment<'_>, Mark)>; N],
+    routes: &mut Vec<Route>,
 ) {
-    let mut legs = [const { None }; N];
-    for (slot, (lane, segment, _)) in legs.iter_mut().zip(segments.iter().flatten()) {
-        let (key, side) = Key::of(segment);
-        let leg = trackers.get(*lane).and_then(|t| t.find(&key));
-        *slot = leg.map(|leg| (leg, side));
+    routes.clear();
+    let mut sum = 0u64;
+    for (lane, segment, _) in segments.iter().flatten() {
+        let Some(tracker) = trackers.get(*lane) else {
+            continue;
+        };
+        let route = tracker.route(segment);
+        sum = sum.wrapping_add(tracker.index.touch(route.hash));
+        routes.push(route);
     }
-    let sum = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
-        sum.wrapping_add(leg.touch(*side))
-    });
-    let deep = legs.iter().flatten().fold(0, |sum: u64, (leg, side)| {
-        sum.wrapping_add(leg.touch_deep(*side))
-    });
-    std::hint::black_box((sum, deep));
+    let mut legs = [const { None }; N];
+    for (slot, ((lane, ..), route)) in legs.iter_mut().zip(segments.iter().flatten().zip(&*routes))
+    {
+        let leg = trackers.get(*lane).and_then(|t| t.leg(route));
+        *slot = leg.map(|leg| (leg, route.side));
+    }
+    for (leg, side) in legs.iter().flatten() {
+        sum = sum.wrapping_add(leg.touch(*side));
+    }
+    for (leg, _) in legs.iter().flatten() {
+        sum = sum.wrapping_add(leg.touch_deep());
+    }
+    std::hint::black_box(sum);
 }
 
 /// A leg is large and changes its place: from the table to the list of those that are over.
 type OwnedLeg = Box<Leg>;
 
 #[derive(Debug)]
+enum State {
+    Free,
+    /// A plain leg that ended.
+    Over,
+    Plain(Plain),
+    Idle(Box<Idle>),
+    Leg(OwnedLeg),
+}
+
+/// Legs of a lane, beyond which those that wait for a request are put away until it comes: it takes time, and saves memory.
+const MANY: u32 = 4096;
+
+/// A leg that spoke something else: all that is still of interest is where it ends and the next one begins.
+#[derive(Debug, Clone, Copy)]
+struct Plain {
+    isn: [u32; 2],
+    /// By side: its initial sequence number is known, it sent something, it sent a FIN.
+    opened: u8,
+    heard: u8,
+    finished: u8,
+    reset: bool,
+}
+
+impl Plain {
+    fn of(leg: &Leg) -> Self {
+        let bits = |what: [bool; 2]| u8::from(what[0]) | u8::from(what[1]) << 1;
+        let isn = leg.initial();
+        Self {
+            isn: isn.map(|n| n.unwrap_or(0)),
+            opened: bits(isn.map(|n| n.is_some())),
+            heard: bits(leg.heard_of()),
+            finished: bits(leg.finished()),
+            reset: false,
+        }
+    }
+
+    /// As [`Leg::ended_before`], which knows the reasons.
+    fn ended_before(&self, side: usize, segment: &Segment<'_>) -> bool {
+        let bit = 1 << side;
+        if !segment.has(SYN) {
+            return false;
+        }
+        if self.opened & bit != 0 {
+            self.isn.get(side).is_some_and(|&isn| isn != segment.seq)
+        } else if segment.has(ACK) {
+            self.heard & bit != 0
+        } else {
+            self.heard != 0
+        }
+    }
+
+    fn packet(&mut self, side: usize, segment: &Segment<'_>) {
+        let bit = 1 << side;
+        self.heard |= bit;
+        self.reset |= segment.has(RST);
+        if segment.has(RST) {
+            return;
+        }
+        if segment.has(SYN)
+            && self.opened & bit == 0
+            && let Some(isn) = self.isn.get_mut(side)
+        {
+            *isn = segment.seq;
+            self.opened |= bit;
+        }
+        if segment.has(FIN) {
+            self.finished |= bit;
+        }
+    }
+
+    const fn closed(&self) -> bool {
+        self.reset || self.finished == 3
+    }
+}
+
+#[derive(Debug)]
 struct Slot {
     key: Key,
-    /// `None` for a plain leg that ended.
-    leg: Option<Box<Leg>>,
+    state: State,
+}
+
+const CHUNK: usize = 1024;
+
+/// The legs by their place. Chunks, so that growing moves none of them and leaves little unused.
+#[derive(Debug, Default)]
+struct Slab {
+    chunks: Vec<Vec<Slot>>,
+    free: Vec<u32>,
+    taken: u32,
+}
+
+impl Slab {
+    fn get(&self, place: u32) -> Option<&Slot> {
+        let place = place as usize;
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Slot> {
+        let place = place as usize;
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    }
+
+    fn add(&mut self, slot: Slot) -> u32 {
+        self.taken += 1;
+        if let Some(place) = self.free.pop()
+            && let Some(old) = self.get_mut(place)
+        {
+            *old = slot;
+            return place;
+        }
+        if self.chunks.last().is_none_or(|c| c.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let Some(chunk) = self.chunks.last_mut() else {
+            return 0;
+        };
+        chunk.push(slot);
+        u32::try_from(before + chunk.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn remove(&mut self, place: u32) {
+        if let Some(slot) = self.get_mut(place) {
+            slot.state = State::Free;
+            self.free.push(place);
+            self.taken -= 1;
+        }
+    }
+
+    fn legs(&self) -> impl Iterator<Item = &Leg> {
+        self.chunks.iter().flatten().filter_map(|s| match &s.state {
+            State::Leg(leg) => Some(&**leg),
+            _ => None,
+        })
+    }
+
+    /// Those that something is made of.
+    fn into_legs(self) -> impl Iterator<Item = OwnedLeg> {
+        let slots = self.chunks.into_iter().flatten();
+        slots.filter_map(|s| match s.state {
+            State::Leg(leg) => Some(leg),
+            // One that was never used is told of.
+            State::Idle(idle) if idle.silent() => Some(Box::new(idle.wake(s.key.ends()))),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Tracker {
     vantage: u32,
     hasher: RandomState,
-    table: HashTable<Slot>,
+    index: Index,
+    slab: Slab,
     /// Legs whose 4-tuple another connection took over.
     done: Vec<OwnedLeg>,
     /// Legs without payload when they were last looked at, oldest first, by their first packet.
     unused: VecDeque<(Key, RecordRef)>,
-    tombs: VecDeque<Key>,
+    tombs: VecDeque<u32>,
     dropped: u64,
     conflicts: u64,
+    /// Beyond so many legs, those that wait are put away.
+    pub(super) most_awake: u32,
     pub(super) up: Yield,
+}
+
+/// What the next packet of a leg does to its place.
+enum Turn {
+    Stay,
+    /// The leg ended and is not of interest.
+    Bury(Option<OwnedLeg>),
+    /// The leg speaks something else, and still goes on.
+    Shrink,
 }
 
 impl Tracker {
@@ -87,66 +287,124 @@ impl Tracker {
         Self {
             vantage,
             hasher: RandomState::default(),
-            table: HashTable::new(),
+            index: Index::default(),
+            slab: Slab::default(),
             done: Vec::new(),
             unused: VecDeque::new(),
             tombs: VecDeque::new(),
             dropped: 0,
             conflicts: 0,
+            most_awake: MANY,
             up: Yield::default(),
         }
     }
 
-    fn find(&self, key: &Key) -> Option<&Leg> {
-        let slot = self
-            .table
-            .find(self.hasher.hash_one(key), |s| s.key == *key);
-        slot.and_then(|s| s.leg.as_deref())
+    /// Legs that are put away.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        let slots = self.slab.chunks.iter().flatten();
+        slots.filter(|s| matches!(s.state, State::Idle(_))).count()
     }
 
-    pub(super) fn segment(&mut self, segment: &Segment<'_>, mark: Mark) {
+    fn hash(&self, key: &Key) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
+    }
+
+    pub(super) fn route(&self, segment: &Segment<'_>) -> Route {
         let (key, side) = Key::of(segment);
-        let hash = self.hasher.hash_one(key);
-        let hasher = &self.hasher;
-        let mut slot = match self
-            .table
-            .entry(hash, |s| s.key == key, |s| hasher.hash_one(s.key))
-        {
-            Entry::Occupied(slot) => {
-                let tail = segment.payload_len == 0 && !segment.has(SYN);
-                if slot.get().leg.is_none() && tail {
-                    // The last packets of a plain leg that is gone.
+        Route {
+            hash: self.hash(&key),
+            key,
+            side,
+        }
+    }
+
+    fn place(&self, key: &Key, hash: u32) -> Option<u32> {
+        self.index
+            .find(hash, |p| self.slab.get(p).is_some_and(|s| s.key == *key))
+    }
+
+    fn leg(&self, route: &Route) -> Option<&Leg> {
+        let place = self.place(&route.key, route.hash)?;
+        match &self.slab.get(place)?.state {
+            State::Leg(leg) => Some(leg),
+            _ => None,
+        }
+    }
+
+    pub(super) fn segment(&mut self, route: &Route, segment: &Segment<'_>, mark: Mark) {
+        let &Route { key, hash, side } = route;
+        let place = self.place(&key, hash).unwrap_or_else(|| {
+            let place = self.slab.add(Slot {
+                key,
+                state: State::Free,
+            });
+            self.index.insert(hash, place);
+            place
+        });
+        let many = self.slab.taken > self.most_awake;
+        let Some(slot) = self.slab.get_mut(place) else {
+            return;
+        };
+        if let State::Idle(idle) = &slot.state {
+            slot.state = State::Leg(Box::new(idle.wake(key.ends())));
+        }
+        let mut old = None;
+        match &mut slot.state {
+            // The last packets of a plain leg that is gone.
+            State::Over if segment.payload_len == 0 && !segment.has(SYN) => return,
+            State::Over | State::Free | State::Idle(_) => {}
+            State::Plain(plain) => {
+                if plain.ended_before(side, segment) {
+                    slot.state = State::Free;
+                } else {
+                    plain.packet(side, segment);
+                    if plain.closed() {
+                        self.bury(place, None);
+                    }
                     return;
                 }
-                slot
             }
-            Entry::Vacant(slot) => slot.insert(Slot { key, leg: None }),
-        };
-        let known = slot.get_mut();
-        let mut old = None;
-        if let Some(leg) = &mut known.leg {
-            if leg.is_copy(side, segment, mark.at) {
-                return;
-            }
-            if leg.ended_before(side, segment) {
-                old = known.leg.take();
+            State::Leg(leg) => {
+                if leg.is_copy(side, segment, mark.at) {
+                    return;
+                }
+                if leg.ended_before(side, segment)
+                    && let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Free)
+                {
+                    old = Some(leg);
+                }
             }
         }
-        let fresh = known.leg.is_none();
-        let leg = known.leg.get_or_insert_with(|| {
-            let mut leg = Box::new(Leg::new(self.vantage, key.0, side, segment, mark));
+        let fresh = !matches!(slot.state, State::Leg(_));
+        if fresh {
+            let mut leg = Box::new(Leg::new(self.vantage, key.ends(), side, segment, mark));
             // Its own first packet, so that the copy of it is known.
             let _ = leg.is_copy(side, segment, mark.at);
-            leg
-        });
-        leg.packet(side, segment, mark, &mut self.up);
-        if leg.closed() {
-            if leg.plain() {
-                let leg = known.leg.take();
-                self.bury(key, leg);
-            } else {
-                leg.settle();
+            slot.state = State::Leg(leg);
+        }
+        let mut turn = Turn::Stay;
+        if let State::Leg(leg) = &mut slot.state {
+            leg.packet(side, segment, mark, &mut self.up);
+            if leg.closed() {
+                if !leg.plain() {
+                    leg.settle();
+                } else if let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Over) {
+                    turn = Turn::Bury(Some(leg));
+                }
+            } else if leg.of_no_interest() {
+                turn = Turn::Shrink;
+            } else if segment.payload_len == 0
+                && many
+                && let Some(idle) = leg.idle()
+            {
+                slot.state = State::Idle(Box::new(idle));
             }
+        }
+        match turn {
+            Turn::Stay => {}
+            Turn::Bury(leg) => self.bury(place, leg),
+            Turn::Shrink => self.shrink(place),
         }
         if let Some(old) = old {
             self.retire(old);
@@ -159,19 +417,30 @@ impl Tracker {
         }
     }
 
+    /// Keeps of a leg only what tells where it ends.
+    fn shrink(&mut self, place: u32) {
+        let Some(slot) = self.slab.get_mut(place) else {
+            return;
+        };
+        if let State::Leg(leg) = &mut slot.state {
+            self.conflicts += u64::from(leg.conflicts());
+            leg.end(&mut self.up);
+            slot.state = State::Plain(Plain::of(leg));
+        }
+    }
+
     /// Lets go of the oldest legs without payload once there are too many.
     fn sift(&mut self) {
-        let Self {
-            table,
-            hasher,
-            unused,
-            ..
-        } = self;
+        let mut unused = std::mem::take(&mut self.unused);
         unused.retain(|(key, first)| {
-            let slot = table.find(hasher.hash_one(key), |s| s.key == *key);
-            let leg = slot.and_then(|s| s.leg.as_ref());
-            leg.is_some_and(|l| l.first().record == *first && !l.used())
+            let place = self.place(key, self.hash(key));
+            match place.and_then(|p| self.slab.get(p)).map(|s| &s.state) {
+                Some(State::Leg(leg)) => leg.first().record == *first && !leg.used(),
+                Some(State::Idle(idle)) => idle.first().record == *first && idle.silent(),
+                _ => false,
+            }
         });
+        self.unused = unused;
         if self.unused.len() <= MAX_UNUSED * 3 / 4 {
             return;
         }
@@ -179,9 +448,10 @@ impl Tracker {
             let Some((key, _)) = self.unused.pop_front() else {
                 return;
             };
-            let hash = self.hasher.hash_one(key);
-            if let Ok(slot) = self.table.find_entry(hash, |s| s.key == key) {
-                slot.remove();
+            let hash = self.hash(&key);
+            if let Some(place) = self.place(&key, hash) {
+                self.index.remove(hash, place);
+                self.slab.remove(place);
                 self.dropped += 1;
             }
         }
@@ -198,7 +468,7 @@ impl Tracker {
     }
 
     /// A plain leg is over: its place stays, for a late packet to fall into.
-    fn bury(&mut self, key: Key, leg: Option<Box<Leg>>) {
+    fn bury(&mut self, place: u32, leg: Option<Box<Leg>>) {
         if let Some(mut leg) = leg {
             self.conflicts += u64::from(leg.conflicts());
             leg.end(&mut self.up);
@@ -206,17 +476,18 @@ impl Tracker {
                 leg.hand_up(&mut self.up);
             }
         }
-        self.tombs.push_back(key);
+        if let Some(slot) = self.slab.get_mut(place) {
+            slot.state = State::Over;
+        }
+        self.tombs.push_back(place);
         if self.tombs.len() > MAX_TOMBS
             && let Some(old) = self.tombs.pop_front()
+            && let Some(slot) = self.slab.get(old)
+            && matches!(slot.state, State::Over)
         {
-            let hash = self.hasher.hash_one(old);
-            if let Ok(slot) = self
-                .table
-                .find_entry(hash, |s| s.key == old && s.leg.is_none())
-            {
-                slot.remove();
-            }
+            let hash = self.hash(&slot.key);
+            self.index.remove(hash, old);
+            self.slab.remove(old);
         }
     }
 
@@ -228,12 +499,7 @@ impl Tracker {
             let note = "connections without a byte of payload beyond 100000 were left out, the oldest first";
             add_anomaly(&mut anomalies, "too-many-unused-legs", dropped, 0, note);
         }
-        let live: u64 = self
-            .table
-            .iter()
-            .filter_map(|s| s.leg.as_ref())
-            .map(|l| u64::from(l.conflicts()))
-            .sum();
+        let live: u64 = self.slab.legs().map(|l| u64::from(l.conflicts())).sum();
         let conflicts = live + self.conflicts;
         self.conflicts = 0;
         if conflicts > 0 {
@@ -251,7 +517,7 @@ pub(super) fn finish(trackers: Vec<Tracker>) -> Vec<LegObservation> {
     let mut legs: Vec<OwnedLeg> = Vec::new();
     for tracker in trackers {
         legs.extend(tracker.done);
-        legs.extend(tracker.table.into_iter().filter_map(|s| s.leg));
+        legs.extend(tracker.slab.into_legs());
         up.join(tracker.up);
     }
     legs.sort_by_key(|l| (l.first().at, l.first().record));

@@ -25,7 +25,7 @@ pub(super) type Chain = Vec<Leg>;
 /// Merges the observations of the same leg, then chains legs over proxies.
 pub(super) fn chains(observations: Vec<LegObservation>) -> Vec<Chain> {
     let mut legs = merge(observations);
-    legs.sort_by_key(|l| (opened(l), l.client, l.server));
+    legs.sort_by_cached_key(|l| (opened(l), l.client, l.server));
     let links = link(&legs);
     let mut has_upper = vec![false; legs.len()];
     for &below in links.values() {

@@ -29,6 +29,8 @@ pub(super) struct Interface {
     link: u16,
     snaplen: u32,
     resolution: u8,
+    /// Nanoseconds of a tick, where it is as many of them; else 0.
+    unit_ns: u64,
     offset_s: i64,
     /// Packets that its last statistics said were dropped.
     dropped: u64,
@@ -42,8 +44,35 @@ pub(super) struct Interfaces {
 }
 
 impl Interfaces {
-    pub(super) const fn len(&self) -> usize {
-        self.known.len()
+    /// The packet of the enhanced packet block that `head` begins with, where the block is whole and contradicts itself nowhere.
+    pub(super) fn sound_packet(&self, head: &[u8], order: Order) -> Option<Found> {
+        let fields: &[u8; 28] = head.first_chunk()?;
+        let total = u32_at(fields, 4, order) as usize;
+        let data_len = u32_at(fields, 20, order) as usize;
+        if u32_at(fields, 0, order) != ENHANCED_PACKET
+            || !(32..=MAX_RECORD).contains(&total)
+            || !total.is_multiple_of(4)
+            || data_len > total - 32
+            || total > head.len()
+            || u32_at(head, total - 4, order) as usize != total
+        {
+            return None;
+        }
+        let number = u32_at(fields, 8, order);
+        let interface = self.known.get(number as usize)?;
+        let ticks =
+            u64::from(u32_at(fields, 12, order)) << 32 | u64::from(u32_at(fields, 16, order));
+        Some(Found {
+            header_len: 28,
+            total,
+            data_from: 28,
+            data_len,
+            at: interface.moment(ticks),
+            tick_ns: interface.tick_ns(),
+            link: interface.link,
+            interface: number,
+            wire_len: u32_at(fields, 24, order),
+        })
     }
 }
 
@@ -54,6 +83,10 @@ impl Interface {
             link: (block.linktype.0 & 0xffff) as u16,
             snaplen: block.snaplen,
             resolution: block.if_tsresol,
+            unit_ns: match block.if_tsresol {
+                power @ 0..=9 => 10u64.pow(u32::from(9 - power)),
+                _ => 0,
+            },
             offset_s: match order {
                 Order::Little => block.if_tsoffset,
                 Order::Big => block.if_tsoffset.swap_bytes(),
@@ -63,6 +96,10 @@ impl Interface {
     }
 
     fn moment(&self, ticks: u64) -> Moment {
+        let quick = ticks.checked_mul(self.unit_ns).filter(|&ns| ns > 0);
+        if let Some(ns) = quick.and_then(|ns| i64::try_from(ns).ok()) {
+            return Moment(ns.saturating_add(self.offset_s.saturating_mul(SECOND_NS)));
+        }
         let power = u32::from(self.resolution & 0x7f);
         let ns = if self.resolution & 0x80 != 0 {
             (u128::from(ticks) * SECOND_NS as u128)
@@ -80,6 +117,9 @@ impl Interface {
     }
 
     fn tick_ns(&self) -> i64 {
+        if self.unit_ns > 0 {
+            return self.unit_ns as i64;
+        }
         let power = u32::from(self.resolution & 0x7f);
         if self.resolution & 0x80 != 0 {
             SECOND_NS.checked_shr(power).unwrap_or(0).max(1)
@@ -157,19 +197,6 @@ fn section_order(head: &[u8]) -> Option<Order> {
         x if x.swap_bytes() == BOM_MAGIC => Some(Order::Big),
         _ => None,
     }
-}
-
-/// Whether `head` begins with a whole enhanced packet block that contradicts itself nowhere.
-pub(super) fn sound_packet(head: &[u8], order: Order, interfaces: usize) -> bool {
-    let total = u32_at(head, 4, order) as usize;
-    let captured = u32_at(head, 20, order) as usize;
-    u32_at(head, 0, order) == ENHANCED_PACKET
-        && (32..=MAX_RECORD).contains(&total)
-        && total <= head.len()
-        && total.is_multiple_of(4)
-        && u32_at(head, total - 4, order) as usize == total
-        && captured <= total - 32
-        && (u32_at(head, 8, order) as usize) < interfaces
 }
 
 impl PacketFile<'_> {
@@ -261,7 +288,7 @@ impl PacketFile<'_> {
                 };
             }
             Described::Interface(interface, name) => {
-                if interfaces.len() < MAX_INTERFACES {
+                if interfaces.known.len() < MAX_INTERFACES {
                     interfaces.known.push(interface);
                     interfaces.names.push(name);
                 }

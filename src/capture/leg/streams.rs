@@ -1,6 +1,6 @@
 //! What happens on the streams of an HTTP/2 leg -> an observation of each that is a WebSocket, as if it were a leg of its own.
 
-use super::{Half, Leg, Mark, Yield};
+use super::{Half, Leg, Mark, Spot, Yield};
 use crate::capture::app::{App, Kind};
 use crate::capture::events::{Events, Fingerprints, Pings, Side};
 use crate::capture::http2::On;
@@ -32,7 +32,7 @@ impl Leg {
             ];
             for (at, side, what) in opening {
                 if let Some(at) = at {
-                    events.push(at, side, what);
+                    events.push(at.into(), side, what);
                 }
             }
         }
@@ -41,8 +41,8 @@ impl Leg {
             ends: self.ends,
             client: self.client,
             certain: self.certain,
-            first: if begins { self.first } else { mark },
-            last: mark,
+            first: if begins { self.first } else { mark.into() },
+            last: mark.into(),
             syn: self.syn.filter(|_| begins),
             syn_ack: self.syn_ack.filter(|_| begins),
             syn_retransmissions: if begins { self.syn_retransmissions } else { 0 },
@@ -134,7 +134,8 @@ impl Leg {
         places: [(u32, Option<Mark>); 2],
         up: &mut Yield,
     ) -> bool {
-        self.last = mark;
+        let spot = Spot::from(mark);
+        self.last = spot;
         let (client, server) = (self.client, 1 - self.client);
         let side = match what {
             On::Request(_) => client,
@@ -144,18 +145,18 @@ impl Leg {
             }
         };
         let flow = &mut self.halves[side].flow;
-        flow.first_packet.get_or_insert(mark);
-        if flow.last_packet.replace(mark) != Some(mark) {
+        flow.first_packet.get_or_insert(spot);
+        if flow.last_packet.replace(spot) != Some(spot) {
             flow.packets += 1;
         }
         match what {
             On::Request(request) => {
-                flow.last_payload = Some(mark);
+                flow.last_payload = Some(spot);
                 self.events.push(mark, side, LegEventKind::Request);
                 self.request = Some(request);
             }
             On::Response(response) => {
-                flow.last_payload = Some(mark);
+                flow.last_payload = Some(spot);
                 self.events.push(mark, side, LegEventKind::Response);
                 if response.upgraded() {
                     self.app = App::stream(Kind::WebSocket);
@@ -165,21 +166,21 @@ impl Leg {
             }
             On::Data(_, bytes) => {
                 flow.bytes += bytes;
-                flow.last_payload = Some(mark);
+                flow.last_payload = Some(spot);
             }
             On::Frame(_, mut frame) => self.frame(side, &mut frame, places[side], up),
             On::End(_) => {
-                flow.fin = Some(mark);
+                flow.fin = Some(spot);
                 flow.fin_acked = true;
                 self.events.push(mark, side, LegEventKind::EndStream);
                 return self.halves.iter().all(|h| h.flow.fin.is_some());
             }
             On::Reset(_, code) => {
-                flow.rst = Some(Reset {
+                flow.rst = Some(Box::new(Reset {
                     mark,
                     ttl: flow.ttl.unwrap_or(0),
                     in_window: true,
-                });
+                }));
                 self.events
                     .push(mark, side, LegEventKind::ResetStream { code });
                 let direction = self.direction(side);
@@ -198,7 +199,7 @@ impl Leg {
             return;
         };
         for stream in all.values_mut() {
-            stream.last = mark;
+            stream.last = mark.into();
             stream
                 .events
                 .push(mark, side, LegEventKind::GoAway { code, last });
@@ -234,13 +235,13 @@ impl Leg {
             let Some(mut observed) = stream.observe_stream() else {
                 continue;
             };
-            observed.last = self.last;
+            observed.last = self.last.into();
             observed.duplicates = self.duplicates;
             let sides = [self.client, 1 - self.client];
             let flows = [&mut observed.to_server, &mut observed.to_client];
             for (side, flow) in sides.into_iter().zip(flows) {
                 let seen = self.halves[1 - side].flow.packets > 0;
-                let carrier = self.halves[side].observe(seen, self.last);
+                let carrier = self.halves[side].observe(seen, self.last.into());
                 if flow.fin.is_none() {
                     flow.fin = carrier.fin;
                     flow.fin_acked = carrier.fin_acked;

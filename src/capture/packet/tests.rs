@@ -192,6 +192,30 @@ fn what_the_fast_path_declines_is_read() {
 }
 
 proptest! {
+    /// The short way says what the long way says, whatever was damaged, cut off or left behind.
+    #[test]
+    fn the_short_way_agrees_with_the_long_way(which in 0usize..14, at in 12usize..90, value: u8, cut in 0usize..20, pad in 0u32..9) {
+        let mut packets: Vec<Vec<u8>> = seldom().into_iter().map(|(_, p)| p).collect();
+        packets.push(tcp_in(&[]));
+        let mut six = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6([1; 16], [2; 16], 64).tcp(5, 80, 9, 10).write(&mut six, b"hello").unwrap();
+        packets.push(six);
+        let tagged = [&[1; 12][..], &[0x81, 0, 0, 7], &packets[11][12..]].concat();
+        packets.push(tagged);
+        let packet = &mut packets[which];
+        if let Some(byte) = packet.get_mut(at) {
+            *byte = value;
+        }
+        let kept = packet.len().saturating_sub(cut);
+        let wire = packet.len() as u32 + pad;
+        if let Some(segment) = plain(&packet[..kept], wire) {
+            let long = parse_noting(ETHERNET, &packet[..kept], wire, Some(&mut Vec::new()));
+            prop_assert_eq!(format!("{:?}", Packet::Tcp(segment)), format!("{long:?}"));
+        } else if which > 10 && cut == 0 && at > 80 {
+            prop_assert!(false, "an ordinary packet took the long way");
+        }
+    }
+
     /// Whatever a packet's bytes say: where etherparse finds a segment, so do we, and the same.
     #[test]
     fn agrees_with_etherparse_on_damaged_packets(which in 0usize..13, at in 12usize..80, value: u8) {
