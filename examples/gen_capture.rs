@@ -175,6 +175,24 @@ enum Speaks {
     Other,
 }
 
+impl Speaks {
+    fn question(self) -> Vec<u8> {
+        match self {
+            // The query protocol of PostgreSQL: a letter, a length, then text.
+            Self::Other => [&b"Q"[..], &20u32.to_be_bytes(), b"select 1 from x;"].concat(),
+            _ => b"GET /a HTTP/1.1\r\nHost: example\r\n\r\n".to_vec(),
+        }
+    }
+
+    fn answer(self, body: &[u8]) -> Vec<u8> {
+        let head = match self {
+            Self::Other => "D".to_owned(),
+            _ => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()),
+        };
+        [head.as_bytes(), body].concat()
+    }
+}
+
 const FIN: u8 = 0x11;
 const SYN: u8 = 2;
 const ACK: u8 = 0x10;
@@ -267,6 +285,10 @@ pub(crate) fn run(options: &Options, out: impl Write) -> std::io::Result<(u64, u
             send(&mut w, flow, 1, SYN | ACK, b"")?;
             send(&mut w, flow, 0, ACK, b"")?;
             if speaks != Speaks::WebSocket {
+                // Who connects asks at once.
+                send(&mut w, flow, 0, DATA, &speaks.question())?;
+                send(&mut w, flow, 1, DATA, &speaks.answer(&text[..8]))?;
+                send(&mut w, flow, 0, ACK, b"")?;
                 continue;
             }
             let key = key(&mut random);
@@ -283,20 +305,8 @@ pub(crate) fn run(options: &Options, out: impl Write) -> std::io::Result<(u64, u
         let close = random.below(400) == 0;
         if speaks != Speaks::WebSocket {
             let n = random.below(options.payload * 2) as usize;
-            let (ask, tell) = match speaks {
-                // The query protocol of PostgreSQL: a letter, a length, then text.
-                Speaks::Other => (
-                    [&b"Q"[..], &20u32.to_be_bytes(), b"select 1 from x;"].concat(),
-                    format!("D{n:04}"),
-                ),
-                _ => (
-                    b"GET /a HTTP/1.1\r\nHost: example\r\n\r\n".to_vec(),
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n"),
-                ),
-            };
-            send(&mut w, flow, 0, DATA, &ask)?;
-            message.extend_from_slice(tell.as_bytes());
-            message.extend_from_slice(&text[..n.min(text.len())]);
+            message.extend(speaks.answer(&text[..n.min(text.len())]));
+            send(&mut w, flow, 0, DATA, &speaks.question())?;
             for part in message.chunks(1460) {
                 send(&mut w, flow, 1, DATA, part)?;
             }
