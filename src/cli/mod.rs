@@ -4,8 +4,13 @@ mod args;
 mod browse;
 mod commands;
 mod demo;
+#[cfg(feature = "tui")]
+mod desk;
+#[cfg(feature = "tui")]
+mod elsewhere;
 mod failure;
 mod help;
+mod kept;
 mod meaning;
 mod progress;
 mod rules;
@@ -27,12 +32,16 @@ pub fn tell_of_bugs() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
-        eprintln!(
-            "error: this is a bug in wsdrop {}, not in the input\n   = help: please report it with the lines above and \
-             the command; `wsdrop sources PATH` tells whether one file alone does it",
-            env!("CARGO_PKG_VERSION")
-        );
+        about_a_bug();
     }));
+}
+
+fn about_a_bug() {
+    eprintln!(
+        "error: this is a bug in wsdrop {}, not in the input\n   = help: please report it with the lines above and \
+         the command; `wsdrop sources PATH` tells whether one file alone does it",
+        env!("CARGO_PKG_VERSION")
+    );
 }
 
 /// Runs the program with these arguments, the program's name first.

@@ -9,6 +9,8 @@ mod insight;
 mod outputs;
 mod packets;
 mod samples;
+#[cfg(all(unix, feature = "tui"))]
+mod sessions;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
