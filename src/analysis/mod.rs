@@ -1,6 +1,7 @@
 //! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
 
 mod cut;
+mod live;
 mod marks;
 mod outside;
 mod put_off;
@@ -10,6 +11,7 @@ mod sniff;
 mod span;
 
 pub use cut::{Cut, cut, is_cut};
+pub use live::{listed, run_watched};
 pub use raw::CaseRaw;
 pub use sniff::Forced;
 pub use span::{TimeSpec, parse_time};
@@ -20,10 +22,11 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
+    Adapted, Analysis, Anomaly, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
     SourceKind, Stamp, ZoneBasis,
 };
 use crate::{capture, config, host, logs};
+use live::Board;
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::collections::BTreeSet;
@@ -56,11 +59,17 @@ pub trait Progress: Sync {
     /// Stored bytes of all files that will be read.
     fn total(&self, _bytes: u64) {}
     /// A file is being read.
-    fn reading(&self, _path: &str) {}
-    /// Stored bytes read since the last call.
-    fn advance(&self, _bytes: u64) {}
+    fn reading(&self, _source: SourceId, _path: &str) {}
+    /// Stored bytes of it read since the last call.
+    fn advance(&self, _source: SourceId, _bytes: u64) {}
+    /// It is read to its end.
+    fn finished(&self, _source: SourceId) {}
     /// True = stop reading: what was read so far is used.
     fn stopped(&self) -> bool {
+        false
+    }
+    /// True = nobody waits for the result any more.
+    fn abandoned(&self) -> bool {
         false
     }
 }
@@ -76,7 +85,7 @@ impl Progress for Silent {}
 
 /// All stages: what every connection of the case came to.
 pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress) -> Analysis {
-    all_stages(case, options, pack, progress).0
+    all_stages(case, options, pack, progress, &Board::default()).0
 }
 
 /// The same, and what would have become of its drops under other circumstances.
@@ -87,7 +96,7 @@ pub fn what_if(
     changes: &Changes,
     progress: &dyn Progress,
 ) -> (Analysis, WhatIf) {
-    let (analysis, context) = all_stages(case, options, pack, progress);
+    let (analysis, context) = all_stages(case, options, pack, progress, &Board::default());
     let found = diagnose::whatif::what_if(&analysis.connections, &context, changes);
     (analysis, found)
 }
@@ -97,45 +106,57 @@ fn all_stages(
     options: &Options,
     pack: &Pack,
     progress: &dyn Progress,
+    board: &Board,
 ) -> (Analysis, CaseContext) {
     with_threads(options.jobs, || {
-        let read = read(case, options, progress, None);
-        let mut sources = read.sources;
-        let (connections, context) = correlate::correlate(read.observations, &mut sources);
-        let Judgement {
-            connections,
-            findings,
-            incidents,
-        } = diagnose::judge(connections, &context, pack);
-        let mut analysis = Analysis {
-            root: case.root().to_owned(),
-            rules: pack.name.clone(),
-            window: window(&context, &sources),
-            sources,
-            connections,
-            findings,
-            incidents,
-            marks: marks::of(&context),
-            adapted: Adapted::default(),
-        };
-        pack.overrides.apply(&mut analysis);
-        analysis.connections.sort_by(|a, b| {
-            (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
-        });
-        span::keep(
-            &mut analysis,
-            options.since.as_ref(),
-            options.until.as_ref(),
-        );
-        let context = pack.overrides.taught(context);
-        (analysis, context)
+        let mut read = read(case, options, (progress, board), None);
+        if progress.abandoned() {
+            read.observations = Observations::default();
+        }
+        judged(case.root(), read, options, pack)
     })
+}
+
+/// The stages behind the reading.
+fn judged(root: &str, read: ReadCase, options: &Options, pack: &Pack) -> (Analysis, CaseContext) {
+    let ReadCase {
+        mut sources,
+        observations,
+    } = read;
+    let (connections, context) = correlate::correlate(observations, &mut sources);
+    let Judgement {
+        connections,
+        findings,
+        incidents,
+    } = diagnose::judge(connections, &context, pack);
+    let mut analysis = Analysis {
+        root: root.to_owned(),
+        rules: pack.name.clone(),
+        window: window(&context, &sources),
+        sources,
+        connections,
+        findings,
+        incidents,
+        marks: marks::of(&context),
+        adapted: Adapted::default(),
+    };
+    pack.overrides.apply(&mut analysis);
+    analysis.connections.sort_by(|a, b| {
+        (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
+    });
+    span::keep(
+        &mut analysis,
+        options.since.as_ref(),
+        options.until.as_ref(),
+    );
+    let context = pack.overrides.taught(context);
+    (analysis, context)
 }
 
 /// What each file of the case is, its span, zone, clock and odd records, without connections or verdicts.
 pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> Analysis {
     with_threads(options.jobs, || {
-        let read = read(case, options, progress, None);
+        let read = read(case, options, (progress, &Board::default()), None);
         let mut sources = read.sources;
         // clocks are measured from connections seen in two places
         let (_, context) = correlate::correlate(read.observations, &mut sources);
@@ -162,7 +183,8 @@ pub fn frames(
     progress: &dyn Progress,
     on_frame: &mut dyn FnMut(Frame) -> bool,
 ) -> Vec<Source> {
-    read(case, options, progress, Some(on_frame)).sources
+    let nobody = Board::default();
+    read(case, options, (progress, &nobody), Some(on_frame)).sources
 }
 
 /// Formats that `--as` may name.
@@ -219,7 +241,7 @@ struct ReadCase {
 fn read(
     case: &Case,
     options: &Options,
-    progress: &dyn Progress,
+    (progress, board): (&dyn Progress, &Board),
     on_frame: Option<&mut dyn FnMut(Frame) -> bool>,
 ) -> ReadCase {
     let mut sniffed: Vec<Sniffed> = case
@@ -264,6 +286,10 @@ fn read(
         s.kind.is_capture() || (on_frame.is_none() && matches!(s.kind, SourceKind::Log(_)))
     };
     progress.total(sources.iter().filter(|s| wanted(s)).map(|s| s.bytes).sum());
+    for source in sources.iter().filter(|s| !wanted(s)) {
+        progress.finished(source.id);
+    }
+    board.begin(&sources, &observations.settings);
 
     let keys = Arc::new(read_keys(case, &mut sniffed, &mut sources));
     let sets = rotation::sets(&sources, &sniffed);
@@ -278,7 +304,7 @@ fn read(
                     until.enough.store(true, Ordering::Relaxed);
                 }
             };
-            let results = read_captures(case, set, &keys, &until, Some(&mut sink), (0, 1));
+            let results = read_captures(case, set, &keys, (&until, board), Some(&mut sink), (0, 1));
             let results = join_shares(vec![results]);
             settle_captures(results, &mut sources, &mut observations);
             observations.legs.clear();
@@ -297,7 +323,7 @@ fn read(
                     let read = |share| {
                         let quiet = Quiet(progress);
                         let told: &dyn Progress = if share == 0 { progress } else { &quiet };
-                        read_captures(case, set, &keys, told, None, (share, of))
+                        read_captures(case, set, &keys, (told, board), None, (share, of))
                     };
                     join_shares((0..of).into_par_iter().map(read).collect())
                 })
@@ -311,7 +337,7 @@ fn read(
                     let choice = found.log.as_ref()?;
                     Some((
                         source.id,
-                        read_log(case, source, choice, &log_options, progress),
+                        read_log(case, source, choice, &log_options, (progress, board)),
                     ))
                 })
                 .collect::<Vec<_>>()
@@ -381,12 +407,9 @@ fn read_hosts(
     };
     for (source, found) in sources.iter_mut().zip(sniffed) {
         let Some(choice) = found.host else { continue };
-        progress.reading(&source.path);
-        let mut input = Stoppable {
-            inner: case.reader(source.id),
-            progress,
-        };
-        let mut step = steps(&input.inner, progress);
+        progress.reading(source.id, &source.path);
+        let mut input = Stoppable::new(case, source.id, progress);
+        let mut step = steps(&input.inner, source.id, progress);
         let summary = host::read(
             source.id,
             choice,
@@ -408,6 +431,7 @@ fn read_hosts(
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
         source.anomalies.extend(anomalies);
+        source.anomalies.extend(input.end(source.bytes));
         note_problem(source, input.inner.problem().cloned());
     }
 }
@@ -521,7 +545,10 @@ fn in_their_zone(
             let Some((source, choice)) = again else {
                 return (id, result);
             };
-            (id, read_log(case, source, choice, &there, &Silent))
+            (
+                id,
+                read_log(case, source, choice, &there, (&Silent, &Board::default())),
+            )
         })
         .collect()
 }
@@ -533,34 +560,43 @@ fn read_log(
     source: &Source,
     choice: &logs::Choice,
     options: &LogOptions,
-    progress: &dyn Progress,
+    (progress, board): (&dyn Progress, &Board),
 ) -> LogResult {
-    progress.reading(&source.path);
-    let mut input = Stoppable {
-        inner: case.reader(source.id),
-        progress,
-    };
-    let mut step = steps(&input.inner, progress);
+    progress.reading(source.id, &source.path);
+    let mut input = Stoppable::new(case, source.id, progress);
+    let mut step = steps(&input.inner, source.id, progress);
     let mut lines = Vec::new();
-    let summary = logs::read(
+    let mut seat = board.seat();
+    let mut summary = logs::read(
         source.id,
         choice,
         options,
         &mut input,
         &mut |_| step(),
-        &mut |line| lines.push(line),
+        &mut |line| {
+            lines.push(line);
+            if seat.asked() {
+                seat.lines(source.id, &lines, None);
+            }
+        },
     );
     step();
+    seat.lines(source.id, &lines, Some(&summary));
+    summary.anomalies.extend(input.end(source.bytes));
     (summary, lines, input.inner.problem().cloned())
 }
 
 /// Passes on how many stored bytes were taken since the last call.
-fn steps<'a>(input: &SourceReader, progress: &'a dyn Progress) -> impl FnMut() + use<'a> {
+fn steps<'a>(
+    input: &SourceReader,
+    source: SourceId,
+    progress: &'a dyn Progress,
+) -> impl FnMut() + use<'a> {
     let taken = input.taken();
     let mut told = 0;
     move || {
         let now = taken.load(Ordering::Relaxed);
-        progress.advance(now - told);
+        progress.advance(source, now - told);
         told = now;
     }
 }
@@ -568,12 +604,43 @@ fn steps<'a>(input: &SourceReader, progress: &'a dyn Progress) -> impl FnMut() +
 /// Ends the stream where the user has had enough.
 struct Stoppable<'a> {
     inner: SourceReader,
+    source: SourceId,
     progress: &'a dyn Progress,
+    stopped: bool,
+}
+
+impl<'a> Stoppable<'a> {
+    fn new(case: &Case, source: SourceId, progress: &'a dyn Progress) -> Self {
+        Self {
+            inner: case.reader(source),
+            source,
+            progress,
+            stopped: false,
+        }
+    }
+
+    /// Says that it was read, or that it was not read to its end; `bytes` are those stored.
+    fn end(&self, bytes: u64) -> Option<Anomaly> {
+        if !self.stopped {
+            self.progress.finished(self.source);
+            return None;
+        }
+        let taken = self.inner.taken().load(Ordering::Relaxed).min(bytes);
+        Some(Anomaly {
+            kind: "reading-stopped".to_owned(),
+            count: 1,
+            first_record: 0,
+            note: format!(
+                "reading was stopped after {taken} of {bytes} bytes: what stands behind is in no verdict"
+            ),
+        })
+    }
 }
 
 impl Read for Stoppable<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.progress.stopped() {
+            self.stopped = true;
             Ok(0)
         } else {
             self.inner.read(buffer)
@@ -588,11 +655,14 @@ struct Until<'a> {
 }
 
 impl Progress for Until<'_> {
-    fn reading(&self, path: &str) {
-        self.progress.reading(path);
+    fn reading(&self, source: SourceId, path: &str) {
+        self.progress.reading(source, path);
     }
-    fn advance(&self, bytes: u64) {
-        self.progress.advance(bytes);
+    fn advance(&self, source: SourceId, bytes: u64) {
+        self.progress.advance(source, bytes);
+    }
+    fn finished(&self, source: SourceId) {
+        self.progress.finished(source);
     }
     fn stopped(&self) -> bool {
         self.enough.load(Ordering::Relaxed) || self.progress.stopped()
@@ -603,8 +673,6 @@ impl Progress for Until<'_> {
 struct Quiet<'a>(&'a dyn Progress);
 
 impl Progress for Quiet<'_> {
-    fn reading(&self, _path: &str) {}
-    fn advance(&self, _bytes: u64) {}
     fn stopped(&self) -> bool {
         self.0.stopped()
     }
@@ -627,15 +695,16 @@ fn read_captures(
     case: &Case,
     set: &rotation::Set,
     keys: &Arc<capture::KeyLog>,
-    progress: &dyn Progress,
+    (progress, board): (&dyn Progress, &Board),
     mut on_frame: Option<&mut dyn FnMut(Frame)>,
     share: (usize, usize),
 ) -> CaptureShare {
     let mut files = Vec::new();
     // each with the name of the file it was fed last
     let mut open: Vec<(capture::Vantage, String)> = Vec::new();
+    let mut seat = board.seat();
     for file in &set.files {
-        progress.reading(&file.name);
+        progress.reading(file.source, &file.name);
         let at = rotation::continues(
             file,
             open.iter().map(|(v, name)| (v.last_at(), name.as_str())),
@@ -649,17 +718,30 @@ fn read_captures(
             continue;
         };
         file.name.clone_into(name);
-        let mut input = Stoppable {
-            inner: case.reader(file.source),
-            progress,
-        };
-        let mut step = steps(&input.inner, progress);
+        let mut input = Stoppable::new(case, file.source, progress);
+        let mut step = steps(&input.inner, file.source, progress);
+        let place = (
+            set.files.first().map_or(file.source, |f| f.source),
+            at,
+            share.0,
+        );
+        let kept = on_frame.is_none();
         let sink: Option<&mut dyn FnMut(Frame)> = match &mut on_frame {
             Some(f) => Some(&mut **f),
             None => None,
         };
-        let summary = vantage.read(file.source, &mut input, sink, &mut |_| step());
+        let mut summary = vantage.read(file.source, &mut input, sink, &mut |so_far| {
+            step();
+            if seat.asked() || so_far.ended {
+                seat.legs(place, file.source, so_far);
+            }
+        });
         step();
+        let bytes = case.file(file.source).map_or(0, |f| f.bytes);
+        let stopped = input.end(bytes);
+        if share.0 == 0 && kept {
+            summary.anomalies.extend(stopped);
+        }
         files.push((file.source, summary, input.inner.problem().cloned()));
     }
     CaptureShare {

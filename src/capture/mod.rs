@@ -120,14 +120,14 @@ impl Vantage {
         self.last_at
     }
 
-    /// Reads one file to its end. `on_frame` gets every WebSocket frame; `progress` the bytes read so far. What concerns the file as
+    /// Reads one file to its end. `on_frame` gets every WebSocket frame; `progress` what was read so far. What concerns the file as
     /// a whole is told by the first share only.
     pub fn read(
         &mut self,
         source: SourceId,
         input: &mut dyn Read,
         mut on_frame: Option<&mut dyn FnMut(Frame)>,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(SoFar<'_>),
     ) -> FileSummary {
         let mut summary = FileSummary::default();
         let mut file = PacketFile::new(input);
@@ -172,10 +172,20 @@ impl Vantage {
             let position = file.position();
             if position - reported >= PROGRESS {
                 reported = position;
-                progress(position);
+                progress(SoFar {
+                    trackers: &self.trackers,
+                    packets: file.packets(),
+                    ended: false,
+                    summary: &summary,
+                });
             }
         }
-        progress(file.position());
+        progress(SoFar {
+            trackers: &self.trackers,
+            packets: file.packets(),
+            ended: true,
+            summary: &summary,
+        });
         summary.packets = file.packets();
         summary.odd += file.odd();
         let (anomalies, links) = file.finish();
@@ -273,6 +283,29 @@ impl Vantage {
     /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.
     pub fn finish(shares: Vec<Self>) -> Vec<LegObservation> {
         tracker::finish(shares.into_iter().flat_map(|v| v.trackers).collect())
+    }
+}
+
+/// What a vantage point has seen while its file is still being read.
+#[derive(Debug, Clone, Copy)]
+pub struct SoFar<'a> {
+    trackers: &'a [Tracker],
+    /// Packets of the file read so far.
+    pub packets: u64,
+    /// This was the last one.
+    pub ended: bool,
+    summary: &'a FileSummary,
+}
+
+impl SoFar<'_> {
+    /// First and last packet of the file so far.
+    pub const fn span(&self) -> (Option<Stamp>, Option<Stamp>) {
+        (self.summary.first, self.summary.last)
+    }
+
+    /// The legs as they stand, those that are over first, about `most` of them. Nothing is taken from the reading.
+    pub fn legs(&self, most: usize) -> Vec<LegObservation> {
+        tracker::so_far(self.trackers, most)
     }
 }
 

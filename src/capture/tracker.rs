@@ -511,6 +511,29 @@ impl Tracker {
     }
 }
 
+/// Legs as they stand while the reading goes on: those that are over first, and `most` of them or a few more.
+pub(super) fn so_far(trackers: &[Tracker], most: usize) -> Vec<LegObservation> {
+    let mut up = Yield::default();
+    for tracker in trackers {
+        let room = most.saturating_sub(up.observations.len());
+        let parts = tracker.up.observations.iter().take(room);
+        up.observations.extend(parts.cloned());
+    }
+    for over in [true, false] {
+        for tracker in trackers {
+            let done = tracker.done.iter().map(|leg| &**leg).filter(|_| over);
+            let live = tracker.slab.legs().filter(|leg| leg.closed() == over);
+            for leg in done.chain(live).filter(|l| !l.plain() && !l.doubtful()) {
+                if up.observations.len() >= most {
+                    return up.observations;
+                }
+                leg.hand_up(&mut up);
+            }
+        }
+    }
+    up.observations
+}
+
 /// Every leg that concerns WebSockets, in order of its first packet.
 pub(super) fn finish(trackers: Vec<Tracker>) -> Vec<LegObservation> {
     let mut up = Yield::default();

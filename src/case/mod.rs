@@ -9,7 +9,7 @@ pub use reader::{Compression, SourceReader};
 
 use crate::model::{Anomaly, SourceId};
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes of a file's beginning that decide what it is.
@@ -116,6 +116,14 @@ impl Case {
 
     pub fn files(&self) -> &[CaseFile] {
         &self.files
+    }
+
+    /// Where a file lies, for programs that open it themselves; `None` for one that is in memory only.
+    pub fn on_disk(&self, id: SourceId) -> Option<&Path> {
+        match &self.file(id)?.location {
+            Location::Disk(path) => Some(path),
+            Location::Memory(_) | Location::Nowhere => None,
+        }
     }
 
     pub fn file(&self, id: SourceId) -> Option<&CaseFile> {

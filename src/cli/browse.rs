@@ -8,6 +8,9 @@ use crate::case::Case;
 use crate::diagnose::Pack;
 use crate::report::Zone;
 
+/// Finds the files again, for a reading anew; or says why they can't be.
+pub(super) type Reopen<'a> = Box<dyn Fn() -> Result<Case, String> + 'a>;
+
 /// This build, and this terminal, can show it.
 #[cfg(not(feature = "tui"))]
 pub(super) const fn possible() -> bool {
@@ -22,9 +25,8 @@ pub(super) fn possible() -> bool {
 #[cfg(not(feature = "tui"))]
 pub(super) fn browse(
     _case: Case,
-    _options: Options,
-    _pack: Pack,
-    _chosen: Option<Chosen>,
+    _reopen: Reopen<'_>,
+    (_options, _pack, _chosen): (Options, Pack, Option<Chosen>),
     _paths: String,
     _zone: Zone,
     _screen: &Screen,
@@ -35,55 +37,67 @@ pub(super) fn browse(
 #[cfg(feature = "tui")]
 pub(super) fn browse(
     case: Case,
-    options: Options,
-    pack: Pack,
-    chosen: Option<Chosen>,
+    reopen: Reopen<'_>,
+    (options, pack, chosen): (Options, Pack, Option<Chosen>),
     paths: String,
     zone: Zone,
     screen: &Screen,
 ) -> Result<Exit, Stop> {
+    use super::desk::{Desk, FORMATS, Trouble, Work};
     use super::failure::Failure;
-    use super::meaning;
-    use super::progress::Told;
-    use crate::analysis::{self, CaseRaw};
     use crate::tui::{self, Theme, TuiOptions};
 
-    let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
-    if let Some(failure) = meaning::nothing_used(&analysis, &paths) {
-        return Err(failure.into());
-    }
-    let mut filter = String::new();
-    if let Some(chosen) = chosen {
-        filter = chosen.filter();
-        chosen.without_filters().apply(&mut analysis);
-    }
-    let mut raw = CaseRaw::new(case, &analysis.sources, &options);
+    let demo = paths == super::demo::NAME;
+    let filter = chosen.as_ref().map(Chosen::filter).unwrap_or_default();
+    let chosen = chosen.map(Chosen::without_filters);
+    let cant = |e: std::io::Error| Failure::usage(format!("the terminal can't be used: {e}"));
+    let work = Work {
+        options,
+        pack,
+        chosen,
+    };
+    let mut desk = Desk::open(case, reopen, work, paths, zone).map_err(cant)?;
     let look = TuiOptions {
         theme: Theme {
             mono: !screen.look.color,
             ascii: screen.look.ascii,
+            rich: many_colours(),
+            ..Theme::default()
         },
         formats: FORMATS.to_vec(),
         again: Some(again(&typed())),
         filter,
+        guide: demo,
+        notes: desk.notes(),
         ..TuiOptions::default()
     };
-    let mut files = Files {
-        zone,
-        paths: if paths == super::demo::NAME {
-            "DIR".to_owned()
-        } else {
-            paths
-        },
-        of: analysis.connections.len(),
+    let end = |trouble| match trouble {
+        Trouble::Nothing(failure) => Stop::from(failure),
+        // Its message was printed when the screen was given back.
+        Trouble::Panic(panic) => {
+            super::about_a_bug();
+            std::panic::resume_unwind(panic)
+        }
     };
-    let farewell = tui::run(&analysis, &mut raw, &mut files, &look)
-        .map_err(|e| Failure::usage(format!("the terminal can't be used: {e}")))?;
+    let first = desk.first().map_err(end)?;
+    let farewell = tui::run(first, &mut desk, &look).map_err(cant)?;
+    if let Some(trouble) = desk.trouble.take() {
+        return Err(end(trouble));
+    }
     println!("{}", crate::model::inert(&farewell.line));
+    drop(desk);
     if let Some(signal) = farewell.signal {
         return Ok(Exit::Signal(u8::try_from(signal).unwrap_or_default()));
     }
     Ok(Exit::Done)
+}
+
+/// What the terminal says of itself: 256 colours or more.
+#[cfg(feature = "tui")]
+fn many_colours() -> bool {
+    let says =
+        |name, what: &[&str]| std::env::var(name).is_ok_and(|v| what.iter().any(|w| v.contains(w)));
+    says("TERM", &["256color", "direct"]) || says("COLORTERM", &["truecolor", "24bit"])
 }
 
 /// The arguments as they were typed, the program's name left out.
@@ -121,88 +135,6 @@ fn again(typed: &[String]) -> (String, String) {
     words.insert(0, "wsdrop report".to_owned());
     let command = words.join(" ");
     (command.clone(), command)
-}
-
-#[cfg(feature = "tui")]
-const FORMATS: &[&str] = &["json", "ndjson", "csv", "md", "html"];
-
-/// Exports into files of their own, with what is hidden in every file that is written.
-#[cfg(feature = "tui")]
-struct Files {
-    zone: Zone,
-    /// How the user would name the case in a command.
-    paths: String,
-    /// Connections of the case.
-    of: usize,
-}
-
-#[cfg(feature = "tui")]
-impl Files {
-    fn write(
-        &self,
-        format: &str,
-        shown: &crate::model::Analysis,
-        filter: &str,
-        out: &mut impl std::io::Write,
-    ) -> std::io::Result<()> {
-        use crate::report::{Redact, Redactor, Selected, csv, html, json, markdown, ndjson};
-
-        let redactor = Redactor::new(Redact::SHARED, shown);
-        let selected = (!filter.is_empty()).then(|| Selected {
-            shown: shown.connections.len(),
-            of: self.of,
-            by: format!("-w {}", super::meaning::quote(filter)),
-        });
-        let (zone, paths, selected) = (self.zone, self.paths.as_str(), selected.as_ref());
-        match format {
-            "ndjson" => ndjson::write(shown, &redactor, out)?,
-            "csv" => csv::write(shown, &redactor, &[], out)?,
-            "md" => {
-                let options = markdown::Options {
-                    zone,
-                    top: 0,
-                    paths,
-                    selected,
-                };
-                markdown::write(shown, &redactor, &options, out)?;
-            }
-            "html" => {
-                let options = html::Options {
-                    zone,
-                    paths,
-                    selected,
-                };
-                html::write(shown, &redactor, &options, out)?;
-            }
-            _ => json::write(shown, &redactor, out)?,
-        }
-        out.flush()
-    }
-}
-
-#[cfg(feature = "tui")]
-impl crate::tui::Exporter for Files {
-    fn export(
-        &mut self,
-        format: &str,
-        path: &std::path::Path,
-        shown: &crate::model::Analysis,
-        filter: &str,
-    ) -> Result<String, String> {
-        if !FORMATS.contains(&format) {
-            return Err(format!("this build writes no {format}"));
-        }
-        let name = crate::model::inert(&path.display().to_string());
-        let cant = |e: std::io::Error| format!("can't write {name}: {e}");
-        let file = std::fs::File::create_new(path).map_err(cant)?;
-        let mut out = std::io::BufWriter::new(file);
-        self.write(format, shown, filter, &mut out).map_err(cant)?;
-        let n = shown.connections.len();
-        let plural = if n == 1 { "" } else { "s" };
-        Ok(format!(
-            "wrote {name}: {n} connection{plural}, tokens, cookies and payload hidden"
-        ))
-    }
 }
 
 #[cfg(all(test, feature = "tui"))]

@@ -5,8 +5,13 @@ mod browse;
 mod commands;
 mod config;
 mod demo;
+#[cfg(feature = "tui")]
+mod desk;
+#[cfg(feature = "tui")]
+mod elsewhere;
 mod failure;
 mod help;
+mod kept;
 mod meaning;
 mod pager;
 mod progress;
@@ -44,6 +49,17 @@ pub fn tell_of_bugs() {
             env!("CARGO_PKG_VERSION")
         );
     }));
+}
+
+/// Of a panic on another thread, whose message was kept until the screen was given back.
+#[cfg(feature = "tui")]
+fn about_a_bug() {
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: this is a bug in wsdrop {}, not in the input\n   = help: please send the lines above and the command to \
+         the issues of the project; `wsdrop sources PATH` tells whether one file alone does it",
+        env!("CARGO_PKG_VERSION")
+    );
 }
 
 /// Version, arguments and stack in a file of their own, in the folder for temporary files.

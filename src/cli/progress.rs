@@ -2,7 +2,7 @@
 
 use super::args::ProgressKind;
 use crate::analysis::Progress;
-use crate::model::inert;
+use crate::model::{SourceId, inert};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,13 +80,13 @@ impl Progress for Told {
         self.bar.set_length(bytes);
     }
 
-    fn reading(&self, path: &str) {
+    fn reading(&self, _source: SourceId, path: &str) {
         if self.kind == ProgressKind::Auto {
             self.bar.set_message(inert(path));
         }
     }
 
-    fn advance(&self, bytes: u64) {
+    fn advance(&self, _source: SourceId, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
         match self.kind {
             ProgressKind::Never => {}

@@ -38,11 +38,12 @@ impl Chosen {
             .map(|name| rule("--allow", name, pack))
             .collect::<Result<Vec<_>, _>>()?;
         by.extend(allowed.iter().map(|code| format!("--allow {code}")));
+        let filters: Vec<Filter> = filters
+            .iter()
+            .map(|text| parse(text))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
-            filters: filters
-                .iter()
-                .map(|text| parse(text))
-                .collect::<Result<_, _>>()?,
+            filters: with_notes(filters)?,
             at_least,
             allowed,
             by: by.join(" "),
@@ -100,6 +101,20 @@ impl Chosen {
         }
         self
     }
+}
+
+/// Filters that ask for marks or notes get those that the terminal UI keeps.
+fn with_notes(filters: Vec<Filter>) -> Result<Vec<Filter>, Failure> {
+    if !filters.iter().any(Filter::asks_notes) {
+        return Ok(filters);
+    }
+    let notes = match super::kept::folder() {
+        Some(folder) => super::kept::load(&folder)
+            .map_err(|why| Failure::usage(format!("marks and notes can't be read: {why}")))?,
+        None => crate::model::Notes::new(),
+    };
+    let notes = std::sync::Arc::new(notes);
+    Ok(filters.into_iter().map(|f| f.over(&notes)).collect())
 }
 
 fn parse(text: &str) -> Result<Filter, Failure> {

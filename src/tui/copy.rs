@@ -11,7 +11,7 @@ pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Opti
     let judged = match state.screen {
         Screen::Drops => state.example(analysis),
         Screen::Timeline => state.on_line(analysis),
-        Screen::Sources | Screen::Rules => None,
+        Screen::Sources | Screen::Rules | Screen::Story => None,
         _ => state.judged(analysis),
     };
     match command {
@@ -40,7 +40,7 @@ fn in_capture(record: RecordRef, analysis: &Analysis) -> bool {
         .is_some_and(|s| s.kind.is_capture())
 }
 
-fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
+pub(super) fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
     match state.screen {
         Screen::Raw => state.record,
         Screen::Ladder => state.ladder_record(analysis),
@@ -65,6 +65,13 @@ fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
                 .iter()
                 .find_map(|e| e.record),
         },
+        Screen::Story => {
+            let story = state.story.as_ref()?;
+            match story.chapters.get(story.row)?.kind {
+                super::story::Kind::Mark(i) => analysis.marks.get(i).map(|m| m.record),
+                _ => None,
+            }
+        }
         Screen::Sources | Screen::Rules | Screen::Help => None,
     }
 }
@@ -88,6 +95,10 @@ fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<St
                 r.code, r.name, r.hits, r.weaker, r.ruled_out, r.untestable
             ))
         });
+    }
+    if let (Screen::Story, Some(story)) = (state.screen, &state.story) {
+        let chapter = story.chapters.get(story.row)?;
+        return Some(inert(&format!("{} {}", chapter.at.rfc3339(1), chapter.say)));
     }
     if let (Screen::Drops, Some(Row::Group(g))) = (state.screen, state.selected()) {
         return state

@@ -110,6 +110,10 @@ pub enum Command {
     ExportCsv,
     ExportMarkdown,
     ExportHtml,
+    ExportPackets,
+    Note,
+    Show,
+    Reload,
     Mark,
     NextMarked,
     ClearMarks,
@@ -174,6 +178,10 @@ impl Command {
         Self::ExportCsv,
         Self::ExportMarkdown,
         Self::ExportHtml,
+        Self::ExportPackets,
+        Self::Note,
+        Self::Show,
+        Self::Reload,
         Self::Mark,
         Self::NextMarked,
         Self::ClearMarks,
@@ -211,6 +219,7 @@ impl Command {
             Self::ExportCsv => "csv",
             Self::ExportMarkdown => "md",
             Self::ExportHtml => "html",
+            Self::ExportPackets => super::export::PACKETS,
             _ => return None,
         })
     }
@@ -230,13 +239,15 @@ pub const TIMELINE: Places = 128;
 pub const RULES: Places = 256;
 /// After `e`: in which format.
 pub const EXPORT: Places = 512;
+/// The story of an incident.
+pub const STORY: Places = 1024;
 #[cfg(test)]
-const EVERY: [Places; 10] = [
-    DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY, TIMELINE, RULES, EXPORT,
+const EVERY: [Places; 11] = [
+    DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY, TIMELINE, RULES, EXPORT, STORY,
 ];
 const ONE_DROP: Places = LADDER | WHY | RAW;
 const TABS: Places = DROPS | TIMELINE | SOURCES | RULES;
-const SCREENS: Places = TABS | ONE_DROP;
+const SCREENS: Places = TABS | ONE_DROP | STORY;
 const LISTS: Places = SCREENS | HELP;
 /// Where a connection is selected.
 const CONNECTION: Places = DROPS | ONE_DROP | TIMELINE;
@@ -281,7 +292,7 @@ use Key::{Char, Ctrl};
 
 #[rustfmt::skip]
 pub const TABLE: &[Binding] = &[
-    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, a record as it stands in its file, a rule's drops", DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES, DROPS | LADDER | WHY | TIMELINE | RULES, "open"),
+    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, an incident's story, a record as it stands in its file, a rule's drops", DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES | STORY, DROPS | LADDER | WHY | TIMELINE | RULES | STORY, "open"),
     row(&[Char('/')], Command::Filter, "filter", "filter (words, key:value, -not, /regex/); Enter keeps it, Esc brings the last one back", DROPS | TIMELINE, DROPS | TIMELINE, "filter"),
     row(&[Char('?'), Key::F(1)], Command::Help, "help", "the keys that work here; type to search them", SCREENS, SCREENS, "keys"),
     row(&[Char('w')], Command::Why, "why", "why this verdict: every test of the rule, the rivals, what could not be tested", DROPS | LADDER | RAW | TIMELINE, DROPS | LADDER | TIMELINE, "why"),
@@ -317,6 +328,9 @@ pub const TABLE: &[Binding] = &[
     row(&[Char('c')], Command::ExportCsv, "export-csv", "write CSV", EXPORT, EXPORT, "csv"),
     row(&[Char('m')], Command::ExportMarkdown, "export-markdown", "write Markdown", EXPORT, EXPORT, "Markdown"),
     row(&[Char('h')], Command::ExportHtml, "export-html", "write an HTML page", EXPORT, EXPORT, "html"),
+    row(&[Char('p')], Command::ExportPackets, "export-packets", "write the packets of this connection as pcapng, as they were recorded", EXPORT, EXPORT, "packets"),
+    row(&[Char('o')], Command::Show, "show", "show the record at its line in $EDITOR, its packet in Wireshark", CONNECTION, LADDER | RAW, "editor"),
+    row(&[Char('A')], Command::Note, "note", "note something on the connection; kept, and found by note:word", CONNECTION, 0, ""),
     row(&[Char('m')], Command::Mark, "mark", "mark the connection, or take its mark off; on a group all of it", CONNECTION, 0, ""),
     row(&[Char('\'')], Command::NextMarked, "next-marked", "the next marked connection", CONNECTION, 0, ""),
     row(&[Char('M')], Command::ClearMarks, "clear-marks", "take all marks off", CONNECTION, 0, ""),
@@ -336,9 +350,10 @@ pub const TABLE: &[Binding] = &[
     row(&[Char('2')], Command::Timeline, "timeline", "all connections as bars over time, with reloads, restarts, crashes and incidents", SCREENS, DROPS, "timeline"),
     row(&[Char('3')], Command::Sources, "sources", "the files: what each was read as, its clock, what was wrong with it", SCREENS, DROPS, "sources"),
     row(&[Char('4')], Command::Rules, "rules", "the rules: what each decided, what came close, what it would need", SCREENS, DROPS, "rules"),
-    row(&[Ctrl('l'), Key::F(5)], Command::Redraw, "redraw", "draw the screen anew", LISTS, 0, ""),
+    row(&[Key::F(5)], Command::Reload, "reload", "read the files again", SCREENS, 0, ""),
+    row(&[Ctrl('l')], Command::Redraw, "redraw", "draw the screen anew", LISTS, 0, ""),
     row(&[Ctrl('z')], Command::Suspend, "suspend", "back to the shell; fg returns", LISTS, 0, ""),
-    row(&[Key::Esc], Command::Back, "back", "one level back", LISTS | PREFIXES, ONE_DROP | TIMELINE | SOURCES | RULES | HELP | PREFIXES, "back"),
+    row(&[Key::Esc], Command::Back, "back", "one level back; while files are read, no further ones from the first screen", LISTS | PREFIXES, ONE_DROP | TIMELINE | SOURCES | RULES | HELP | STORY | PREFIXES, "back"),
     row(&[Char('q')], Command::Quit, "quit", "one level back; leave from the first screen", SCREENS, DROPS, "quit"),
     row(&[Char('Q'), Ctrl('c')], Command::Leave, "leave", "leave from anywhere", LISTS | PREFIXES, 0, ""),
 ];

@@ -1,64 +1,139 @@
-//! Marked connections: set, found again and cleared; they live as long as the session.
+//! Marks and notes on connections: set, found again, cleared; whoever runs the UI keeps them.
 
-use crate::model::Analysis;
+use std::sync::Arc;
+
+use crate::model::{Analysis, Judged, Note};
 
 use super::rows::Row;
 use super::state::{Screen, State};
 
+/// Characters of a note.
+const LONGEST: usize = 500;
+
 impl State {
-    /// The connections that a mark would fall on.
-    fn under_cursor(&self) -> Vec<u32> {
-        match self.screen {
+    pub fn is_marked(&self, judged: &Judged) -> bool {
+        self.notes
+            .get(&judged.connection.id)
+            .is_some_and(|n| n.marked)
+    }
+
+    /// What was noted of a connection; empty = nothing.
+    pub fn note_of(&self, judged: &Judged) -> &str {
+        let note = self.notes.get(&judged.connection.id);
+        note.map_or("", |n| n.text.as_str())
+    }
+
+    /// How many connections of this case are marked.
+    pub fn marks(&self, analysis: &Analysis) -> usize {
+        if self.notes.is_empty() {
+            return 0;
+        }
+        let all = analysis.connections.iter();
+        all.filter(|j| self.is_marked(j)).count()
+    }
+
+    /// The ids of the connections that a mark would fall on.
+    fn under_cursor(&self, analysis: &Analysis) -> Vec<String> {
+        let here: Vec<u32> = match self.screen {
             Screen::Drops => match self.selected() {
-                Some(Row::Connection { index, .. }) => vec![index],
+                Some(Row::Connection { index, .. }) => u32::try_from(index).into_iter().collect(),
                 Some(Row::Group(g)) => {
                     let members = self.list.groups.get(g).map(|g| g.members.clone());
-                    return members.unwrap_or_default();
+                    members.unwrap_or_default()
                 }
                 None => Vec::new(),
             },
-            Screen::Timeline => return self.lines.get(self.line).copied().into_iter().collect(),
-            _ => self.drop.iter().map(|d| d.index).collect(),
-        }
-        .into_iter()
-        .filter_map(|i| u32::try_from(i).ok())
-        .collect()
+            Screen::Timeline => self.lines.get(self.line).copied().into_iter().collect(),
+            _ => {
+                let index = self.drop.as_ref().map(|d| u32::try_from(d.index));
+                index.into_iter().flatten().collect()
+            }
+        };
+        here.into_iter()
+            .filter_map(|i| analysis.connections.get(i as usize))
+            .map(|j| j.connection.id.clone())
+            .collect()
     }
 
-    pub(super) fn mark(&mut self) {
-        let here = self.under_cursor();
+    /// Changes the notes of some connections; a filter that asks for them is asked anew.
+    fn note(&mut self, ids: &[String], change: impl Fn(&mut Note)) {
+        let notes = Arc::make_mut(&mut self.notes);
+        for id in ids {
+            let note = notes.entry(id.clone()).or_default();
+            change(note);
+            if note.is_empty() {
+                notes.remove(id);
+            }
+            self.changed.insert(id.clone());
+        }
+        let filter = std::mem::take(&mut self.filter);
+        self.stale |= filter.asks_notes();
+        self.filter = filter.over(&self.notes);
+    }
+
+    pub(super) fn mark(&mut self, analysis: &Analysis) {
+        let here = self.under_cursor(analysis);
         if here.is_empty() {
             self.message = Some("no connection stands here".to_owned());
             return;
         }
-        let all = here.iter().all(|i| self.marked.contains(i));
-        for i in &here {
-            if all {
-                self.marked.remove(i);
-            } else {
-                self.marked.insert(*i);
-            }
-        }
+        let marked = |id: &String| self.notes.get(id).is_some_and(|n| n.marked);
+        let all = here.iter().all(marked);
+        self.note(&here, |n| n.marked = !all);
         self.message = Some(format!(
             "{} {}, {} in all",
             here.len(),
             if all { "no longer marked" } else { "marked" },
-            self.marked.len()
+            self.marks(analysis)
         ));
     }
 
-    pub(super) fn clear_marks(&mut self) {
-        self.message = Some(format!("{} marks taken off", self.marked.len()));
-        self.marked.clear();
+    /// Marks of other cases stay.
+    pub(super) fn clear_marks(&mut self, analysis: &Analysis) {
+        let all = analysis.connections.iter();
+        let marked: Vec<String> = all
+            .filter(|j| self.is_marked(j))
+            .map(|j| j.connection.id.clone())
+            .collect();
+        self.message = Some(format!("{} marks taken off", marked.len()));
+        self.note(&marked, |n| n.marked = false);
+    }
+
+    /// The connection that a note would be about, and what was noted.
+    pub(super) fn noted(&self, analysis: &Analysis) -> Option<(String, String)> {
+        let judged = match self.screen {
+            Screen::Drops => match self.selected()? {
+                Row::Connection { index, .. } => analysis.connections.get(index)?,
+                Row::Group(_) => return None,
+            },
+            Screen::Timeline => self.on_line(analysis)?,
+            _ => self.judged(analysis)?,
+        };
+        let id = judged.connection.id.clone();
+        Some((id, self.note_of(judged).to_owned()))
+    }
+
+    pub(super) fn write_note(&mut self, id: &str, text: &str) {
+        let text: String = text.trim().chars().take(LONGEST).collect();
+        self.message = Some(if text.is_empty() {
+            "no note".to_owned()
+        } else {
+            "noted".to_owned()
+        });
+        self.note(&[id.to_owned()], |n| n.text.clone_from(&text));
     }
 
     /// Goes to the marked connection after this one, in the order of the screen, and round to the first.
     pub(super) fn next_marked(&mut self, analysis: &Analysis) {
+        let marked = |index: u32| {
+            let judged = analysis.connections.get(index as usize);
+            judged.is_some_and(|j| self.is_marked(j))
+        };
         if self.screen == Screen::Timeline {
-            let next = after(&self.lines, Some(self.line), |i| self.marked.contains(i));
+            let next = after(&self.lines, Some(self.line), |i| marked(*i));
             match next {
                 Some(line) => self.line = line,
-                None => self.none_marked(),
+                None => self.none_marked(analysis),
             }
             return;
         }
@@ -86,9 +161,9 @@ impl State {
             (_, _, Some(d)) => order.iter().position(|o| (o.0, o.1) == (d.group, d.member)),
             (_, _, None) => None,
         };
-        let next = after(&order, here, |o| self.marked.contains(&o.2));
+        let next = after(&order, here, |o| marked(o.2));
         let Some((group, member, _)) = next.and_then(|at| order.get(at)).copied() else {
-            self.none_marked();
+            self.none_marked(analysis);
             return;
         };
         if self.screen == Screen::Drops {
@@ -99,9 +174,9 @@ impl State {
         }
     }
 
-    fn none_marked(&mut self) {
+    fn none_marked(&mut self, analysis: &Analysis) {
         self.message = Some(
-            if self.marked.is_empty() {
+            if self.marks(analysis) == 0 {
                 "nothing is marked: m marks"
             } else {
                 "none of the marked ones is in the list"

@@ -1,12 +1,15 @@
 //! An analysis -> a terminal UI to browse it: drops by cause, the evidence ladder, why this verdict, the records themselves.
 
-mod complete;
+pub mod complete;
 mod copy;
 mod edit;
 pub mod export;
+pub mod feed;
 pub mod happenings;
 pub mod keys;
+mod live;
 mod marked;
+mod open;
 mod overview;
 pub mod palette;
 pub mod reasons;
@@ -15,15 +18,20 @@ pub mod rulebook;
 mod run;
 pub mod rungs;
 pub mod state;
+pub mod story;
 pub mod text;
 pub mod theme;
+mod typing;
 pub mod update;
 pub mod view;
 
 pub use export::{Exporter, NoExport};
+pub use feed::{Fed, Feed, Keeper, Outside, Shown};
 pub use run::{Farewell, run, usable};
 pub use state::{State, TuiOptions};
 pub use theme::Theme;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_live;

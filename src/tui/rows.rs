@@ -297,7 +297,13 @@ impl List {
     }
 
     /// Opens the groups that were open in `old`, and finds the row that stood where `row` does there.
-    pub fn take_over(&mut self, old: &Self, row: usize) -> Option<usize> {
+    /// `now` tells where a connection of the old list is to be found among those of this one.
+    pub fn take_over(
+        &mut self,
+        old: &Self,
+        row: usize,
+        now: &dyn Fn(usize) -> Option<usize>,
+    ) -> Option<usize> {
         let open: HashSet<&GroupKey> = old
             .groups
             .iter()
@@ -312,7 +318,7 @@ impl List {
             Row::Group(g) => (&old.groups.get(g)?.key, None),
             Row::Connection { group, index, .. } => (&old.groups.get(group)?.key, Some(index)),
         };
-        let Some(index) = index else {
+        let Some(index) = index.and_then(now) else {
             return self
                 .groups
                 .iter()

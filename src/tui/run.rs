@@ -20,9 +20,9 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute};
 use ratatui::layout::Rect;
 
-use crate::model::{Analysis, RawReader};
+use crate::model::{Analysis, RecordRef};
 
-use super::export::Exporter;
+use super::feed::{Fed, Outside, Shown};
 use super::keys::Key;
 use super::state::{State, TuiOptions};
 use super::update::{Action, Effect};
@@ -30,6 +30,8 @@ use super::view;
 
 /// How often signals are looked at while no key comes.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same while files are read: how often the screen tells how far that is.
+const GLANCE: Duration = Duration::from_millis(80);
 /// What a terminal takes over OSC 52 at most, in bytes before base64; xterm's limit is the lowest in use.
 const CLIPBOARD: usize = 74_000;
 
@@ -48,11 +50,11 @@ pub fn usable() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
 }
 
-/// Runs until the reader leaves. Errors are those of the terminal; it is restored before they are returned.
+/// Runs until the reader leaves, over `analysis` and what `outside` brings after it. Errors are those of the terminal; it is
+/// restored before they are returned.
 pub fn run(
-    analysis: &Analysis,
-    raw: &mut dyn RawReader,
-    exporter: &mut dyn Exporter,
+    analysis: Arc<Analysis>,
+    outside: &mut dyn Outside,
     options: &TuiOptions,
 ) -> io::Result<Farewell> {
     let signals = Signals::watch()?;
@@ -63,14 +65,19 @@ pub fn run(
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     wipe(&mut terminal)?;
     let size = terminal.size()?;
-    let mut state = State::new(analysis, options.clone(), (size.width, size.height));
-    let mut outside = Outside { raw, exporter };
-    let ended = drive(&mut terminal, &mut state, analysis, &mut outside, &signals);
+    let state = State::new(&analysis, options.clone(), (size.width, size.height));
+    let mut session = Session {
+        terminal,
+        state,
+        analysis,
+        outside,
+    };
+    let ended = session.drive(&signals);
     drop(screen);
     drop(hook);
     let signal = ended?;
     Ok(Farewell {
-        line: farewell(&state, analysis),
+        line: farewell(&session.state, &session.analysis),
         signal,
     })
 }
@@ -84,64 +91,146 @@ fn wipe(terminal: &mut Screened) -> io::Result<()> {
     terminal.resize(Rect::new(0, 0, size.width, size.height))
 }
 
-/// What the UI asks of those who know files.
-struct Outside<'a> {
-    raw: &'a mut dyn RawReader,
-    exporter: &'a mut dyn Exporter,
+struct Session<'a> {
+    terminal: Screened,
+    state: State,
+    analysis: Arc<Analysis>,
+    outside: &'a mut dyn Outside,
 }
 
-fn drive(
-    terminal: &mut Screened,
-    state: &mut State,
-    analysis: &Analysis,
-    outside: &mut Outside<'_>,
-    signals: &Signals,
-) -> io::Result<Option<i32>> {
-    loop {
-        state.settle(analysis);
-        terminal.draw(|frame| view::draw(frame, analysis, state))?;
-        if !event::poll(Duration::ZERO)?
-            && let Some(record) = state.wants(analysis)
-        {
-            let read = outside.raw.read(record);
-            state.update(Action::Loaded(record, read), analysis);
-            continue;
-        }
+/// Why the waiting for keys is over.
+enum Woken {
+    Key,
+    News,
+    Signal(i32),
+}
+
+impl Session<'_> {
+    fn drive(&mut self, signals: &Signals) -> io::Result<Option<i32>> {
         loop {
-            if let Some(signal) = signals.came() {
-                return Ok(Some(signal));
+            if !self.listen() {
+                return Ok(None);
             }
-            if event::poll(PATIENCE)? {
-                break;
+            self.state.settle(&self.analysis);
+            let (analysis, state) = (&self.analysis, &self.state);
+            self.terminal
+                .draw(|frame| view::draw(frame, analysis, state))?;
+            if !event::poll(Duration::ZERO)?
+                && let Some(record) = self.state.wants(&self.analysis)
+            {
+                let read = self.outside.read(record);
+                self.state
+                    .update(Action::Loaded(record, read), &self.analysis);
+                continue;
             }
-        }
-        // All that is waiting is taken before the next frame: a held key or a paste never lags behind.
-        loop {
-            let effect = match action(event::read()?) {
-                Some(action) => state.update(action, analysis),
-                None => Effect::None,
-            };
-            match effect {
-                Effect::None => {}
-                Effect::Leave => return Ok(None),
-                Effect::Redraw => wipe(terminal)?,
-                Effect::Copy(text) => copy(&text)?,
-                Effect::Suspend => suspend(terminal, state, analysis)?,
-                Effect::Export { format, path } => {
-                    let shown = state.filtered(analysis);
-                    let told = outside.exporter.export(
-                        format,
-                        Path::new(&path),
-                        &shown,
-                        state.filter.text(),
-                    );
-                    state.message = Some(told.unwrap_or_else(|why| why));
+            match self.wait(signals)? {
+                Woken::News => continue,
+                Woken::Signal(signal) => return Ok(Some(signal)),
+                Woken::Key => {}
+            }
+            // All that is waiting is taken before the next frame: a held key or a paste never lags behind.
+            loop {
+                let effect = match action(event::read()?) {
+                    Some(action) => self.state.update(action, &self.analysis),
+                    None => Effect::None,
+                };
+                if !self.does(effect)? {
+                    return Ok(None);
+                }
+                if !event::poll(Duration::ZERO)? {
+                    break;
                 }
             }
-            if !event::poll(Duration::ZERO)? {
-                break;
+        }
+    }
+
+    /// Takes what has been read since; false where there is nothing to look at and nothing will come.
+    fn listen(&mut self) -> bool {
+        loop {
+            match self.outside.next() {
+                Fed::Nothing => break,
+                Fed::End => return false,
+                Fed::Newer(newer) => {
+                    self.state.adopt(&self.analysis, &newer);
+                    self.analysis = newer;
+                }
             }
         }
+        let loading = self.outside.loading();
+        self.state.told(loading, &self.analysis);
+        true
+    }
+
+    fn wait(&self, signals: &Signals) -> io::Result<Woken> {
+        loop {
+            if let Some(signal) = signals.came() {
+                return Ok(Woken::Signal(signal));
+            }
+            let loading = self.state.loading.is_some();
+            if event::poll(if loading { GLANCE } else { PATIENCE })? {
+                return Ok(Woken::Key);
+            }
+            if loading {
+                return Ok(Woken::News);
+            }
+        }
+    }
+
+    /// False = it is time to leave.
+    fn does(&mut self, effect: Effect) -> io::Result<bool> {
+        match effect {
+            Effect::None => {}
+            Effect::Leave => return Ok(false),
+            Effect::Stop => self.outside.stop(),
+            Effect::Redraw => wipe(&mut self.terminal)?,
+            Effect::Copy(text) => copy(&text)?,
+            Effect::Suspend => suspend(&mut self.terminal, &mut self.state, &self.analysis)?,
+            Effect::Show(record) => self.show(record)?,
+            Effect::Reload => {
+                if let Err(why) = self.outside.reload() {
+                    self.state.message = Some(why);
+                }
+            }
+            Effect::Export { format, path } => {
+                let shown = self.state.to_export(format, &self.analysis);
+                let filter = self.state.filter.text();
+                let told = self
+                    .outside
+                    .export(format, Path::new(&path), &shown, filter);
+                self.state.message = Some(told.unwrap_or_else(|why| why));
+            }
+        }
+        if !self.state.changed.is_empty() {
+            let changed = std::mem::take(&mut self.state.changed);
+            if let Err(why) = self.outside.keep(&self.state.notes, &changed) {
+                self.state.message = Some(format!("not kept beyond this session: {why}"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Shows a record in another program; one that needs the terminal gets it as the shell left it.
+    fn show(&mut self, record: RecordRef) -> io::Result<()> {
+        let told = match self.outside.show(record) {
+            Ok(Shown::Beside(told)) => Ok(told),
+            Ok(Shown::NeedsTerminal(record)) => {
+                restore();
+                let done = self.outside.take_over(record);
+                // The guard of `run` restores this second entry too.
+                std::mem::forget(Screen::enter(self.state.options.mouse)?);
+                let size = self.terminal.size()?;
+                self.state
+                    .update(Action::Resize(size.width, size.height), &self.analysis);
+                wipe(&mut self.terminal)?;
+                done.map(|()| String::new())
+            }
+            Err(why) => Err(why),
+        };
+        match told {
+            Ok(told) if told.is_empty() => {}
+            Ok(told) | Err(told) => self.state.message = Some(told),
+        }
+        Ok(())
     }
 }
 

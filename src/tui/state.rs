@@ -1,8 +1,11 @@
 //! Where the reader stands: screens, cursors, filter, order; plain values that views read and `update` changes.
 
-use crate::model::{Analysis, Filter, FilterError, Judged, Raw, RecordRef, Summary};
+use crate::model::{
+    Analysis, Filter, FilterError, Judged, Loading, Moment, Notes, Raw, RecordRef, Summary,
+};
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::export::Prompt;
 use super::happenings::{self, Happening};
@@ -11,6 +14,7 @@ use super::palette::Palette;
 use super::rows::{Grouping, List, Row, Sort, Wish};
 use super::rulebook::{self, RuleRow};
 use super::rungs::{self, Rung};
+use super::story::Story;
 use super::theme::Theme;
 
 /// How the UI starts and looks.
@@ -23,6 +27,10 @@ pub struct TuiOptions {
     pub formats: Vec<&'static str>,
     /// The command that prints the same view: without a filter, and what stands before ` -w FILTER` with one.
     pub again: Option<(String, String)>,
+    /// Tell on each screen what to press next, until it was pressed there.
+    pub guide: bool,
+    /// Marks and notes of former sessions.
+    pub notes: Notes,
     /// Take the mouse (wheel scrolls); off, so that the terminal's own selection works.
     pub mouse: bool,
 }
@@ -36,6 +44,8 @@ pub enum Screen {
     Timeline,
     Sources,
     Rules,
+    /// One incident from its first sign to the last return.
+    Story,
     Help,
 }
 
@@ -49,6 +59,7 @@ impl Screen {
             Self::Timeline => keys::TIMELINE,
             Self::Sources => keys::SOURCES,
             Self::Rules => keys::RULES,
+            Self::Story => keys::STORY,
             Self::Help => keys::HELP,
         }
     }
@@ -102,6 +113,15 @@ pub struct State {
     pub sort: Sort,
     pub reverse: bool,
     pub clean: bool,
+    /// The user said whether clean ones are shown; until then it depends on whether anything dropped.
+    pub clean_chosen: bool,
+    /// Screens that need no guide any more.
+    pub known: Places,
+    /// A key was pressed: what is open and selected is the user's from here on.
+    pub touched: bool,
+    /// How far the reading is, and the first record of each file that is not read to its end.
+    pub loading: Option<Loading>,
+    pub unread: Vec<Option<Moment>>,
     pub list: List,
     pub row: usize,
     /// Connections that pass the filter, in order of time: indices into `Analysis::connections`, and the Timeline's cursor.
@@ -114,9 +134,11 @@ pub struct State {
     pub span: (i64, i64),
     pub rules: Vec<RuleRow>,
     pub rule: usize,
-    /// Indices into `Analysis::connections`.
-    pub marked: BTreeSet<u32>,
+    /// Marks and notes, and the ids of those changed since they were last kept.
+    pub notes: Arc<Notes>,
+    pub changed: BTreeSet<String>,
     pub drop: Option<Drop>,
+    pub story: Option<Story>,
     pub fold: bool,
     pub times: Times,
     /// The record of the raw screen, and the one last read.
@@ -152,6 +174,11 @@ impl State {
             sort: Sort::Count,
             reverse: false,
             clean: false,
+            clean_chosen: false,
+            known: 0,
+            touched: false,
+            loading: None,
+            unread: Vec::new(),
             list: List::default(),
             row: 0,
             lines: Vec::new(),
@@ -162,8 +189,10 @@ impl State {
             span: happenings::whole(analysis),
             rules: Vec::new(),
             rule: 0,
-            marked: BTreeSet::new(),
+            notes: Arc::new(options.notes.clone()),
+            changed: BTreeSet::new(),
             drop: None,
+            story: None,
             fold: true,
             times: Times::ToClose,
             record: None,
@@ -180,17 +209,22 @@ impl State {
             options,
         };
         match Filter::parse(&state.options.filter) {
-            Ok(filter) => state.filter = filter,
+            Ok(filter) => state.filter = filter.over(&state.notes),
             Err(e) => state.message = Some(e.to_string()),
         }
         state.clean = state.nothing_dropped();
         state.rebuild(analysis);
-        // The biggest cause lies open where the other causes stay in sight.
-        let first = state.list.groups.first().map_or(0, |g| g.members.len());
-        if state.list.len() + first <= state.list_height() {
-            state.list.place(0, Some(0));
-        }
+        state.open_first();
         state
+    }
+
+    /// The biggest cause lies open where the other causes stay in sight.
+    pub(super) fn open_first(&mut self) {
+        let first = self.list.groups.first().map_or(0, |g| g.members.len());
+        let open = self.list.groups.first().is_some_and(|g| g.open);
+        if !open && self.list.len() + first <= self.list_height() {
+            self.list.place(0, Some(0));
+        }
     }
 
     /// There are connections, and none of them dropped or failed.
@@ -201,6 +235,15 @@ impl State {
 
     /// Makes the list anew and keeps the selected row where it still exists.
     pub fn rebuild(&mut self, analysis: &Analysis) {
+        self.rebuild_from(analysis, &Some);
+    }
+
+    /// The same after the connections changed their places; `now` tells the new ones.
+    pub(super) fn rebuild_from(
+        &mut self,
+        analysis: &Analysis,
+        now: &dyn Fn(usize) -> Option<usize>,
+    ) {
         let wish = Wish {
             filter: &self.filter,
             grouping: self.grouping,
@@ -210,7 +253,7 @@ impl State {
         };
         let mut list = List::build(analysis, &wish);
         self.stale = false;
-        let row = list.take_over(&self.list, self.row);
+        let row = list.take_over(&self.list, self.row, now);
         self.list = list;
         self.row = row
             .unwrap_or_default()
@@ -240,6 +283,23 @@ impl State {
     pub fn settle(&mut self, analysis: &Analysis) {
         if self.stale {
             self.rebuild(analysis);
+        }
+    }
+
+    /// What to press next, for one who sees this screen for the first time.
+    pub const fn guide(&self) -> Option<&'static str> {
+        if !self.options.guide || self.known & self.screen.place() != 0 {
+            return None;
+        }
+        match self.screen {
+            Screen::Drops => Some("Enter shows its evidence, w why it is called so"),
+            Screen::Ladder => {
+                Some("Enter shows the record itself, J the next drop, w why this verdict")
+            }
+            Screen::Why => {
+                Some("Enter shows a record, Esc goes back, e h writes a page for colleagues")
+            }
+            _ => None,
         }
     }
 

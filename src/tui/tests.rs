@@ -1,5 +1,7 @@
 //! Key sequences and sizes -> what the state and the screen must be.
 
+use std::collections::BTreeMap;
+
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -165,13 +167,11 @@ fn nothing_dropped_says_what_was_looked_at() {
     }
 }
 
-fn shot(name: &str, keys: &str) {
-    shot_at(name, keys, &[(80, 24), (120, 40), (40, 10)]);
-}
+const SIZES: [(u16, u16); 5] = [(40, 10), (60, 20), (80, 24), (120, 40), (300, 100)];
 
-fn shot_at(name: &str, keys: &str, sizes: &[(u16, u16)]) {
+fn shot(name: &str, keys: &str) {
     let analysis = fixture();
-    for &(columns, rows) in sizes {
+    for (columns, rows) in SIZES {
         let mut state = State::new(&analysis, TuiOptions::default(), (columns, rows));
         press(&mut state, &analysis, keys);
         let text = screen(&buffer(&analysis, &state, (columns, rows)));
@@ -197,14 +197,119 @@ fn screens_look_as_they_should() {
     shot("filter_error", "/ hopp:nginx");
     shot("grouped_by_net", "a");
     shot("undecided", "/ cause:undecided Enter Enter");
-    for (name, keys) in [
-        ("drops", ""),
-        ("ladder", "Enter"),
-        ("why", "w"),
-        ("timeline", "2"),
-        ("rules", "4"),
+    shot("noted", "j A odd Enter");
+    shot("values", "/ cause:");
+}
+
+#[test]
+fn a_storm_is_one_story() {
+    let mut analysis = fixture();
+    let id = |n: usize| analysis.connections[n].connection.id.clone();
+    let ids: Vec<String> = (0..6).map(id).collect();
+    let (old, new) = (id(0), id(8));
+    let stamp = |n: usize| analysis.connections[n].connection.closed.expect("an end");
+    let (start, end) = (stamp(0), stamp(5));
+    // The first one is seen again as a later one.
+    analysis.connections[0].connection.reconnected_as = Some(new.clone());
+    analysis.connections[8].connection.reconnect_of = Some(old.clone());
+    let opened = start.at.plus(2_500_000_000);
+    analysis.connections[8].connection.opened = Some(crate::model::Stamp::new(opened, 1));
+    analysis.incidents.push(crate::model::Incident {
+        code: "W702".to_owned(),
+        kind: "mass-drop".to_owned(),
+        start,
+        end,
+        connections: ids,
+        say: "6 of 12 connections ended within a minute".to_owned(),
+        fix: vec!["drain connections before a stop".to_owned()],
+    });
+    for size in SIZES {
+        let mut state = State::new(&analysis, TuiOptions::default(), size);
+        let at = state
+            .list
+            .groups
+            .iter()
+            .position(|g| g.label.starts_with("W702"));
+        state.row = state.list.place(at.expect("its row"), None);
+        press(&mut state, &analysis, "Enter");
+        assert_eq!(state.screen, Screen::Story);
+        let story = state.story.clone().expect("a story");
+        assert_eq!((story.ends.len(), story.returns.len()), (6, 1));
+        let text = screen(&buffer(&analysis, &state, size));
+        insta::assert_snapshot!(format!("story_{}x{}", size.0, size.1), text);
+        for (row, chapter) in story.chapters.iter().enumerate() {
+            press(&mut state, &analysis, "Enter");
+            match chapter.kind {
+                super::story::Kind::Mark(_) => assert_eq!(state.screen, Screen::Raw, "{row}"),
+                _ => assert_eq!(state.screen, Screen::Ladder, "{row}"),
+            }
+            press(&mut state, &analysis, "Esc");
+            assert_eq!(state.screen, Screen::Story);
+            press(&mut state, &analysis, "j");
+        }
+        press(&mut state, &analysis, "Esc");
+        assert_eq!(state.screen, Screen::Drops);
+    }
+}
+
+/// Which styles a screen has, row by row: `12 red bold`, plain cells left out.
+fn styles(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut out = String::new();
+    for y in 0..area.height {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for x in 0..area.width {
+            let cell = &buffer[(x, y)];
+            let mut name = match cell.fg {
+                Color::Reset => String::new(),
+                colour => format!("{colour:?}").to_lowercase(),
+            };
+            assert_eq!(cell.bg, Color::Reset, "the terminal's own background stays");
+            if !cell.modifier.is_empty() {
+                name = format!("{name} {:?}", cell.modifier).to_lowercase();
+            }
+            if !name.is_empty() {
+                *counts.entry(name.trim().to_owned()).or_default() += 1;
+            }
+        }
+        let parts: Vec<String> = counts
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
+        out.push_str(parts.join(", ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn themes_look_as_they_should() {
+    let analysis = fixture();
+    let rich = |name: &str| Theme {
+        rich: true,
+        ..Theme::named(name).expect(name)
+    };
+    for (name, theme) in [
+        ("auto", Theme::default()),
+        ("dark", rich("dark")),
+        ("light", rich("light")),
+        ("light16", Theme::named("light").expect("light")),
+        ("mono", rich("mono")),
     ] {
-        shot_at(name, keys, &[(60, 16), (200, 50)]);
+        let mut all = String::new();
+        for (screen, keys) in [("drops", "j m"), ("ladder", "Enter"), ("sources", "3")] {
+            for (columns, rows) in SIZES {
+                let options = TuiOptions {
+                    theme,
+                    ..TuiOptions::default()
+                };
+                let mut state = State::new(&analysis, options, (columns, rows));
+                press(&mut state, &analysis, keys);
+                let styles = styles(&buffer(&analysis, &state, (columns, rows)));
+                all.push_str(&format!("{screen} {columns}x{rows}\n{styles}"));
+            }
+        }
+        insta::assert_snapshot!(format!("styles_{name}"), all);
     }
 }
 
@@ -344,6 +449,15 @@ fn keys_lead_where_the_table_says() {
     });
     check("2 Enter", &|s| s.screen == Screen::Ladder);
     check("2 Tab G Enter", &|s| s.screen == Screen::Raw);
+    check("A", &|s| {
+        s.prompt.is_none() && s.message.as_deref() == Some("a note is about one connection")
+    });
+    check("h l l A why so Enter", &|s| {
+        s.notes.len() == 1 && s.changed.len() == 1 && s.notes.values().all(|n| n.text == "whyso")
+    });
+    check("h l l A x Enter A Backspace Enter", &|s| s.notes.is_empty());
+    check("h l l m /mark:yes Enter", &|s| s.list.shown == 1);
+    check("h l l m /mark:yes Enter m", &|s| s.list.shown == 0);
     check("2 /code:1006 Enter", &|s| {
         s.screen == Screen::Timeline && s.lines.len() == 8
     });
@@ -365,9 +479,9 @@ fn keys_lead_where_the_table_says() {
     check(":xyzzy Enter", &|s| {
         s.palette.is_none() && s.message.is_some()
     });
-    check("h l l m", &|s| s.marked.len() == 1);
-    check("g m", &|s| s.marked.len() == 4);
-    check("g mm", &|s| s.marked.is_empty());
+    check("h l l m", &|s| s.notes.len() == 1);
+    check("g m", &|s| s.notes.len() == 4);
+    check("g mm", &|s| s.notes.is_empty());
     check("G '", &|s| {
         s.message.as_deref() == Some("nothing is marked: m marks")
     });
@@ -386,7 +500,7 @@ fn keys_lead_where_the_table_says() {
             .as_ref()
             .is_some_and(|d| (d.group, d.member) == (0, 0))
     });
-    check("g m M", &|s| s.marked.is_empty());
+    check("g m M", &|s| s.notes.is_empty());
     check("e j", &|s| {
         s.prompt.is_none() && s.message.as_deref() == Some("this build writes no json")
     });
@@ -481,7 +595,7 @@ fn without_colours_the_selected_row_is_reversed() {
     let options = TuiOptions {
         theme: Theme {
             mono: true,
-            ascii: false,
+            ..Theme::default()
         },
         ..TuiOptions::default()
     };
@@ -519,8 +633,8 @@ fn ascii_is_ascii() {
     let analysis = fixture();
     let options = TuiOptions {
         theme: Theme {
-            mono: false,
             ascii: true,
+            ..Theme::default()
         },
         ..TuiOptions::default()
     };

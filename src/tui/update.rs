@@ -3,11 +3,10 @@
 use crate::model::{Analysis, Filter, Raw, RecordRef};
 
 use super::copy;
-use super::edit;
 use super::keys::{self, Command, Key};
 use super::palette::Palette;
-use super::reasons::{self, Reason};
-use super::rows::{GroupKey, Row};
+use super::reasons;
+use super::rows::Row;
 use super::rungs::{self, Rung};
 use super::state::{Input, Screen, State, Times};
 
@@ -26,10 +25,16 @@ pub enum Action {
 pub enum Effect {
     None,
     Leave,
+    /// Read no further.
+    Stop,
     Suspend,
     Redraw,
     /// Put this on the clipboard.
     Copy(String),
+    /// Show this record in the program that is made for it.
+    Show(RecordRef),
+    /// Read all files again.
+    Reload,
     /// Write what the filter leaves to this path.
     Export {
         format: &'static str,
@@ -64,6 +69,7 @@ impl State {
 
     fn press(&mut self, key: Key, analysis: &Analysis) -> Effect {
         self.message = None;
+        self.touched = true;
         if key == Key::Ctrl('c') {
             return Effect::Leave;
         }
@@ -73,7 +79,7 @@ impl State {
         }
         self.settle(analysis);
         if self.prompt.is_some() {
-            return self.type_path(key);
+            return self.type_line(key);
         }
         if self.palette.is_some() {
             return self.type_command(key, analysis);
@@ -94,6 +100,12 @@ impl State {
 
     pub(super) fn run(&mut self, command: Command, analysis: &Analysis) -> Effect {
         let page = isize::try_from(self.page()).unwrap_or(1);
+        if matches!(
+            command,
+            Command::Open | Command::Why | Command::NextDrop | Command::Back | Command::Export
+        ) {
+            self.known |= self.screen.place();
+        }
         match command {
             Command::Down => self.go(1, analysis),
             Command::Up => self.go(-1, analysis),
@@ -128,9 +140,9 @@ impl State {
                 self.enter(Screen::Rules);
             }
             Command::Palette => self.palette = Some(Palette::default()),
-            Command::Mark => self.mark(),
+            Command::Mark => self.mark(analysis),
             Command::NextMarked => self.next_marked(analysis),
-            Command::ClearMarks => self.clear_marks(),
+            Command::ClearMarks => self.clear_marks(analysis),
             Command::Closer => self.zoom_time(analysis, 2),
             Command::Wider => self.zoom_time(analysis, -2),
             Command::ExportJson
@@ -142,6 +154,10 @@ impl State {
                     self.ask_path(format);
                 }
             }
+            Command::ExportPackets => self.ask_packets(analysis),
+            Command::Note => self.ask_note(analysis),
+            Command::Show => return self.show_elsewhere(analysis),
+            Command::Reload => return Effect::Reload,
             Command::Help => {
                 self.query.clear();
                 self.binding = 0;
@@ -175,6 +191,7 @@ impl State {
             }
             Command::Clean => {
                 self.clean = !self.clean;
+                self.clean_chosen = true;
                 self.rebuild(analysis);
             }
             Command::NextDrop => self.step(true, analysis),
@@ -280,6 +297,10 @@ impl State {
                 self.scroll = 0;
                 (&mut self.source, analysis.sources.len())
             }
+            Screen::Story => match &mut self.story {
+                Some(s) => (&mut s.row, s.chapters.len()),
+                None => return,
+            },
             Screen::Help => (&mut self.binding, found),
         };
         *cursor = cursor.saturating_add_signed(by).min(len.saturating_sub(1));
@@ -290,7 +311,7 @@ impl State {
         self.back.last().copied().unwrap_or(Screen::Drops).place()
     }
 
-    fn enter(&mut self, screen: Screen) {
+    pub(super) fn enter(&mut self, screen: Screen) {
         if self.screen != screen {
             self.back.retain(|s| *s != screen);
             self.back.push(self.screen);
@@ -314,141 +335,15 @@ impl State {
             self.show(Screen::Drops);
         } else if leave {
             return Effect::Leave;
+        } else if self.loading.as_ref().is_some_and(|l| !l.stopped) {
+            self.message = Some("reading stopped; what was read is being judged".to_owned());
+            return Effect::Stop;
         } else if !self.filter.is_empty() {
-            self.filter = Filter::default();
+            self.filter = Filter::default().over(&self.notes);
             self.rebuild(analysis);
             self.message = Some("filter cleared".to_owned());
         }
         Effect::None
-    }
-
-    fn open(&mut self, analysis: &Analysis) {
-        match self.screen {
-            Screen::Drops => {
-                let (group, member) = match self.selected() {
-                    Some(Row::Connection { group, member, .. }) => (group, member),
-                    Some(Row::Group(group)) => (group, 0),
-                    None => return,
-                };
-                if self.visit(analysis, group, member) {
-                    self.enter(Screen::Ladder);
-                } else {
-                    self.open_finding(group, analysis);
-                }
-            }
-            Screen::Ladder => match self.ladder_record(analysis) {
-                Some(record) => self.read(record),
-                None => self.message = Some("a silence: there is no record of it".to_owned()),
-            },
-            Screen::Why => {
-                let reason = self.drop.as_ref().map_or(0, |d| d.reason);
-                let record =
-                    self.judged(analysis)
-                        .and_then(|j| match reasons::rows(j).get(reason)? {
-                            Reason::Test { test, .. } => test.records.first().copied(),
-                            Reason::Rule { .. } | Reason::Needs(..) => None,
-                        });
-                match record {
-                    Some(record) => self.read(record),
-                    None => self.message = Some("no record stands behind this line".to_owned()),
-                }
-            }
-            Screen::Sources => self.zoom = !self.zoom,
-            Screen::Timeline if self.second => {
-                let happening = self.happenings.get(self.happening).copied();
-                match happening.and_then(|h| h.record(analysis)) {
-                    Some(record) => self.read(record),
-                    None => self.message = Some("no single record stands behind this".to_owned()),
-                }
-            }
-            Screen::Timeline => {
-                if let Some(index) = self.lines.get(self.line).copied()
-                    && self.visit_index(analysis, index)
-                {
-                    self.enter(Screen::Ladder);
-                }
-            }
-            Screen::Rules => self.open_rule(analysis),
-            Screen::Raw | Screen::Help => {}
-        }
-    }
-
-    fn open_finding(&mut self, group: usize, analysis: &Analysis) {
-        let record = self.list.groups.get(group).and_then(|g| match g.key {
-            GroupKey::Finding(i) => analysis.findings.get(i)?.records.first().copied(),
-            _ => None,
-        });
-        match record {
-            Some(record) => self.read(record),
-            None => {
-                self.message = Some("no single connection or record stands behind this".to_owned())
-            }
-        }
-    }
-
-    fn read(&mut self, record: RecordRef) {
-        self.record = Some(record);
-        self.field = 0;
-        self.payload = false;
-        self.enter(Screen::Raw);
-    }
-
-    fn expand(&mut self) {
-        match self.selected() {
-            Some(Row::Group(g)) => {
-                let Some(group) = self.list.groups.get_mut(g) else {
-                    return;
-                };
-                if group.open && !group.members.is_empty() {
-                    self.row += 1;
-                } else {
-                    group.open = !group.members.is_empty();
-                    self.list.measure();
-                }
-            }
-            Some(Row::Connection { .. }) => {
-                self.message = Some("Enter opens its evidence".to_owned())
-            }
-            None => {}
-        }
-    }
-
-    fn collapse(&mut self) {
-        let (group, fold) = match self.selected() {
-            Some(Row::Group(g)) => (g, true),
-            Some(Row::Connection { group, .. }) => (group, false),
-            None => return,
-        };
-        if let Some(g) = self.list.groups.get_mut(group)
-            && fold
-        {
-            g.open = false;
-            self.list.measure();
-        }
-        self.row = self.list.place(group, None);
-    }
-
-    fn why(&mut self, analysis: &Analysis) {
-        if self.screen == Screen::Timeline {
-            match self.lines.get(self.line).copied() {
-                Some(index) if self.visit_index(analysis, index) => {}
-                _ => return,
-            }
-        }
-        if self.screen == Screen::Drops {
-            let (group, member) = match self.selected() {
-                Some(Row::Connection { group, member, .. }) => (group, member),
-                Some(Row::Group(group)) => (group, 0),
-                None => return,
-            };
-            if !self.visit(analysis, group, member) {
-                self.message = Some("no single connection stands behind this".to_owned());
-                return;
-            }
-        }
-        if self.drop.is_some() {
-            self.enter(Screen::Why);
-        }
     }
 
     fn step(&mut self, forward: bool, analysis: &Analysis) {
@@ -573,92 +468,6 @@ impl State {
         drop.rung = here
             .and_then(|r| rungs::find(&judged.connection, &drop.rungs, r))
             .unwrap_or_else(|| drop.rung.min(drop.rungs.len().saturating_sub(1)));
-    }
-
-    /// Adds what the selected row stands for to the filter.
-    fn narrow(&mut self, sign: &str, analysis: &Analysis) {
-        let term = match self.selected() {
-            Some(Row::Group(g)) => self
-                .list
-                .groups
-                .get(g)
-                .and_then(|g| g.filter(self.grouping)),
-            Some(Row::Connection { index, .. }) => analysis.connections.get(index).map(|j| {
-                let ip = j.connection.client.ip;
-                ip.map_or_else(
-                    || format!("id:{}", j.connection.id),
-                    |ip| format!("client:{ip}"),
-                )
-            }),
-            None => None,
-        };
-        let Some(term) = term else {
-            self.message = Some("no filter says what this row stands for".to_owned());
-            return;
-        };
-        let old = self.filter.text();
-        let text = match old {
-            "" => format!("{sign}{term}"),
-            _ if old.contains(" OR ") => format!("({old}) {sign}{term}"),
-            _ => format!("{old} {sign}{term}"),
-        };
-        match Filter::parse(&text) {
-            Ok(filter) => {
-                self.filter = filter;
-                self.rebuild(analysis);
-            }
-            Err(e) => self.message = Some(e.to_string()),
-        }
-    }
-
-    fn type_filter(&mut self, key: Key, analysis: &Analysis) {
-        let Some(input) = &mut self.input else { return };
-        match key {
-            Key::Enter if input.error.is_some() => return,
-            Key::Enter => {
-                self.input = None;
-                return;
-            }
-            Key::Esc => {
-                let before = input.before.clone();
-                self.input = None;
-                self.filter = before;
-                self.rebuild(analysis);
-                return;
-            }
-            Key::Tab => super::complete::complete(input, analysis),
-            key => {
-                if !edit::press(&mut input.text, &mut input.cursor, key) {
-                    return;
-                }
-            }
-        }
-        let text: String = input.text.iter().collect();
-        match Filter::parse(&text) {
-            Ok(filter) => {
-                input.error = None;
-                let same = filter.text() == self.filter.text();
-                self.filter = filter;
-                self.stale |= !same;
-            }
-            // The list stays as the last whole filter made it.
-            Err(e) => input.error = Some(e),
-        }
-    }
-
-    /// On the help screen letters search; true where the key was one of them.
-    fn type_query(&mut self, key: Key) -> bool {
-        match key {
-            Key::Char(c) => self.query.push(c),
-            Key::Backspace if !self.query.is_empty() => {
-                self.query.pop();
-            }
-            Key::Esc if !self.query.is_empty() => self.query.clear(),
-            Key::Enter | Key::Backspace => {}
-            _ => return false,
-        }
-        self.binding = 0;
-        true
     }
 }
 

@@ -209,7 +209,7 @@ fn the_screens_show_it_and_obey_none_of_it() {
 
     let dir = case();
     let mut session = Session::start(&["."], &[], (40, 140), dir.path());
-    session.until_text("cause / connection");
+    session.settled();
     let look = |session: &mut Session, keys: &str, wanted: &str| {
         session.press(keys);
         session.until_text(wanted);

@@ -15,6 +15,8 @@ mod manners;
 mod outputs;
 mod packets;
 mod samples;
+#[cfg(all(unix, feature = "tui"))]
+mod sessions;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

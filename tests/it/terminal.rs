@@ -28,7 +28,19 @@ struct Seen {
 }
 
 impl Session {
-    pub(crate) fn start(
+    pub(crate) fn start(args: &[&str], env: &[(&str, &str)], size: (u16, u16), cwd: &Path) -> Self {
+        Self::of(
+            Path::new(env!("CARGO_BIN_EXE_wsdrop")),
+            args,
+            env,
+            size,
+            cwd,
+        )
+    }
+
+    /// Another program on a terminal of its own.
+    pub(crate) fn of(
+        program: &Path,
         args: &[&str],
         env: &[(&str, &str)],
         (rows, cols): (u16, u16),
@@ -41,12 +53,14 @@ impl Session {
             pixel_height: 0,
         };
         let pair = native_pty_system().openpty(size).expect("a terminal");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_wsdrop"));
+        let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env_clear();
         command.cwd(cwd);
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
+        // No state of the one who runs the tests.
+        command.env("XDG_STATE_HOME", cwd.join("state"));
         for (name, value) in env {
             command.env(name, value);
         }
@@ -80,10 +94,22 @@ impl Session {
 
     pub(crate) fn demo(env: &[(&str, &str)], size: (u16, u16), cwd: &Path) -> Self {
         let session = Self::start(&["demo"], env, size, cwd);
-        session.until("the list", |s| {
-            s.alternate_screen() && text(s).contains("dropped") && text(s).contains("q quit")
-        });
+        session.settled();
         session
+    }
+
+    /// All files are read, and the list stands.
+    #[track_caller]
+    pub(crate) fn settled(&self) {
+        self.until("the list", |s| {
+            let text = text(s);
+            let head = text.lines().next().unwrap_or_default();
+            let reading = ["reading ", "judging ", "so far"];
+            s.alternate_screen()
+                && head.contains("dropped")
+                && text.contains("q quit")
+                && !reading.iter().any(|word| head.contains(word))
+        });
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
@@ -114,7 +140,7 @@ impl Session {
         self.until(wanted, |s| text(s).contains(wanted));
     }
 
-    fn resize(&self, (rows, cols): (u16, u16)) {
+    pub(crate) fn resize(&self, (rows, cols): (u16, u16)) {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.parser.screen_mut().set_size(rows, cols);
@@ -129,7 +155,7 @@ impl Session {
             .expect("another size");
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.process_id().expect("a process").to_string();
         let done = std::process::Command::new("kill")
             .args(["-s", name, &pid])
@@ -158,8 +184,13 @@ impl Session {
     /// The program is gone, and the terminal is as it was, with the last line on its own screen.
     #[track_caller]
     fn is_as_before(&self) {
+        self.is_back_with("Same view: wsdrop demo");
+    }
+
+    #[track_caller]
+    pub(crate) fn is_back_with(&self, line: &str) {
         self.until("the line that is left", |s| {
-            !s.alternate_screen() && text(s).contains("Same view: wsdrop demo")
+            !s.alternate_screen() && text(s).contains(line)
         });
         assert_eq!(settings(&*self.master), self.before);
         self.look(|s| {
@@ -194,7 +225,7 @@ fn settings(master: &dyn MasterPty) -> String {
     format!("{:?}", master.get_termios())
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
@@ -285,9 +316,7 @@ fn it_comes_back_from_the_background() {
     session.press("\x1a");
     session.until("the shell's screen", |s| !s.alternate_screen());
     session.signal("CONT");
-    session.until("the list", |s| {
-        s.alternate_screen() && text(s).contains("q quit")
-    });
+    session.settled();
     session.press("q");
     assert_eq!(session.ends(), 0);
     session.is_as_before();
@@ -335,7 +364,7 @@ fn what_is_shown_can_be_written_and_said_again() {
     let case = samples().join("mixed-incident");
     let case = case.to_str().expect("a path");
     let mut session = Session::start(&[case], &[], (40, 120), cwd.path());
-    session.until_text("cause / connection");
+    session.settled();
     session.press("/cause:idle-timeout\r");
     session.until_text("filter cause:idle-timeout");
     session.press("e");
@@ -395,4 +424,173 @@ fn a_copy_goes_to_the_terminals_clipboard() {
     session.press("q");
     assert_eq!(session.ends(), 0);
     session.is_as_before();
+}
+
+#[test]
+fn the_first_minute_of_a_newcomer() {
+    let cwd = folder();
+    let mut session = Session::demo(&[], (30, 100), cwd.path());
+    session.press("\r");
+    session.until_text("to close");
+    session.press("w");
+    session.until_text("and what was ruled out");
+    session.press("eh");
+    session.until_text("write html to: wsdrop-report.html");
+    session.press("\r");
+    session.until_text("wrote wsdrop-report.html");
+    let page = std::fs::read_to_string(cwd.path().join("wsdrop-report.html")).expect("the page");
+    assert!(page.contains("idle-timeout"));
+    session.press("qqq");
+    assert_eq!(session.ends(), 0);
+    session.is_as_before();
+}
+
+#[test]
+fn it_ends_with_the_shell_that_started_it() {
+    let cwd = folder();
+    let command = format!("{} demo; true", env!("CARGO_BIN_EXE_wsdrop"));
+    let shell = Path::new("/bin/sh");
+    let mut session = Session::of(shell, &["-c", &command], &[], (24, 80), cwd.path());
+    session.settled();
+    session.signal("KILL");
+    session.ends();
+    session.is_as_before();
+}
+
+#[test]
+fn marks_and_notes_are_there_the_next_time_and_in_reports() {
+    let cwd = folder();
+    let case = samples().join("mixed-incident");
+    let case = case.to_str().expect("a path");
+    let start = || {
+        let session = Session::start(&[case], &[], (40, 120), cwd.path());
+        session.settled();
+        session
+    };
+    let mut session = start();
+    session.press("gllm");
+    session.until_text("1 marked, 1 in all");
+    session.press("A");
+    session.until_text("note on c-");
+    session.press("asked the carrier\r");
+    session.until_text("noted");
+    session.press("/note:carrier\r");
+    session.until_text("filter note:carrier");
+    session.press("Q");
+    assert_eq!(session.ends(), 0);
+    session.until_text("-w note:carrier");
+    let mut session = start();
+    session.until_text("1 marked");
+    session.press("/mark:yes\r");
+    session.until_text("note asked the carrier");
+    session.press("Q");
+    assert_eq!(session.ends(), 0);
+    let report = std::process::Command::new(env!("CARGO_BIN_EXE_wsdrop"))
+        .args([
+            "report",
+            case,
+            "-f",
+            "ndjson",
+            "-w",
+            "mark:yes note:carrier",
+        ])
+        .env("XDG_STATE_HOME", cwd.path().join("state"))
+        .output()
+        .expect("a report");
+    let text = String::from_utf8_lossy(&report.stdout);
+    let rows = text.lines().filter(|l| l.contains("\"cause\"")).count();
+    assert_eq!((report.status.code(), rows), (Some(0), 1), "{text}");
+}
+
+#[test]
+fn a_line_opens_in_the_editor_at_its_place() {
+    let cwd = folder();
+    let editor = cwd.path().join("editor");
+    let script = "#!/bin/sh\necho \"edited $1 $2\" > edited\necho in the editor\nread answer\n";
+    std::fs::write(&editor, script).expect("an editor");
+    let chmod = std::process::Command::new("chmod")
+        .arg("+x")
+        .arg(&editor)
+        .status();
+    assert!(chmod.expect("chmod").success());
+    let case = samples().join("mixed-incident");
+    let case = case.to_str().expect("a path");
+    let editor = editor.to_str().expect("a path");
+    let mut session = Session::start(&[case], &[("EDITOR", editor)], (40, 120), cwd.path());
+    session.settled();
+    session.press("/cause:idle-timeout\r");
+    session.press("\r");
+    session.until_text("to close");
+    session.press("G");
+    session.press("o");
+    session.until("the editor on the shell's screen", |s| {
+        !s.alternate_screen() && text(s).contains("in the editor")
+    });
+    session.press("\n");
+    session.until("the ladder again", |s| {
+        s.alternate_screen() && text(s).contains("to close")
+    });
+    let edited = std::fs::read_to_string(cwd.path().join("edited")).expect("what was edited");
+    let (line, path) = edited
+        .trim()
+        .strip_prefix("edited +")
+        .and_then(|rest| rest.split_once(' '))
+        .expect("+LINE FILE");
+    let file = std::fs::read_to_string(path).expect("the log");
+    let line: usize = line.parse().expect("a line");
+    assert!(line >= 1 && line <= file.lines().count(), "{edited}");
+    session.press("Q");
+    assert_eq!(session.ends(), 0);
+}
+
+/// The bytes of packet `number` (from 1) of a little-endian pcap file, read here and by nothing of the program.
+fn packet_of(file: &[u8], number: usize) -> &[u8] {
+    let mut at = 24;
+    for _ in 1..number {
+        let length = u32::from_le_bytes(file[at + 8..at + 12].try_into().expect("four bytes"));
+        at += 16 + length as usize;
+    }
+    let length = u32::from_le_bytes(file[at + 8..at + 12].try_into().expect("four bytes"));
+    &file[at + 16..at + 16 + length as usize]
+}
+
+#[test]
+fn the_record_on_the_screen_is_the_one_in_the_file() {
+    let cwd = folder();
+    let case = samples().join("mixed-incident");
+    let file = std::fs::read(case.join("nginx-any.pcap")).expect("the capture");
+    let case = case.to_str().expect("a path");
+    let mut session = Session::start(&[case], &[], (40, 120), cwd.path());
+    session.settled();
+    session.press("\r");
+    session.until_text("to close");
+    session.press("\r");
+    session.until("the packet's bytes", |s| {
+        text(s).contains("0000  ") && !text(s).contains("to close")
+    });
+    let shown = session.look(text);
+    let (_, number) = shown.split_once("nginx-any.pcap#").expect("its place");
+    let digits = number.find(|c: char| !c.is_ascii_digit()).expect("an end");
+    let bytes = packet_of(&file, number[..digits].parse().expect("a number"));
+    for (n, row) in bytes.chunks(16).enumerate().take(5) {
+        let hex: Vec<String> = row.iter().map(|b| format!("{b:02x}")).collect();
+        let line = format!("{:04x}  {}", n * 16, hex.join(" "));
+        assert!(shown.contains(&line), "{line} is not in\n{shown}");
+    }
+    session.press("ep");
+    session.until_text("write pcapng to: c-");
+    session.press("\r");
+    session.until_text("as they were recorded");
+    let written: Vec<_> = std::fs::read_dir(cwd.path())
+        .expect("the folder")
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "pcapng"))
+        .collect();
+    let [cut] = written.as_slice() else {
+        panic!("{written:?}")
+    };
+    let cut = std::fs::read(cut).expect("the packets");
+    assert!(cut.windows(bytes.len()).any(|w| w == bytes), "the packet");
+    session.press("Q");
+    assert_eq!(session.ends(), 0);
 }

@@ -254,7 +254,15 @@ pub(in crate::cli) fn open(args: &Report, screen: &Screen) -> Result<Exit, Stop>
     }
     let zone = meaning::zone("--tz", &args.time.tz)?;
     let (case, options, pack, chosen, paths) = prepare(args)?;
-    super::super::browse::browse(case, options, pack, Some(chosen), paths, zone, screen)
+    let reopen = || {
+        if args.input.paths.iter().any(|p| p.as_os_str() == "-") {
+            return Err("what came from standard input can't be read again".to_owned());
+        }
+        let opened = meaning::open(&args.input, &args.output).map_err(|f| f.what);
+        opened.map(|(case, _)| case)
+    };
+    let work = (options, pack, Some(chosen));
+    super::super::browse::browse(case, Box::new(reopen), work, paths, zone, screen)
 }
 
 pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
@@ -272,9 +280,8 @@ pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
     if args.format.is_none() && screen.stdout_tty && super::super::browse::possible() {
         return super::super::browse::browse(
             case,
-            options,
-            pack,
-            None,
+            Box::new(|| Ok(Case::from_memory(demo::NAME, demo::FILES))),
+            (options, pack, None),
             demo::NAME.to_owned(),
             Zone(0),
             screen,

@@ -5,11 +5,13 @@
 mod parse;
 mod value;
 
+use super::note::Notes;
 use super::source::SourceId;
 use super::verdict::{Analysis, Judged, Outcome, Tier};
 use regex::Regex;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use value::DAY_NS;
 
 macro_rules! keys {
@@ -47,6 +49,8 @@ keys! {
     File "file" "a source that holds a record of it: file:access.log",
     Time "time" "when it closed, UTC: time:09:27..09:29",
     Id "id" "its id: id:c-7f3a",
+    Mark "mark" "marked in the terminal UI: mark:yes, mark:no",
+    Note "note" "what was noted of it there: note:carrier, note:none",
 }
 
 /// What is wrong with a filter, and where.
@@ -76,6 +80,8 @@ impl std::error::Error for FilterError {}
 pub struct Filter {
     text: String,
     root: Option<Node>,
+    /// What `mark:` and `note:` look at.
+    notes: Arc<Notes>,
 }
 
 #[derive(Debug, Clone)]
@@ -112,7 +118,20 @@ impl Filter {
         Ok(Self {
             root: parse::parse(text)?,
             text: text.trim().to_owned(),
+            notes: Arc::default(),
         })
+    }
+
+    /// The same, over these marks and notes.
+    #[must_use]
+    pub fn over(mut self, notes: &Arc<Notes>) -> Self {
+        self.notes = Arc::clone(notes);
+        self
+    }
+
+    /// Its answer depends on marks or notes.
+    pub fn asks_notes(&self) -> bool {
+        self.root.as_ref().is_some_and(Node::asks_notes)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -127,7 +146,7 @@ impl Filter {
     pub fn matches(&self, judged: &Judged, analysis: &Analysis) -> bool {
         self.root
             .as_ref()
-            .is_none_or(|n| n.matches(judged, analysis))
+            .is_none_or(|n| n.matches(judged, (analysis, &self.notes)))
     }
 }
 
@@ -178,20 +197,33 @@ fn has(text: &str, needle: &str) -> bool {
             .any(|w| w.eq_ignore_ascii_case(needle))
 }
 
+/// What a test may look at beside the connection itself.
+type Around<'a> = (&'a Analysis, &'a Notes);
+
 impl Node {
-    fn matches(&self, judged: &Judged, analysis: &Analysis) -> bool {
+    fn matches(&self, judged: &Judged, around: Around<'_>) -> bool {
         match self {
-            Self::All(nodes) => nodes.iter().all(|n| n.matches(judged, analysis)),
-            Self::Any(nodes) => nodes.iter().any(|n| n.matches(judged, analysis)),
-            Self::Not(node) => !node.matches(judged, analysis),
-            Self::Anywhere(text) => anywhere(judged, analysis, &mut |t| text.is_in(t)),
-            Self::Key(key, test) => key_matches(*key, test, judged, analysis),
+            Self::All(nodes) => nodes.iter().all(|n| n.matches(judged, around)),
+            Self::Any(nodes) => nodes.iter().any(|n| n.matches(judged, around)),
+            Self::Not(node) => !node.matches(judged, around),
+            Self::Anywhere(text) => anywhere(judged, around, &mut |t| text.is_in(t)),
+            Self::Key(key, test) => key_matches(*key, test, judged, around),
+        }
+    }
+
+    /// Words alone never look into notes: what a report says must not depend on them unasked.
+    fn asks_notes(&self) -> bool {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(Self::asks_notes),
+            Self::Not(node) => node.asks_notes(),
+            Self::Anywhere(_) => false,
+            Self::Key(key, _) => matches!(key, Key::Mark | Key::Note),
         }
     }
 }
 
 /// True as soon as `hit` is, over every text that a row of the views shows.
-fn anywhere(judged: &Judged, analysis: &Analysis, hit: &mut dyn FnMut(&str) -> bool) -> bool {
+fn anywhere(judged: &Judged, around: Around<'_>, hit: &mut dyn FnMut(&str) -> bool) -> bool {
     const SHOWN: [Key; 9] = [
         Key::Id,
         Key::Cause,
@@ -204,8 +236,8 @@ fn anywhere(judged: &Judged, analysis: &Analysis, hit: &mut dyn FnMut(&str) -> b
         Key::File,
     ];
     let verdict = &judged.verdict;
-    SHOWN.iter().any(|k| texts(*k, judged, analysis, hit))
-        || texts(Key::By, judged, analysis, hit)
+    SHOWN.iter().any(|k| texts(*k, judged, around, hit))
+        || texts(Key::By, judged, around, hit)
         || hit(verdict.tier.name())
         || hit(&verdict.sentence)
         || verdict.contributing.iter().any(|c| hit(c))
@@ -224,7 +256,7 @@ fn codes(judged: &Judged) -> impl Iterator<Item = u16> {
 fn texts(
     key: Key,
     judged: &Judged,
-    analysis: &Analysis,
+    (analysis, notes): Around<'_>,
     hit: &mut dyn FnMut(&str) -> bool,
 ) -> bool {
     let (c, v) = (&judged.connection, &judged.verdict);
@@ -265,6 +297,14 @@ fn texts(
             })
         }
         Key::Id => hit(&c.id),
+        Key::Mark => match notes.get(&c.id) {
+            Some(note) if note.marked => hit("yes"),
+            _ => hit("no"),
+        },
+        Key::Note => {
+            let note = notes.get(&c.id).filter(|n| !n.text.is_empty());
+            note.is_some_and(|n| hit(&n.text))
+        }
         Key::Conf | Key::Code | Key::Alive | Key::Silent | Key::Idle | Key::Size | Key::Time => {
             false
         }
@@ -291,9 +331,9 @@ fn value(key: Key, judged: &Judged) -> Option<i64> {
     }
 }
 
-fn key_matches(key: Key, test: &Test, judged: &Judged, analysis: &Analysis) -> bool {
+fn key_matches(key: Key, test: &Test, judged: &Judged, around: Around<'_>) -> bool {
     match test {
-        Test::Text(text) => texts(key, judged, analysis, &mut |t| text.is_in(t)),
+        Test::Text(text) => texts(key, judged, around, &mut |t| text.is_in(t)),
         Test::Net(ip, bits) => match key {
             Key::Client => judged
                 .connection
@@ -326,7 +366,7 @@ fn key_matches(key: Key, test: &Test, judged: &Judged, analysis: &Analysis) -> b
             Key::Alive | Key::Silent | Key::Idle | Key::Size | Key::Time => {
                 value(key, judged).is_none()
             }
-            _ => !texts(key, judged, analysis, &mut |_| true),
+            _ => !texts(key, judged, around, &mut |_| true),
         },
     }
 }
@@ -410,6 +450,37 @@ mod tests {
         check("\"frame in either\"", 4);
         check("/no (frame|source)/", 1);
         check("FIN", 4);
+    }
+
+    #[test]
+    fn marks_and_notes_can_be_asked_for() {
+        let analysis = fixture();
+        let id = |i: usize| analysis.connections[i].connection.id.clone();
+        let note = |marked, text: &str| crate::model::Note {
+            marked,
+            text: text.to_owned(),
+        };
+        let notes = Arc::new(Notes::from([
+            (id(0), note(true, "")),
+            (id(1), note(true, "carrier NAT?")),
+            (id(2), note(false, "asked the team")),
+        ]));
+        let check = |text: &str, asks: bool, expected: usize| {
+            let filter = Filter::parse(text).expect(text).over(&notes);
+            let all = analysis.connections.iter();
+            let n = all.filter(|j| filter.matches(j, &analysis)).count();
+            assert_eq!((filter.asks_notes(), n), (asks, expected), "{text}");
+        };
+        check("mark:yes", true, 2);
+        check("mark:no", true, 11);
+        check("-mark:yes", true, 11);
+        check("note:carrier", true, 1);
+        check("note:none", true, 11);
+        check("-note:none mark:yes", true, 1);
+        check("team", false, 0);
+        check("cause:idle-timeout", false, 4);
+        let filter = Filter::parse("mark:yes").expect("a filter");
+        assert!(!filter.matches(&analysis.connections[0], &analysis));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! State and analysis -> one finished screen: header, the screen's own panes, footer; pure functions, window rows only.
 
+mod answer;
+mod charts;
 pub mod drops;
 pub mod help;
 pub mod ladder;
+mod loading;
 pub mod raw;
 pub mod rules;
 pub mod sources;
+mod story;
 pub mod timeline;
 pub mod why;
 
@@ -17,6 +21,7 @@ use ratatui::widgets::{Block, Widget};
 
 use crate::model::{Analysis, SourceKind, Tier};
 
+use super::export::Ask;
 use super::keys;
 use super::state::{Screen, State};
 use super::text::{cell, clock, fit, width};
@@ -48,6 +53,7 @@ pub fn draw(frame: &mut Frame<'_>, analysis: &Analysis, state: &State) {
             Screen::Timeline => timeline::draw(buffer, body, analysis, state),
             Screen::Sources => sources::draw(buffer, body, analysis, state),
             Screen::Rules => rules::draw(buffer, body, state),
+            Screen::Story => story::draw(buffer, body, analysis, state),
             Screen::Help => help::draw(buffer, body, state),
         }
         if state.palette.is_some() {
@@ -274,14 +280,11 @@ fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
 }
 
 fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
-    put(
-        buffer,
-        area,
-        1,
-        0,
-        &headline(analysis, state, area.width),
-        BOLD,
-    );
+    let line = match &state.loading {
+        Some(l) => loading::headline(analysis, state, l, area.width),
+        None => headline(analysis, state, area.width),
+    };
+    put(buffer, area, 1, 0, &line, BOLD);
     if header_rows(area.height) < 2 {
         return;
     }
@@ -318,6 +321,18 @@ fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
             &format!("› {label} › {}   {} of {of}", j.connection.id, d.member + 1),
             PLAIN,
         );
+        if let Some(guide) = state.guide() {
+            let columns = u16::try_from(width(guide) + 1).unwrap_or(u16::MAX);
+            if area.width > x + 50 + columns {
+                put(buffer, area, area.width - columns, 1, guide, ACCENT);
+            }
+        }
+        return;
+    }
+    if let Some(guide) = state.guide() {
+        let room = area.width.saturating_sub(x + 2);
+        let from = room.saturating_sub(u16::try_from(width(guide)).unwrap_or(u16::MAX));
+        put(buffer, area, x + 1 + from, 1, guide, ACCENT);
         return;
     }
     let filter = if state.filter.is_empty() {
@@ -352,8 +367,13 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         return Some(filter_line(buffer, row, analysis, state, input));
     }
     if let Some(prompt) = &state.prompt {
-        let lead = format!("write {} to: ", prompt.format);
-        let note = "↵ writes it, Esc does not; a file that exists is left alone";
+        let (lead, note) = match &prompt.ask {
+            Ask::Path(format) => (
+                format!("write {format} to: "),
+                "↵ writes it, Esc does not; a file that exists is left alone",
+            ),
+            Ask::Note(id) => (format!("note on {id}: "), "↵ keeps it, Esc does not"),
+        };
         return Some(typed(
             buffer,
             row,
@@ -480,24 +500,29 @@ fn filter_line(
     state: &State,
     input: &super::state::Input,
 ) -> u16 {
-    let note = match &input.error {
-        Some(e) => format!(
-            "^ {}{}",
-            e.message,
-            if e.help.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", e.help)
-            }
-        ),
+    let (_, candidates) = super::complete::candidates(input, analysis);
+    let values: Vec<String> = candidates
+        .into_iter()
+        .map(|c| match c.count {
+            Some(n) if n > 0 => format!("{} ({n})", c.text),
+            _ => c.text,
+        })
+        .collect();
+    // A value that is still to come is no mistake as long as there are some to choose from.
+    let error = input
+        .error
+        .as_ref()
+        .filter(|e| values.is_empty() || e.column < input.text.len());
+    let note = match error {
+        Some(e) if e.help.is_empty() => format!("^ {}", e.message),
+        Some(e) => format!("^ {} ({})", e.message, e.help),
         None => {
-            let (_, candidates) = super::complete::candidates(input, analysis);
             let hits = state.list.shown + state.list.hidden;
             let hits = format!("{hits} of {}", analysis.connections.len());
-            if candidates.is_empty() {
+            if values.is_empty() {
                 hits
             } else {
-                format!("{hits} · Tab: {}", candidates.join(" "))
+                format!("{hits} · Tab: {}", values.join(" "))
             }
         }
     };
@@ -514,7 +539,7 @@ fn filter_line(
     let cursor = x + u16::try_from(width(&fit(&before, room))).unwrap_or(0);
     let mut end = x;
     // The character that the error is about is shown reversed: a caret without a row of its own.
-    let column = input.error.as_ref().map(|e| e.column);
+    let column = error.map(|e| e.column);
     for (i, c) in text.chars().enumerate() {
         let style = if column == Some(i + skip) {
             BAD.patch(SELECTED)
@@ -532,7 +557,7 @@ fn filter_line(
         end + 2,
         0,
         &note,
-        if input.error.is_some() { BAD } else { DIM },
+        if error.is_some() { BAD } else { DIM },
     );
     cursor.min(row.width.saturating_sub(1))
 }

@@ -8,7 +8,7 @@ use crate::tui::state::State;
 use crate::tui::text::{cell, clock};
 use crate::tui::theme::{ACCENT, BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 
-use super::{Piece, panel, paragraph, put, put_line, select, top, wrapped};
+use super::{Piece, loading, panel, paragraph, put, put_line, select, top, wrapped};
 
 pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: &State) {
     let below = if body.height >= 14 {
@@ -101,15 +101,25 @@ fn list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     };
     let first = top(state.source, analysis.sources.len(), inner.height);
     for (y, (i, source)) in (0..inner.height).zip(analysis.sources.iter().enumerate().skip(first)) {
-        row(buffer, inner, y, &columns, analysis, source);
+        row(buffer, inner, y, &columns, (analysis, state), source);
         if i == state.source {
             select(buffer, inner, y);
         }
     }
 }
 
-fn row(buffer: &mut Buffer, area: Rect, y: u16, c: &Columns, analysis: &Analysis, s: &Source) {
+fn row(
+    buffer: &mut Buffer,
+    area: Rect,
+    y: u16,
+    c: &Columns,
+    (analysis, state): (&Analysis, &State),
+    s: &Source,
+) {
+    // What is not read to its end has no number of records yet.
+    let reading = loading::file(state, s).filter(|(glyph, _)| *glyph != loading::DONE);
     let (glyph, style) = match s.kind {
+        _ if reading.is_some() => (reading.as_ref().map_or("", |r| r.0), ACCENT),
         SourceKind::Unrecognised => ("✗", BAD),
         SourceKind::Empty => ("○", WARN),
         _ if s.odd > 0 || !s.anomalies.is_empty() || s.reason.is_some() => ("!", WARN),
@@ -125,7 +135,14 @@ fn row(buffer: &mut Buffer, area: Rect, y: u16, c: &Columns, analysis: &Analysis
         (cell(&kind, c.kind, false), PLAIN),
         (cell(&zone(s), c.zone, false), PLAIN),
         (bar(analysis, s, c.bar), ACCENT),
-        (cell(&s.records.to_string(), c.records, true), PLAIN),
+        (
+            cell(
+                &reading.map_or_else(|| s.records.to_string(), |r| r.1),
+                c.records,
+                true,
+            ),
+            PLAIN,
+        ),
         (
             cell(&s.odd.to_string(), c.odd, true),
             if s.odd > 0 { WARN } else { PLAIN },

@@ -142,7 +142,7 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         for x in &guides {
             put(buffer, rows, scale.x + x, y, "┊", DIM);
         }
-        name(buffer, rows, y, label, judged, state.marked.contains(index));
+        name(buffer, rows, y, label, judged, state.is_marked(judged));
         bar(buffer, rows, y, &scale, judged);
         if at == state.line {
             select(buffer, rows, y);
@@ -195,17 +195,17 @@ fn density(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale, state: &State
     let from = closes.partition_point(|c| *c < scale.lo);
     let to = closes.partition_point(|c| *c <= scale.hi);
     let inside = closes.get(from..to).unwrap_or_default();
-    let bins = super::drops::bins(inside, scale.lo, scale.hi, scale.columns);
+    let bins = super::charts::bins(inside, scale.lo, scale.hi, scale.columns);
     let strip = Rect {
         x: area.x + scale.x,
         y: area.y + y,
         width: scale.columns,
         height: 1,
     };
-    super::drops::bars(buffer, strip, &bins);
+    super::charts::bars(buffer, strip, &bins);
 }
 
-fn style_of(did: ProcessDid) -> (&'static str, Style) {
+pub(super) fn style_of(did: ProcessDid) -> (&'static str, Style) {
     match did {
         ProcessDid::Start => ("▲", GOOD),
         ProcessDid::Reload => ("▼", ACCENT),
