@@ -102,9 +102,11 @@ fn all_stages(
         let (connections, context) = correlate::correlate(read.observations, &mut sources);
         let Judgement {
             connections,
-            findings,
+            mut findings,
             incidents,
         } = diagnose::judge(connections, &context, pack);
+        findings.extend(diagnose::socket_leaks(&sources));
+        findings.sort_by(|a, b| a.code.cmp(&b.code));
         let mut analysis = Analysis {
             root: case.root().to_owned(),
             rules: pack.name.clone(),
