@@ -93,6 +93,9 @@ fn hop(what: HopEvent) -> Option<(ProcessDid, &'static str)> {
         | HopEvent::TlsFailed
         // said by every worker after its own end was marked
         | HopEvent::Exiting
+        | HopEvent::FlowForgotten
+        | HopEvent::FlowUnknown
+        | HopEvent::FlowOver
         | HopEvent::Other => return None,
     })
 }

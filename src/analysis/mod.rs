@@ -126,9 +126,11 @@ fn judged(root: &str, read: ReadCase, options: &Options, pack: &Pack) -> (Analys
     let (connections, context) = correlate::correlate(observations, &mut sources);
     let Judgement {
         connections,
-        findings,
+        mut findings,
         incidents,
     } = diagnose::judge(connections, &context, pack);
+    findings.extend(diagnose::socket_leaks(&sources));
+    findings.sort_by(|a, b| a.code.cmp(&b.code));
     let mut analysis = Analysis {
         root: root.to_owned(),
         rules: pack.name.clone(),

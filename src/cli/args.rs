@@ -506,6 +506,18 @@ pub(super) enum RulesCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// A rule of your own to begin with: one file that has no mistake, with what to change in comments
+    New {
+        /// Its code: U and one to four digits
+        #[arg(long, value_name = "CODE", default_value = "U1")]
+        code: String,
+        /// The cause that it says more of: policy-close, W603
+        #[arg(long, value_name = "CAUSE", default_value = "policy-close")]
+        cause: String,
+        /// The file to write; without it the rule is printed
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Writes the built-in rules as files
     Export {
         #[arg(value_name = "DIR")]

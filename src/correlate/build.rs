@@ -397,6 +397,9 @@ const fn say_hop(what: HopEvent) -> &'static str {
         HopEvent::WorkerKilled => "worker killed",
         HopEvent::UpstreamDown => "upstream marked down",
         HopEvent::UpstreamUp => "upstream up",
+        HopEvent::FlowForgotten => "a connection table dropped the flow while it stood",
+        HopEvent::FlowUnknown => "a firewall refused a packet of a flow it does not know",
+        HopEvent::FlowOver => "a connection table dropped the flow after its end",
         HopEvent::Other => "logged",
     }
 }

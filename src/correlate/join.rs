@@ -149,10 +149,12 @@ pub(super) fn drafts(
 ) -> (Vec<Draft>, Rest) {
     let mut tunnels = Vec::new();
     let mut hops = Vec::new();
+    let mut flows = Vec::new();
     let mut apps = Vec::new();
     for line in lines {
         match line {
             Line::Tunnel(t) => tunnels.push(t),
+            Line::Hop(h) if h.hop == HopKind::Firewall => flows.push(h),
             Line::Hop(h) => hops.push(h),
             Line::App(a) => apps.push(a),
         }
@@ -168,6 +170,7 @@ pub(super) fn drafts(
     let mut rest = Rest::default();
     super::apps::join(&mut drafts, apps, &mut rest);
     join_hops(&mut drafts, hops, &mut rest);
+    super::flows::join(&mut drafts, flows);
     drafts.retain(|d| {
         let nothing = d.chain.is_empty() && d.tunnels.is_empty() && d.app_lines.is_empty();
         let logged = !d.tunnels.is_empty() || !d.app_lines.is_empty();

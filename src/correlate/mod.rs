@@ -3,8 +3,10 @@
 mod apps;
 mod build;
 mod clock;
+mod copies;
 mod cut;
 mod ending;
+mod flows;
 mod hops;
 mod identity;
 mod join;
@@ -31,6 +33,7 @@ pub fn correlate(
         mut lines,
         settings,
     } = observations;
+    copies::drop_copies(&mut lines, sources);
     clock::align(&mut legs, &mut lines, sources);
     let mut chains = legs::chains(legs);
     cut::complete(&mut chains, &lines);

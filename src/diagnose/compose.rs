@@ -2,12 +2,12 @@
 
 use super::eval::{self, Score, Standing, Weighed};
 use super::explain;
-use super::fact::{FACTS, NamedDuration, Row, Value};
+use super::fact::{self, FACTS, NamedDuration, Row, Value};
 use super::pack::Pack;
 use super::rule::{Condition, Rule, Slot, Template};
 use crate::model::{
-    Cause, Evidence, Outcome, Rival, RivalVerdict, Strength, Test, Tier, Truth, Untestable,
-    Verdict, say_duration,
+    Cause, Evidence, MILLI_NS, Outcome, Rival, RivalVerdict, SECOND_NS, Strength, Test, Tier,
+    Truth, Untestable, Verdict, say_duration,
 };
 
 /// How many refuted rivals a verdict names beside the look-alikes.
@@ -28,6 +28,22 @@ pub struct Names {
     pub timeout_ns: Option<i64>,
     /// `proxy_read_timeout, nginx.conf:31`.
     pub timeout_name: Option<String>,
+    /// The library or server of the application, as in [`super::rule::STACKS`].
+    pub stack: Option<&'static str>,
+}
+
+/// From the documents' own advice (X1): often enough for any 60 s, and no oftener.
+const PING_NS: i64 = 25 * SECOND_NS;
+
+/// A period under half of a silence that ends connections, in round numbers, 25 s at most: of 60 s 25 s, of 10 s 4 s.
+fn period_under(silence_ns: i64) -> i64 {
+    let most = (silence_ns / 12).saturating_mul(5).min(PING_NS);
+    let unit = if most >= SECOND_NS {
+        SECOND_NS
+    } else {
+        100 * MILLI_NS
+    };
+    (most / unit * unit).max(unit)
 }
 
 /// Writes the verdict for a connection whose outcome is a drop or a failed handshake.
@@ -111,6 +127,18 @@ impl Words<'_> {
         self.timeout.map(|d| d.ns).or(self.names.timeout_ns)
     }
 
+    /// How often to ping, from the shortest silence that is known to end connections here.
+    fn ping_ns(&self) -> i64 {
+        let forgotten =
+            fact::index("middlebox.silence").and_then(|at| eval::duration(self.row, at));
+        [self.timeout.map(|d| d.ns), self.names.timeout_ns, forgotten]
+            .into_iter()
+            .flatten()
+            .filter(|ns| *ns > 0)
+            .min()
+            .map_or(PING_NS, period_under)
+    }
+
     fn slot(&self, slot: Slot) -> Option<String> {
         let names = self.names;
         Some(match slot {
@@ -135,6 +163,15 @@ impl Words<'_> {
                 Some(d) => Some(d.name.clone()).filter(|n| !n.is_empty())?,
                 None => names.timeout_name.clone()?,
             },
+            Slot::Ping => say_duration(self.ping_ns()),
+            Slot::PingSeconds => {
+                let ms = self.ping_ns() / MILLI_NS;
+                match ms % 1_000 {
+                    0 => (ms / 1_000).to_string(),
+                    rest => format!("{}.{}", ms / 1_000, rest / 100),
+                }
+            }
+            Slot::PingMillis => (self.ping_ns() / MILLI_NS).to_string(),
             Slot::Fact(at) => match eval::value(self.row, at)? {
                 // A list or a yes is no word for a sentence.
                 Value::Bool(_) | Value::Durations(_) => return None,
@@ -386,9 +423,12 @@ fn fixes(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<String> {
         .slot(Slot::Hop)
         .unwrap_or_default()
         .to_ascii_lowercase();
+    let stack = words.names.stack;
+    let told = stack.is_some_and(|s| rule.fixes.iter().any(|f| f.when_stack == Some(s)));
     rule.fixes
         .iter()
         .filter(|f| f.when_hop.is_none_or(|h| hop.contains(h)) && eval::all_shown(&f.when, row))
+        .filter(|f| f.when_stack.is_none_or(|s| stack == Some(s)) && !(f.otherwise && told))
         .map(|f| words.first(&f.say))
         .filter(|text| !text.is_empty())
         .collect()

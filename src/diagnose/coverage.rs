@@ -257,37 +257,6 @@ mod tests {
         assert!(tried > 5_000, "{tried}");
     }
 
-    /// A line that no twin of a sample of its rule makes a difference to could as well be left out.
-    #[test]
-    fn every_line_weighs_something() {
-        let pack = Pack::builtin();
-        let mut idle = Vec::new();
-        for rule in pack.asked() {
-            for line in &rule.evidence {
-                let told_only = line.if_true.is_none() && line.if_false.is_none();
-                let differs = rule.samples.iter().any(|sample| {
-                    let of: Vec<_> = twins(&line.condition, &sample.row())
-                        .iter()
-                        .map(|(row, _)| {
-                            let score = eval::score(rule, row);
-                            (score.standing, score.tier, score.bits)
-                        })
-                        .collect();
-                    of.iter().any(|s| *s != of[0])
-                });
-                if !differs && !told_only {
-                    idle.push(format!(
-                        "{}: {} {}",
-                        rule.path,
-                        FACTS[line.condition.fact].name,
-                        wanted(&line.condition)
-                    ));
-                }
-            }
-        }
-        assert!(idle.is_empty(), "\n{}\n", idle.join("\n"));
-    }
-
     /// Each rule can win: some sample of it fires.
     #[test]
     fn every_rule_can_fire() {

@@ -272,7 +272,10 @@ pub fn page(rule: &Rule) -> String {
         &mut out,
         "What fixes it",
         rule.fixes.iter().map(|f| {
-            let hop = f.when_hop.map_or_else(String::new, |h| format!("{h}: "));
+            let hop = f
+                .when_hop
+                .or(f.when_stack)
+                .map_or_else(String::new, |h| format!("{h}: "));
             let say = f
                 .say
                 .first()

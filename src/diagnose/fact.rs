@@ -542,6 +542,19 @@ pub const FACTS: &[FactSpec] = &[
         "the proxy logged that it ran out of connections or descriptors",
         "the proxy's error log",
     ),
+    // what stands between the hops
+    fact(
+        "middlebox.forgot",
+        Bool,
+        "a firewall, NAT or connection table logged that it dropped this flow, or no longer knew it, while it stood",
+        "the log of the firewall or NAT on the path: conntrack -E -o timestamp, VPC flow logs, its syslog",
+    ),
+    fact(
+        "middlebox.silence",
+        Duration,
+        "the silence in which a firewall, NAT or connection table forgot the flow",
+        "a capture, with the log of the firewall or NAT or with the reset that followed",
+    ),
     // the rest
     fact("tls.failed", Bool, "the TLS handshake failed", CAPTURE),
     fact("frames.violation", Bool, "a frame broke RFC 6455", CAPTURE),

@@ -206,7 +206,10 @@ fn section(out: &mut String, rule: &Rule) {
         out,
         "Fixes",
         rule.fixes.iter().map(|f| {
-            let hop = f.when_hop.map_or_else(String::new, |h| format!("{h}: "));
+            let hop = f
+                .when_hop
+                .or(f.when_stack)
+                .map_or_else(String::new, |h| format!("{h}: "));
             let say = f.say.first().map(Template::source).unwrap_or_default();
             format!("{hop}{} {}", prose(&say), cited(&f.runbook))
         }),

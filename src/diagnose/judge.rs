@@ -1,19 +1,20 @@
 //! All connections of a case -> a verdict each, and what was found over many of them.
 
 use super::compose::{Names, verdict};
-use super::eval::weigh;
+use super::eval::{self, Weighed, weigh};
 use super::extract::timers;
 use super::extract::{self, Subject};
-use super::fact::Row;
+use super::fact::{FACTS, Row};
 use super::findings::findings;
 use super::incident::incidents;
 use super::outcome::{self, outcome};
 use super::overrides;
 use super::pack::Pack;
 use super::population::Population;
+use super::rule::Line;
 use crate::model::{
     CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
-    Tier, TimeoutKind, Untestable, Verdict,
+    Tier, TimeoutKind, Truth, Untestable, Verdict,
 };
 
 #[derive(Debug, Default)]
@@ -97,8 +98,11 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     let weighed = weigh(pack, row, outcome == Outcome::FailedHandshake);
     let told = ["close.frame", "close.how", "close.reported_server"];
     let silent = |fact: &&str| row.get(fact).is_none_or(|r| r.value.is_none());
-    if outcome == Outcome::Drop && weighed.best.is_none() && told.iter().all(silent) {
-        return (untold(), None);
+    if outcome == Outcome::Drop && told.iter().all(silent) {
+        let beside = only_beside(pack, row, &weighed);
+        if weighed.best.is_none() || beside.is_some() {
+            return (untold(beside), None);
+        }
     }
     let names = names(s);
     let mut verdict = verdict(pack, row, &weighed, &names, outcome);
@@ -222,11 +226,43 @@ fn sealed(row: &Row) -> Verdict {
 /// What opens an encrypted leg.
 const KEYS: &str = "the TLS secrets of this connection (SSLKEYLOGFILE)";
 
+/// Facts that say how many others ended in that moment, and nothing of how any of them did.
+const BESIDE: &[&str] = &[
+    "server.ended_together",
+    "server.none_survived",
+    "server.others_survived",
+    "proxy.ended_together",
+];
+
+/// How many ended in the same moment, where a verdict that is only possible rests on that alone: clients leave together as well, when a page is
+/// closed or a shift ends.
+fn only_beside(pack: &Pack, row: &Row, weighed: &Weighed) -> Option<i64> {
+    let rule = pack.rule(weighed.best.filter(|_| weighed.tier == Tier::Possible)?)?;
+    let carried =
+        |line: &&Line| line.if_true.is_some() && eval::truth(&line.condition, row) == Truth::Shown;
+    let beside = |line: &Line| {
+        FACTS
+            .get(line.condition.fact)
+            .is_some_and(|f| BESIDE.contains(&f.name))
+    };
+    let alone = rule.evidence.iter().filter(carried).all(beside);
+    let together = ["server.ended_together", "proxy.ended_together"];
+    let most = together.iter().filter_map(|f| outcome::count(row, f)).max();
+    most.filter(|_| alone)
+}
+
 /// A proxy's line says that a tunnel was over, and never how: without a sign of a fault that is no drop.
-fn untold() -> Verdict {
+fn untold(together: Option<i64>) -> Verdict {
+    let sentence = match together {
+        Some(n) if n > 1 => format!(
+            "it ended in the same moment as {} more, and no source tells how: not counted as a drop",
+            n - 1
+        ),
+        _ => "it ended, and no source tells how: not counted as a drop".to_owned(),
+    };
     Verdict {
         tier: Tier::Undecided,
-        sentence: "it ended, and no source tells how: not counted as a drop".to_owned(),
+        sentence,
         untestable: vec![Untestable {
             cause: Cause::Undecided,
             needs: "the application's log with close codes, or a capture of any leg".to_owned(),
@@ -252,14 +288,20 @@ fn names(s: &Subject<'_>) -> Names {
             .or_else(|| proxy.map(|h| h.name.clone()));
     let uri = s.c.request.uri.as_deref().unwrap_or("");
     let mut best: Option<(i64, String)> = None;
-    let mut location = None;
+    let mut location: Option<(bool, String)> = None;
     for settings in &s.context.settings {
         let Some(route) = settings.route(uri) else {
             continue;
         };
         let path = s.context.paths.get(settings.source.0 as usize);
-        if let (None, Some(line), Some(path)) = (&location, route.line, path) {
-            location = Some(format!("{} ({path}:{line})", route.name));
+        if let (Some(line), Some(path)) = (route.line, path) {
+            // The place to change is that of the hop that ended it, where its settings are known.
+            let own = hop
+                .as_deref()
+                .is_some_and(|h| h.contains(settings.hop.name()));
+            if location.as_ref().is_none_or(|(known, _)| own && !known) {
+                location = Some((own, format!("{} ({path}:{line})", route.name)));
+            }
         }
         for t in route
             .timeouts
@@ -281,10 +323,36 @@ fn names(s: &Subject<'_>) -> Names {
             .and_then(|h| h.address)
             .map(|a| format!("the server {a}")),
         client: s.c.client.ip.map(|ip| format!("the client {ip}")),
-        location,
+        location: location.map(|(_, place)| place),
         timeout_ns,
         timeout_name,
+        stack: stack(s),
     }
+}
+
+/// The library or server of the application: by its own header, else by a path that only it uses.
+fn stack(s: &Subject<'_>) -> Option<&'static str> {
+    /// A part of the `Server` header, in lower case.
+    const HEADERS: &[(&str, &str)] = &[
+        ("uvicorn", "uvicorn"),
+        ("daphne", "daphne"),
+        ("tornadoserver", "tornado"),
+        (" websockets/", "python-websockets"),
+        ("cowboy", "phoenix"),
+    ];
+    const PATHS: &[(&str, &str)] = &[("/socket.io/", "socket.io"), ("/signalr", "signalr")];
+    let uri = s.c.request.uri.as_deref().unwrap_or("");
+    let by_path = PATHS.iter().find(|(part, _)| uri.contains(part));
+    let headers = s
+        .observations()
+        .filter_map(|(_, o)| o.response.as_ref()?.server.as_deref());
+    by_path
+        .or_else(|| {
+            headers
+                .map(str::to_ascii_lowercase)
+                .find_map(|h| HEADERS.iter().find(|(part, _)| h.contains(part)))
+        })
+        .map(|(_, stack)| *stack)
 }
 
 /// Where no capture shows who ended it, the cause does.

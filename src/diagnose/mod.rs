@@ -1,7 +1,9 @@
 //! Connections + rules -> verdicts, findings and incidents.
 
 pub mod accuracy;
+pub mod agree;
 pub mod beside;
+pub mod chance;
 pub mod compare;
 pub mod compose;
 pub mod coverage;
@@ -12,22 +14,28 @@ pub mod fact;
 mod findings;
 pub mod handbook;
 mod incident;
+pub mod interplay;
 mod judge;
 pub mod lint;
+#[cfg(test)]
+mod look_alikes;
 #[cfg(test)]
 mod made_up;
 mod outcome;
 pub mod overrides;
 pub mod pack;
 mod population;
+mod program;
 pub mod rule;
 pub mod runbook;
 pub mod schema;
+pub mod template;
 mod truth;
 pub mod whatif;
 
 pub use compose::{Names, verdict};
 pub use eval::{Weighed, weigh};
+pub use findings::socket_leaks;
 pub use judge::{Judgement, facts, judge};
 pub use lint::RuleError;
 pub use overrides::Overrides;

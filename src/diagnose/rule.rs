@@ -83,8 +83,6 @@ pub struct Rule {
     pub evidence: Vec<Line>,
     /// Indices into `evidence`: lines of one group together, every other line alone, in order of their first lines.
     pub groups: Vec<Vec<usize>>,
-    /// The groups again, as weighing reads them.
-    pub asked: Vec<Asked>,
     pub contributing: Vec<Contributing>,
     pub fixes: Vec<Fix>,
     pub drills: Vec<Drill>,
@@ -152,6 +150,8 @@ pub enum Want {
 /// One line of evidence. Lines of one group are witnesses of the same thing: they count once, and one of them is enough.
 #[derive(Debug, Clone)]
 pub struct Line {
+    /// Line in the file, from 1.
+    pub at: usize,
     pub condition: Condition,
     pub required: bool,
     pub if_true: Option<Strength>,
@@ -161,37 +161,6 @@ pub struct Line {
     pub say: Template,
     /// Why the rule falls with this line; without it the value and what was wanted are named.
     pub say_if_false: Option<Template>,
-}
-
-/// What weighing has to know of a group before it looks at its lines: small, since most are about facts that nothing shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    /// The facts that its lines ask, one bit each, by their places in [`FACTS`].
-    pub facts: u128,
-    /// Index of its first line in the rule's `evidence`.
-    pub first: usize,
-    /// Index into the rule's `groups`.
-    pub group: usize,
-    pub required: bool,
-}
-
-pub fn asked(evidence: &[Line], groups: &[Vec<usize>]) -> Vec<Asked> {
-    let of_group = |(group, members): (usize, &Vec<usize>)| {
-        let first = *members.first()?;
-        let lines = members.iter().filter_map(|&at| evidence.get(at));
-        Some(Asked {
-            facts: lines.fold(0, |bits, l| bits | bit(l.condition.fact)),
-            first,
-            group,
-            required: evidence.get(first)?.required,
-        })
-    };
-    groups.iter().enumerate().filter_map(of_group).collect()
-}
-
-/// The bit of a fact.
-pub const fn bit(fact: usize) -> u128 {
-    if fact < 128 { 1 << fact } else { 0 }
 }
 
 /// Puts lines of one group together.
@@ -224,6 +193,10 @@ pub struct Contributing {
 pub struct Fix {
     pub runbook: Vec<String>,
     pub when_hop: Option<&'static str>,
+    /// For this library or server of the application alone.
+    pub when_stack: Option<&'static str>,
+    /// Only where no fix of this rule is for the application's library.
+    pub otherwise: bool,
     pub when: Vec<Condition>,
     /// The first template whose slots can all be filled.
     pub say: Vec<Template>,
@@ -283,7 +256,21 @@ pub const HOPS: &[&str] = &[
     "envoy",
     "nlb",
     "cloudfront",
+    "apache",
+    "caddy",
+    "gcp",
     "server",
+];
+
+/// Libraries and servers of applications that a fix may be written for.
+pub const STACKS: &[&str] = &[
+    "socket.io",
+    "python-websockets",
+    "uvicorn",
+    "daphne",
+    "tornado",
+    "signalr",
+    "phoenix",
 ];
 
 /// Every row of the runbook. [`RUNBOOK_TABLES`] gives each table's letter and last number.
@@ -347,6 +334,10 @@ pub enum Slot {
     TimeoutHalf,
     TimeoutDouble,
     TimeoutName,
+    /// A period that keeps the connection: under half of the smallest silence that ends it.
+    Ping,
+    PingSeconds,
+    PingMillis,
     /// Any fact's value.
     Fact(usize),
 }
@@ -364,12 +355,23 @@ pub const SLOTS: &[(&str, Slot)] = &[
     ("timeout/2", Slot::TimeoutHalf),
     ("timeout*2", Slot::TimeoutDouble),
     ("timeout.name", Slot::TimeoutName),
+    ("ping", Slot::Ping),
+    ("ping.s", Slot::PingSeconds),
+    ("ping.ms", Slot::PingMillis),
 ];
 
 impl Slot {
     /// Can be filled whatever the evidence.
     pub const fn always(self) -> bool {
-        matches!(self, Self::Hop | Self::Server | Self::Client)
+        matches!(
+            self,
+            Self::Hop
+                | Self::Server
+                | Self::Client
+                | Self::Ping
+                | Self::PingSeconds
+                | Self::PingMillis
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kernel and service-manager lines (dmesg, syslog, the journal) -> deaths, starts and stops of processes, and what ran out.
 
-use super::{Found, HostFormat, HostReader};
+use super::{Found, HostFormat, HostReader, firewall, flows};
 use crate::model::{AppEvent, RecordRef, Stamp};
 use crate::text::peel::Outer;
 use crate::text::records::Verdict;
@@ -20,6 +20,7 @@ impl HostFormat for Journal {
             "2026-11-20T20:48:09+00:00 app1 systemd[1]: app.service: Main process exited, code=killed, status=9/KILL",
             "[Fri Nov 20 20:48:09 2026] nf_conntrack: nf_conntrack: table full, dropping packet",
             "[ 3761.293790] TCP: out of memory -- consider tuning tcp_mem",
+            "Nov 20 20:48:09 gw1 kernel: [ 3761.293790] [UFW BLOCK] IN=eth0 OUT= MAC=02:00 SRC=192.0.2.17 DST=198.51.100.4 LEN=58 TOS=0x00 PREC=0x00 TTL=63 ID=41233 DF PROTO=TCP SPT=40112 DPT=443 WINDOW=501 RES=0x00 ACK PSH URGP=0",
             "<6>1 2026-11-20T20:48:09.123+00:00 app1 kernel - - - eth0: Link is Down",
             r#"{"__REALTIME_TIMESTAMP":"1795207689123456","_HOSTNAME":"app1","SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"Stopping app.service - Chat..."}"#,
         ]
@@ -48,7 +49,7 @@ impl HostFormat for Journal {
 }
 
 /// When a line says it was written.
-enum When {
+pub(super) enum When {
     Date(Date),
     Stamp(Stamp),
     /// Seconds since boot alone.
@@ -56,11 +57,11 @@ enum When {
     NoYear,
 }
 
-struct Entry<'a> {
-    when: When,
+pub(super) struct Entry<'a> {
+    pub(super) when: When,
     host: Option<String>,
-    program: &'a [u8],
-    message: &'a [u8],
+    pub(super) program: &'a [u8],
+    pub(super) message: &'a [u8],
 }
 
 /// Programs of the system itself: a file that is mostly theirs is the host's.
@@ -101,7 +102,7 @@ fn is_system(program: &[u8]) -> bool {
     NAMES.contains(&program) || program.starts_with(b"systemd-")
 }
 
-fn entry<'a>(
+pub(super) fn entry<'a>(
     line: &'a [u8],
     outer: &'a Outer,
     near: Option<crate::model::Moment>,
@@ -168,8 +169,14 @@ fn entry<'a>(
     let after = after.strip_prefix(b" ")?;
     // `dmesg --time-format iso` has no host: the message begins at once, and nobody can tell it from a program's line.
     let (host, after) = text::cut(after, b' ')?;
+    // Cisco's firewalls put a colon of its own before the tag; RouterOS writes topics, without one.
+    let after = after.strip_prefix(b": ").unwrap_or(after);
     let (tag, message) = text::cut(after, b' ')?;
-    let tag = tag.strip_suffix(b":")?;
+    let tag = match tag.strip_suffix(b":") {
+        Some(tag) => tag,
+        None if tag.starts_with(b"firewall,") => tag,
+        None => return None,
+    };
     let program = tag.split(|c| *c == b'[').next().unwrap_or(tag);
     if program.is_empty() {
         return None;
@@ -315,6 +322,11 @@ impl HostReader for Reader {
         };
         if let Some((what, pid)) = event {
             found.event(record, at, what, pid, entry.host);
+        }
+        if let Some((what, tuple)) =
+            firewall::netfilter(entry.message).filter(|_| entry.program == b"kernel")
+        {
+            flows::emit(found, record, at, what, tuple);
         }
         Verdict::Used
     }

@@ -1,9 +1,14 @@
-//! What the machine under a server says (kernel, service manager, PM2, Kubernetes events, socket tables) -> what befell its processes.
+//! What machines on the path say (kernel, service manager, PM2, Kubernetes events, socket and connection tables, firewalls) -> what befell
+//! processes and flows.
 
+mod conntrack;
+mod firewall;
+mod flows;
 mod journal;
 mod kube;
 mod pm2;
 mod sockets;
+mod vpc_flow;
 
 use crate::model::{
     Anomaly, AppEvent, AppLine, Line, Moment, RecordRef, SourceId, Stamp, Zone, ZoneBasis,
@@ -157,6 +162,11 @@ const FORMATS: &[&dyn HostFormat] = &[
     &sockets::Sockets,
     &pm2::Pm2,
     &kube::KubeEvents,
+    &conntrack::Conntrack,
+    &vpc_flow::VpcFlow,
+    &firewall::PfFilterlog,
+    &firewall::RouterOs,
+    &firewall::CiscoAsa,
 ];
 
 fn find(name: &str) -> Option<&'static dyn HostFormat> {
@@ -320,6 +330,186 @@ mod tests {
             "",
         ] {
             assert_eq!(sniff(text.as_bytes(), None).map(|c| c.name), None, "{text}");
+        }
+    }
+
+    /// What a text tells of flows: the event, and from whom to whom.
+    fn flows(text: &str) -> (&'static str, Vec<(crate::model::HopEvent, String, String)>) {
+        let choice = sniff(text.as_bytes(), None).expect("a format");
+        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.stamp(0).0.at);
+        let options = HostOptions {
+            assumed_offset_s: 0,
+            near,
+        };
+        let mut lines = Vec::new();
+        let mut input = text.as_bytes();
+        read(
+            SourceId(0),
+            choice,
+            options,
+            &mut input,
+            &mut |_| (),
+            &mut |line| {
+                if let Line::Hop(h) = line {
+                    let from = h.client.zip(h.client_port).expect("an end");
+                    let to = h.upstream.expect("the other end");
+                    lines.push((h.what, format!("{}:{}", from.0, from.1), to.to_string()));
+                    let at = h.at.rfc3339();
+                    assert!(at.starts_with("2026-11-20T20:48:"), "{text}: {at}");
+                }
+            },
+        );
+        (choice.name, lines)
+    }
+
+    #[test]
+    fn what_middleboxes_say_of_flows() {
+        use crate::model::HopEvent::{FlowForgotten, FlowOver, FlowUnknown};
+        let check = |text: &str, name: &str, want: &[(crate::model::HopEvent, &str, &str)]| {
+            let (format, got) = flows(text);
+            assert_eq!(format, name, "{text}");
+            let got: Vec<_> = got
+                .iter()
+                .map(|(what, a, b)| (*what, a.as_str(), b.as_str()))
+                .collect();
+            assert_eq!(got, want, "{text}");
+        };
+        let (client, server) = ("192.0.2.17:40112", "198.51.100.4:443");
+        const ENDS: &str = "src=192.0.2.17 dst=198.51.100.4 sport=40112 dport=443";
+        const BACK: &str = "src=198.51.100.4 dst=192.0.2.17 sport=443 dport=40112";
+        let at = "[1795207689.123456]\t";
+        // The kernel names the last state, or the changes before do.
+        check(
+            &format!("{at}[DESTROY] tcp      6 ESTABLISHED {ENDS} {BACK} [ASSURED]"),
+            "conntrack",
+            &[(FlowForgotten, client, server)],
+        );
+        check(
+            &format!("{at}[DESTROY] tcp      6 TIME_WAIT {ENDS} {BACK} [ASSURED]"),
+            "conntrack",
+            &[(FlowOver, client, server)],
+        );
+        check(
+            &format!(
+                "{at} [UPDATE] tcp      6 432000 ESTABLISHED {ENDS} {BACK} [ASSURED]\n{at}[DESTROY] tcp      6 {ENDS} {BACK} [ASSURED]"
+            ),
+            "conntrack",
+            &[(FlowForgotten, client, server)],
+        );
+        check(
+            &format!(
+                "{at} [UPDATE] tcp      6 120 FIN_WAIT {ENDS} {BACK} [ASSURED]\n{at}[DESTROY] tcp      6 {ENDS} {BACK} [ASSURED]"
+            ),
+            "conntrack",
+            &[(FlowOver, client, server)],
+        );
+        // Nothing tells the state; a listing tells no change; other protocols are none of ours.
+        check(
+            &format!("{at}[DESTROY] tcp      6 {ENDS} {BACK}"),
+            "conntrack",
+            &[],
+        );
+        check(
+            &format!("tcp      6 431999 ESTABLISHED {ENDS} {BACK} [ASSURED]"),
+            "conntrack",
+            &[],
+        );
+        check(
+            &format!("{at}[DESTROY] udp      17 {ENDS} {BACK}"),
+            "conntrack",
+            &[],
+        );
+        // Behind address translation both faces are told.
+        check(
+            &format!(
+                "{at}[DESTROY] tcp      6 ESTABLISHED src=10.0.0.5 dst=198.51.100.4 sport=5022 dport=443 src=198.51.100.4 dst=203.0.113.8 sport=443 dport=61022 [ASSURED]"
+            ),
+            "conntrack",
+            &[
+                (FlowForgotten, "10.0.0.5:5022", server),
+                (FlowForgotten, "203.0.113.8:61022", server),
+            ],
+        );
+        let vpc = |flags: &str, action: &str| {
+            let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags";
+            format!(
+                "{header}\n2 123456789012 eni-0a1b 192.0.2.17 198.51.100.4 40112 443 6 3 156 1795207680 1795207689 {action} OK {flags}"
+            )
+        };
+        check(
+            &vpc("0", "REJECT"),
+            "vpc-flow-log",
+            &[(FlowUnknown, client, server)],
+        );
+        for (flags, action) in [("2", "REJECT"), ("1", "REJECT"), ("0", "ACCEPT")] {
+            check(&vpc(flags, action), "vpc-flow-log", &[]);
+        }
+        for (flags, unknown) in [
+            ("PA", true),
+            ("A", true),
+            ("S", false),
+            ("FA", false),
+            ("R", false),
+        ] {
+            let want = [(FlowUnknown, client, server)];
+            let want = if unknown { &want[..] } else { &[] };
+            check(
+                &format!(
+                    "Nov 20 20:48:09 fw1 filterlog[3012]: 4,,,1000000103,igb1,match,block,in,4,0x0,,63,41233,0,DF,6,tcp,58,192.0.2.17,198.51.100.4,40112,443,6,{flags},100,200,501,,nop"
+                ),
+                "pf-filterlog",
+                want,
+            );
+            let letters = match flags {
+                "PA" => "ACK PSH",
+                "A" => "ACK",
+                "S" => "SYN",
+                "FA" => "ACK FIN",
+                _ => "RST",
+            };
+            for (prefix, dropped) in [("[UFW BLOCK] ", true), ("seen: ", false)] {
+                check(
+                    &format!(
+                        "Nov 20 20:48:09 gw1 kernel: [ 3761.293790] {prefix}IN=eth0 OUT=eth1 SRC=192.0.2.17 DST=198.51.100.4 LEN=58 TTL=63 PROTO=TCP SPT=40112 DPT=443 WINDOW=501 RES=0x00 {letters} URGP=0"
+                    ),
+                    "host-journal",
+                    if dropped { want } else { &[] },
+                );
+            }
+        }
+        for (state, want) in [
+            ("invalid", &[(FlowUnknown, client, server)][..]),
+            ("established", &[]),
+        ] {
+            check(
+                &format!(
+                    "Nov 20 20:48:09 gw1 firewall,info forward: in:bridge out:ether1, connection-state:{state} src-mac 02:00:5e:10:00:01, proto TCP (ACK,PSH), 192.0.2.17:40112->198.51.100.4:443, len 58"
+                ),
+                "routeros-firewall",
+                want,
+            );
+        }
+        for (said, want) in [
+            (
+                "%ASA-6-302014: Teardown TCP connection 71 for outside:192.0.2.17/40112 to inside:198.51.100.4/443 duration 1:00:02 bytes 5120 Connection timeout",
+                &[(FlowForgotten, client, server)][..],
+            ),
+            (
+                "%ASA-6-302014: Teardown TCP connection 71 for outside:192.0.2.17/40112 to inside:198.51.100.4/443 duration 0:00:02 bytes 5120 TCP FINs",
+                &[(FlowOver, client, server)],
+            ),
+            (
+                "%ASA-6-106015: Deny TCP (no connection) from 192.0.2.17/40112 to 198.51.100.4/443 flags PSH ACK on interface outside",
+                &[(FlowUnknown, client, server)],
+            ),
+            (
+                "%ASA-6-106015: Deny TCP (no connection) from 192.0.2.17/40112 to 198.51.100.4/443 flags FIN ACK on interface outside",
+                &[],
+            ),
+        ] {
+            for form in ["fw1", "fw1 :"] {
+                check(&format!("Nov 20 20:48:09 {form} {said}"), "cisco-asa", want);
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub enum HopKind {
     Gcp,
     /// A load balancer or proxy whose program is not known.
     Proxy,
+    /// A NAT, firewall or connection table: it passes packets on, and is neither an end nor a proxy.
+    Firewall,
     Server,
 }
 
@@ -50,6 +52,7 @@ impl HopKind {
             Self::Elb => "elb",
             Self::Gcp => "gcp",
             Self::Proxy => "proxy",
+            Self::Firewall => "firewall",
             Self::Server => "server",
         }
     }
@@ -61,7 +64,7 @@ impl HopKind {
         )
     }
     pub const fn is_proxy(self) -> bool {
-        !matches!(self, Self::Client | Self::Server)
+        !matches!(self, Self::Client | Self::Server | Self::Firewall)
     }
 }
 
@@ -200,6 +203,12 @@ pub enum HopEvent {
     /// A health check or an operator took an upstream out.
     UpstreamDown,
     UpstreamUp,
+    /// A connection table dropped its entry of a flow that still stood.
+    FlowForgotten,
+    /// A firewall refused a packet in the middle of a flow that it knows nothing of.
+    FlowUnknown,
+    /// A connection table dropped its entry after it had seen a FIN or RST.
+    FlowOver,
     Other,
 }
 

@@ -335,6 +335,23 @@ pub struct Summary {
 }
 
 impl Analysis {
+    /// Nearly all of these are refused tries of a reconnect storm: what set it off is the story, and not they.
+    pub fn is_of_a_storm<'a>(&self, members: impl Iterator<Item = &'a Judged>) -> bool {
+        let storms = || self.incidents.iter().filter(|i| i.code == "W701");
+        if storms().next().is_none() {
+            return false;
+        }
+        let tries: std::collections::HashSet<&ConnectionId> =
+            storms().flat_map(|i| &i.connections).collect();
+        let (mut all, mut of_it) = (0_usize, 0_usize);
+        for judged in members {
+            all += 1;
+            let refused = judged.verdict.outcome == Outcome::FailedHandshake;
+            of_it += usize::from(refused && tries.contains(&judged.connection.id));
+        }
+        all > 0 && of_it * 5 >= all * 4
+    }
+
     pub fn summary(&self) -> Summary {
         let mut s = Summary {
             connections: self.connections.len(),

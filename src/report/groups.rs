@@ -7,7 +7,8 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 
-/// Drops and failed handshakes as they are listed: the most frequent cause first, then by time. `show 1` is the first.
+/// Drops and failed handshakes as they are listed: the most frequent cause first (tries of a storm after what set it off), then by time.
+/// `show 1` is the first.
 pub fn ranked(analysis: &Analysis) -> Vec<&Judged> {
     by_cause(analysis)
         .into_iter()
@@ -24,7 +25,11 @@ pub(super) fn by_cause(analysis: &Analysis) -> Vec<(Cause, Vec<&Judged>)> {
             .push(judged);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(cause, all)| (std::cmp::Reverse(all.len()), *cause));
+    // What set a storm off comes before its tries, however many these are.
+    groups.sort_by_cached_key(|(cause, all)| {
+        let follows = analysis.is_of_a_storm(all.iter().copied());
+        (follows, std::cmp::Reverse(all.len()), *cause)
+    });
     groups
 }
 

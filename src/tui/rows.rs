@@ -92,6 +92,8 @@ pub struct Group {
     /// Indices into `Analysis::connections`, in the order shown.
     pub members: Vec<u32>,
     pub open: bool,
+    /// Tries of a reconnect storm: what set it off comes before them.
+    pub follows: bool,
     /// The most frequent one, and whether there are others.
     pub closer: (String, bool),
     /// Medians of those that have one.
@@ -478,12 +480,15 @@ impl Group {
         let mixed = counts.len() > 1;
         let mut causes: Vec<_> = causes.into_iter().collect();
         causes.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), *name));
+        let follows = matches!(key, GroupKey::Cause(_))
+            && analysis.is_of_a_storm(members.iter().filter_map(of));
         sort_members(&mut members, analysis, wish);
         Self {
             key,
             label,
             members,
             open: false,
+            follows,
             closer: (closer_name, mixed),
             lived,
             silent,
@@ -541,6 +546,7 @@ fn sort_groups(groups: &mut [Group], wish: &Wish<'_>) {
         Sort::Count => groups.sort_by_key(|g| {
             (
                 matches!(g.key, GroupKey::Outcome(_)),
+                g.follows,
                 Reverse(g.members.len()),
             )
         }),

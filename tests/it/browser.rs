@@ -276,7 +276,7 @@ fn without_scripts_the_answer_reads() {
         "certain",
         "nginx closed this connection after",
         "Fix:",
-        "send a ping every 3 s or less",
+        "ping every 2 s: under half of 6 s",
         "nginx-any.pcap#813",
         "error.log:7",
         "What was read",

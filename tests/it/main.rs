@@ -12,6 +12,7 @@ mod house;
 mod http2;
 mod insight;
 mod manners;
+mod metamorphic;
 mod outputs;
 mod packets;
 mod samples;

@@ -10,7 +10,7 @@ use crate::cli::rules as pages;
 use crate::diagnose::accuracy::{self, Accuracy, Expected, Label, Share};
 use crate::diagnose::coverage::{Covered, coverage};
 use crate::diagnose::pack::{self, BUILTIN};
-use crate::diagnose::{Pack, RuleError, handbook, lint};
+use crate::diagnose::{Pack, RuleError, handbook, interplay, lint, template};
 use crate::model::{Analysis, Cause, SourceKind, Tier, inert};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +25,55 @@ pub(in crate::cli) fn rules(args: &Rules, screen: &Screen) -> Result<Exit, Stop>
         }
         RulesCommand::Lint { files } => lint_files(files),
         RulesCommand::Test(args) => test(args, screen),
+        RulesCommand::New { code, cause, file } => new_rule(code, cause, file.as_deref(), screen),
         RulesCommand::Export { folder } => export(folder, screen),
         RulesCommand::Doc(files) => super::print(handbook::markdown(&meaning::pack(files)?)),
     }
+}
+
+fn new_rule(code: &str, cause: &str, file: Option<&Path>, screen: &Screen) -> Result<Exit, Stop> {
+    if !lint::is_own(code) {
+        let said = format!("`{}` is no code for a rule of your own", inert(code));
+        return Err(Failure::usage(said)
+            .help("write U and one to four digits")
+            .into());
+    }
+    let known = Cause::parse(&cause.to_ascii_lowercase());
+    let Some(text) = known.and_then(|c| template::own_rule(code, c)) else {
+        let said = format!("no rule is about `{}`", inert(cause));
+        let near = lint::did_you_mean(cause, Cause::ALL.iter().map(|c| c.id()));
+        let help = near.map_or_else(
+            || "`wsdrop explain` lists the causes".to_owned(),
+            |c| format!("did you mean `{c}`?"),
+        );
+        return Err(Failure::usage(said).help(help).into());
+    };
+    let Some(file) = file else {
+        return super::print(text);
+    };
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(file)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()));
+    if let Err(e) = written {
+        let said = format!("can't write {}: {e}", inert(&file.display().to_string()));
+        return Err(Failure::usage(said)
+            .help("wsdrop rules new NEW_FILE never writes over a file that is there")
+            .into());
+    }
+    let folder = file
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    if screen.quiet == 0 {
+        eprintln!(
+            "wrote {0}; next: wsdrop rules lint {0} · wsdrop report --rules {1} ./incident",
+            inert(&file.to_string_lossy()),
+            inert(&folder.to_string_lossy())
+        );
+    }
+    Ok(Exit::Done)
 }
 
 fn mistakes(of: &str, errors: &[RuleError]) -> Failure {
@@ -69,7 +115,12 @@ fn lint_files(files: &[PathBuf]) -> Result<Exit, Stop> {
             .cloned()
             .collect();
         match Pack::with_dir("these", &own) {
-            Ok(pack) => errors.extend(pack::check_samples(&pack)),
+            Ok(pack) => {
+                errors.extend(pack::check_samples(&pack));
+                if errors.is_empty() {
+                    errors.extend(interplay::check(&pack));
+                }
+            }
             Err(found) => errors.extend(found),
         }
     }

@@ -459,10 +459,11 @@ fn side(s: &Subject<'_>, row: &mut Row) {
                 .max();
             let quiet = before.map(|b| sent.at.since(b))?;
             ((0..500 * MILLI_NS).contains(&t.since(sent.at)) && quiet > 2 * SECOND_NS)
-                .then_some(sent)
+                .then_some((sent, quiet))
         });
         let mut records = vec![at(*mark)];
-        records.extend(answered.map(at));
+        records.extend(answered.map(|(sent, _)| at(sent)));
+        forgotten(row, answered.map(|(_, quiet)| quiet), CAPTURE, &records);
         row.set(
             "close.reset_after_silence",
             shown(Value::Bool(answered.is_some()), CAPTURE, records),
@@ -518,11 +519,13 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
             .filter(|e| e.mark.at < sent.at.plus(-50 * MILLI_NS))
             .map(|e| e.mark.at)
             .max()?;
-        let fits =
-            closed.at.since(sent.at) < 500 * MILLI_NS && sent.at.since(before) > 2 * SECOND_NS;
-        fits.then_some(sent)
+        let quiet = sent.at.since(before);
+        let fits = closed.at.since(sent.at) < 500 * MILLI_NS && quiet > 2 * SECOND_NS;
+        fits.then_some((sent, quiet))
     });
-    if let Some(sent) = woke {
+    if let Some((sent, quiet)) = woke {
+        let records = [record, at(sent)];
+        forgotten(row, Some(quiet), CAPTURE.and(PROXY_LOG), &records);
         row.set(
             "close.reset_after_silence",
             shown(
@@ -530,6 +533,16 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
                 CAPTURE.and(PROXY_LOG),
                 vec![record, at(sent)],
             ),
+        );
+    }
+}
+
+/// The silence before a first payload that was answered with a RST.
+fn forgotten(row: &mut Row, quiet: Option<i64>, witness: Witnesses, records: &[Seen]) {
+    if let Some(quiet) = quiet {
+        row.set(
+            "middlebox.silence",
+            shown(Value::Duration(quiet), witness, records.to_vec()),
         );
     }
 }

@@ -4,6 +4,7 @@ mod client;
 mod close;
 mod handshake;
 mod heartbeat;
+mod middlebox;
 mod server;
 pub(super) mod timers;
 
@@ -143,6 +144,7 @@ pub(super) fn row(s: &Subject<'_>) -> Row {
     client::returns(s, &mut row);
     server::extract(s, &mut row);
     server::proxy(s, &mut row);
+    middlebox::extract(s, &mut row);
     rest(s, &mut row);
     row
 }

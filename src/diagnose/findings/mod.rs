@@ -1,6 +1,7 @@
 //! Judged connections and the settings of their hops -> what is worth knowing and is no drop: time-outs that recur, streams that stall,
 //! heartbeats and configuration that will cost a connection some day.
 
+mod leak;
 mod risk;
 mod stall;
 #[cfg(test)]
@@ -9,8 +10,10 @@ mod tests;
 use super::extract::timers;
 use crate::model::{
     CaseContext, Cause, Connection, Direction, Finding, HopKind, HopSettings, Judged,
-    LegObservation, LegProtocol, Moment, RecordRef, Route, Timeout, TimeoutKind, say_duration,
+    LegObservation, LegProtocol, MILLI_NS, Moment, RecordRef, Route, Timeout, TimeoutKind,
+    say_duration,
 };
+pub use leak::socket_leaks;
 use std::collections::BTreeMap;
 
 /// All findings of the case, by code, then by what they speak of.
@@ -20,6 +23,7 @@ pub(super) fn findings(all: &[Judged], context: &CaseContext) -> Vec<Finding> {
     let beats: Vec<Option<Heartbeat>> = all.iter().map(|j| heartbeat(&j.connection)).collect();
     out.extend(risk::heartbeat_risks(all, &beats, context));
     out.extend(risk::upgrade_risks(all, context));
+    out.extend(leak::leaks(all));
     out.extend(risk::timeout_risks(all, &beats, context));
     out
 }
@@ -147,6 +151,52 @@ fn routes<'a>(
     })
 }
 
+/// A time-out's name that says where it is written: `proxy_read_timeout, nginx.conf:31`.
+fn names_a_place(name: &str) -> bool {
+    name.rsplit_once(':')
+        .is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// What sets the idle time-out of a hop, for whoever has not seen its configuration.
+fn knob(hop: &str) -> Option<&'static str> {
+    const KNOBS: &[(&str, &str)] = &[
+        ("nginx", "proxy_read_timeout"),
+        (
+            "haproxy",
+            "`timeout tunnel`, else `timeout client` and `server`,",
+        ),
+        ("alb", "idle_timeout.timeout_seconds"),
+        ("envoy", "stream_idle_timeout"),
+        (
+            "apache",
+            "the larger of `Timeout` and ProxyPass' `timeout=`",
+        ),
+    ];
+    let found = KNOBS.iter().find(|(name, _)| hop.contains(name));
+    found.map(|(_, knob)| *knob)
+}
+
+/// How far apart the silences lie that were measured: `, measured 59.99 s to 60.04 s in 6`.
+fn spread(members: &[&Judged], timeout: i64) -> String {
+    let near = |ns: &i64| (ns - timeout).abs() <= timeout / 20;
+    let silences = || {
+        members
+            .iter()
+            .filter_map(|j| j.connection.silence_ns)
+            .filter(near)
+    };
+    let tenth = |ns: i64| {
+        let unit = 10 * MILLI_NS;
+        say_duration((ns + unit / 2) / unit * unit)
+    };
+    match (silences().min(), silences().max(), silences().count()) {
+        (Some(least), Some(most), n) if n >= 2 => {
+            format!(", measured {} to {} in {n}", tenth(least), tenth(most))
+        }
+        _ => String::new(),
+    }
+}
+
 /// W703: one time-out that ended two or more connections.
 fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
     let mut groups: BTreeMap<(i64, Option<String>, Option<String>), Vec<&Judged>> = BTreeMap::new();
@@ -168,12 +218,20 @@ fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
         .filter(|(_, members)| members.len() >= 2)
         .map(|((ns, hop, from), members)| {
             let who = hop.clone().unwrap_or_else(|| "a hop".to_owned());
-            let set_by = from.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
+            let written = from.as_ref().filter(|f| names_a_place(f));
+            let knob = hop.as_deref().and_then(knob).filter(|_| written.is_none());
+            let set_by = match (&from, knob) {
+                (Some(from), Some(knob)) => format!(" ({from}; {knob} sets it)"),
+                (Some(from), None) => format!(" ({from})"),
+                (None, Some(knob)) => format!(" ({knob} sets it)"),
+                (None, None) => String::new(),
+            };
+            let spread = spread(&members, ns);
             Finding {
                 code: "W703".to_owned(),
                 kind: "recurring-timeout".to_owned(),
                 say: format!(
-                    "{who} ended {} connections after {} of silence{set_by}",
+                    "{who} ended {} connections after {} of silence{spread}{set_by}",
                     members.len(),
                     say_duration(ns)
                 ),

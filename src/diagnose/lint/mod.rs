@@ -11,8 +11,8 @@ pub use words::{did_you_mean, edit_distance};
 
 use super::fact::FACTS;
 use super::rule::{
-    Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, Sample, Status,
-    asked, group,
+    Check, Condition, Contributing, Drill, Expect, Fix, HOPS, Line, Phase, Rule, STACKS, Sample,
+    Status, group,
 };
 use crate::model::Cause;
 use std::fmt;
@@ -97,6 +97,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("R036", "an override that changes nothing"),
     ("R037", "not an address, or not a filter"),
     ("R038", "not a code of a rule of one's own"),
+    ("R039", "a line that never changes a verdict"),
+    ("R040", "a rule that another one always speaks before"),
+    (
+        "R041",
+        "two rules that hold for one sample, without an order",
+    ),
 ];
 
 const RULE_KEYS: &[&str] = &[
@@ -165,7 +171,7 @@ pub fn read(path: &str, text: &str) -> Result<Rule, Vec<RuleError>> {
 }
 
 /// `U410`: a rule of the user's own, beside the built-in one of its cause.
-fn is_own(code: &str) -> bool {
+pub fn is_own(code: &str) -> bool {
     code.strip_prefix('U')
         .is_some_and(|n| (1..=4).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -211,6 +217,7 @@ impl Reader<'_> {
         )?;
         let want = self.want(fact, table, span)?;
         Some(Line {
+            at: words::place(self.text, span.start).0,
             condition: Condition { fact, want },
             required,
             if_true,
@@ -278,14 +285,28 @@ impl Reader<'_> {
     }
 
     fn fix(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Fix {
-        self.keys(table, &["runbook", "when_hop", "when", "say"], "[[fix]]");
+        let keys = [
+            "runbook",
+            "when_hop",
+            "when_stack",
+            "otherwise",
+            "when",
+            "say",
+        ];
+        self.keys(table, &keys, "[[fix]]");
         let hops: Vec<(&'static str, &'static str)> = HOPS.iter().map(|h| (*h, *h)).collect();
         let when_hop = table
             .get("when_hop")
             .and_then(|node| self.word(node, "when_hop", &hops));
+        let stacks: Vec<(&'static str, &'static str)> = STACKS.iter().map(|s| (*s, *s)).collect();
+        let when_stack = table
+            .get("when_stack")
+            .and_then(|node| self.word(node, "when_stack", &stacks));
         Fix {
             runbook: self.runbook(table, "[[fix]]", span),
             when_hop,
+            when_stack,
+            otherwise: self.flag(table, "otherwise"),
             when: self.conditions(table, "when"),
             say: self.templates(table, "say", "[[fix]]", span, true),
         }
@@ -443,7 +464,6 @@ impl Reader<'_> {
             blind_spots,
             sentence,
             scope,
-            asked: asked(&evidence, &groups),
             groups,
             evidence,
             contributing,
