@@ -21,7 +21,7 @@ use crate::model::{
     Adapted, Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
     SourceKind, Stamp, ZoneBasis,
 };
-use crate::{capture, config, host, logs};
+use crate::{browser, capture, config, host, logs};
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::collections::BTreeSet;
@@ -166,9 +166,9 @@ pub fn frames(
 /// Formats that `--as` may name.
 pub fn formats() -> Vec<&'static str> {
     let logs = logs::FORMATS.iter().map(|format| format.name());
-    // the readers that `config::sniff` tells apart
     logs.chain(host::formats())
-        .chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
+        .chain(browser::formats())
+        .chain(config::formats())
         .collect()
 }
 
@@ -183,7 +183,8 @@ pub fn looks_like(head: &[u8]) -> Option<LooksLike> {
     if capture::sniff(head).is_some() {
         Some(LooksLike::Capture)
     } else if config::sniff(head).is_none()
-        && (host::sniff(head, None).is_some()
+        && (browser::sniff(head).is_some()
+            || host::sniff(head, None).is_some()
             || logs::sniff(head, &LogOptions::default(), None).is_some())
     {
         Some(LooksLike::Log)
@@ -308,6 +309,7 @@ fn read(
     for results in captures {
         settle_captures(results, &mut sources, &mut observations);
     }
+    read_browsers(case, &sniffed, progress, &mut sources, &mut observations);
     observations
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
@@ -393,6 +395,52 @@ fn read_hosts(
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
+        source.anomalies.extend(anomalies);
+        note_problem(source, input.inner.problem().cloned());
+    }
+}
+
+/// What browsers recorded of themselves: legs as their sockets showed them, and lines as an access log has them.
+fn read_browsers(
+    case: &Case,
+    sniffed: &[Sniffed],
+    progress: &dyn Progress,
+    sources: &mut [Source],
+    observations: &mut Observations,
+) {
+    for (source, found) in sources.iter_mut().zip(sniffed) {
+        let Some(name) = found.browser else { continue };
+        progress.reading(&source.path);
+        let mut input = Stoppable {
+            inner: case.reader(source.id),
+            progress,
+        };
+        let mut step = steps(&input.inner, progress);
+        let summary =
+            browser::read(
+                source.id,
+                name,
+                &mut input,
+                &mut |_| step(),
+                &mut |seen| match seen {
+                    browser::Seen::Leg(leg) => observations.legs.push(*leg),
+                    browser::Seen::Line(line) => observations.lines.push(*line),
+                },
+            );
+        step();
+        let browser::BrowserSummary {
+            records,
+            used,
+            odd,
+            first,
+            last,
+            zone,
+            vantage,
+            anomalies,
+        } = summary;
+        (source.records, source.used, source.odd) = (records, used, odd);
+        (source.first, source.last, source.zone) = (first, last, zone);
+        source.vantage = vantage;
         source.anomalies.extend(anomalies);
         note_problem(source, input.inner.problem().cloned());
     }

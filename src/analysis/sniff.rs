@@ -3,7 +3,7 @@
 use crate::case::{Case, CaseFile, Problem};
 use crate::logs::{Choice, LogOptions};
 use crate::model::{Clock, ClockBasis, Moment, Source, SourceKind, Zone, ZoneBasis};
-use crate::{capture, config, host, logs};
+use crate::{browser, capture, config, host, logs};
 use globset::GlobMatcher;
 
 /// `--as FORMAT=GLOB`.
@@ -23,6 +23,8 @@ pub(super) struct Sniffed {
     pub(super) config: Option<&'static str>,
     pub(super) log: Option<Choice>,
     pub(super) host: Option<host::Choice>,
+    /// A browser's recording of itself.
+    pub(super) browser: Option<&'static str>,
     pub(super) key_log: bool,
     /// TLS secrets in a capture's head: for the other captures as well.
     pub(super) secrets: capture::KeyLog,
@@ -34,6 +36,7 @@ impl Sniffed {
     /// Neither capture nor configuration: perhaps a log, once the configuration has been read.
     pub(super) const fn undecided(&self) -> bool {
         self.capture.is_none()
+            && self.browser.is_none()
             && self.config.is_none()
             && !self.key_log
             && !self.empty
@@ -92,6 +95,7 @@ pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sni
     }
     if let Some(format) = forced_for(file, forced) {
         found.config = config::sniff(&head).filter(|reader| *reader == format);
+        found.browser = browser::formats().find(|name| *name == format);
         return found;
     }
     found.capture = capture::sniff(&head);
@@ -101,6 +105,8 @@ pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sni
         found.secrets = capture::secrets_in(&head);
     } else if capture::is_key_log(&head) {
         found.key_log = true;
+    } else if let Some(name) = browser::sniff(&head) {
+        found.browser = Some(name);
     } else {
         found.reason = foreign(&head);
     }
@@ -141,7 +147,7 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
     let line_format = match (&found.log, found.host) {
         (Some(choice), _) => Some(choice.name),
         (None, Some(choice)) => Some(choice.name),
-        (None, None) => None,
+        (None, None) => found.browser,
     };
     source.kind = match (found.capture, found.config, line_format) {
         (Some(kind), ..) => kind,
