@@ -7,6 +7,7 @@ mod rotation;
 mod sniff;
 mod span;
 
+pub use crate::logs::{FieldMap, Meaning};
 pub use cut::{Cut, cut, is_cut};
 pub use raw::CaseRaw;
 pub use sniff::Forced;
@@ -18,12 +19,14 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
-    SourceKind, Stamp, ZoneBasis,
+    Adapted, Analysis, CaseContext, Clock, ClockBasis, Frame, LegObservation, Line, Moment, Source,
+    SourceId, SourceKind, Stamp, Zone, ZoneBasis,
 };
 use crate::{browser, capture, config, host, logs};
+use globset::GlobMatcher;
 use rayon::prelude::*;
 use sniff::Sniffed;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
@@ -40,6 +43,12 @@ pub struct Options {
     /// Seconds east of UTC for stamps without a zone.
     /// `None` = nobody said: UTC, unless other lines of the same program tell.
     pub assumed_offset_s: Option<i32>,
+    /// The same for single sources: the first one that matches counts.
+    pub zones: Vec<(GlobMatcher, i32)>,
+    /// Clocks that the user knows: offset against the reference in nanoseconds, `None` = to be measured.
+    pub clocks: Vec<(GlobMatcher, Option<i64>)>,
+    /// What keys of application records mean, as told by the user.
+    pub map: logs::FieldMap,
     /// `--as`: which files are read as which format.
     pub forced: Vec<Forced>,
     /// Connections that were over before this, or opened after `until`, are left out of the result.
@@ -47,6 +56,55 @@ pub struct Options {
     pub until: Option<TimeSpec>,
     /// Threads; `None` = one for each core.
     pub jobs: Option<usize>,
+}
+
+impl Options {
+    /// Seconds east of UTC that the user gave this source's stamps without a zone.
+    fn zone_of(&self, source: &Source) -> Option<i32> {
+        let own = self
+            .zones
+            .iter()
+            .find(|(glob, _)| sniff::names(glob, &source.path))
+            .map(|(_, offset_s)| *offset_s);
+        own.or(self.assumed_offset_s)
+    }
+
+    /// A zone that the user gave is no assumption.
+    fn tell_zone(&self, source: &Source, zone: &mut Option<Zone>) {
+        if let Some(zone) = zone
+            && zone.basis == ZoneBasis::Assumed
+            && self.zone_of(source).is_some()
+        {
+            zone.basis = ZoneBasis::Given;
+        }
+    }
+
+    fn clock_of(&self, source: &Source) -> Option<i64> {
+        self.clocks
+            .iter()
+            .find(|(glob, _)| sniff::names(glob, &source.path))
+            .and_then(|(_, offset_ns)| *offset_ns)
+    }
+}
+
+/// What one log is read with: its own zone, and the layout that its lines showed.
+fn options_of<'a>(
+    source: &Source,
+    found: &Sniffed,
+    options: &Options,
+    shared: &'a LogOptions,
+) -> Cow<'a, LogOptions> {
+    let zone = options.zone_of(source).unwrap_or_default();
+    if zone == shared.assumed_offset_s && found.layout.is_none() {
+        return Cow::Borrowed(shared);
+    }
+    let mut own = shared.clone();
+    own.assumed_offset_s = zone;
+    if let Some(layout) = &found.layout {
+        own.nginx_formats
+            .push(("by content".to_owned(), layout.clone()));
+    }
+    Cow::Owned(own)
 }
 
 /// Where the work stands. Called from several threads.
@@ -231,6 +289,7 @@ fn read(
     let mut log_options = LogOptions {
         nginx_formats: options.nginx_formats.clone(),
         assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+        map: options.map.clone(),
     };
     let mut sources: Vec<Source> = case.files().iter().map(sniff::blank_source).collect();
     // configuration first: it tells how nginx writes its lines
@@ -298,10 +357,10 @@ fn read(
                 .zip(&sniffed)
                 .filter_map(|(source, found)| {
                     let choice = found.log.as_ref()?;
-                    Some((
-                        source.id,
-                        read_log(case, source, choice, &log_options, progress),
-                    ))
+                    let own = options_of(source, found, options, &log_options);
+                    let mut read = read_log(case, source, choice, &own, progress);
+                    options.tell_zone(source, &mut read.0.zone);
+                    Some((source.id, read))
                 })
                 .collect::<Vec<_>>()
         },
@@ -329,10 +388,12 @@ fn read(
             first,
             last,
             zone,
+            fields,
             anomalies,
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
+        source.fields.extend(fields);
         source.anomalies.extend(anomalies);
         note_problem(source, problem);
         observations.lines.extend(lines);
@@ -347,6 +408,13 @@ fn read(
     );
     for source in &mut sources {
         sniff::reason_for_nothing(source);
+        if let Some(offset_ns) = options.clock_of(source) {
+            source.clock = Clock {
+                offset_ns,
+                basis: ClockBasis::Given,
+                ..Clock::default()
+            };
+        }
     }
     ReadCase {
         sources,
@@ -369,6 +437,10 @@ fn read_hosts(
     };
     for (source, found) in sources.iter_mut().zip(sniffed) {
         let Some(choice) = found.host else { continue };
+        let host_options = host::HostOptions {
+            assumed_offset_s: options.zone_of(source).unwrap_or_default(),
+            ..host_options
+        };
         progress.reading(&source.path);
         let mut input = Stoppable {
             inner: case.reader(source.id),
@@ -395,6 +467,9 @@ fn read_hosts(
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
+        let mut zone = source.zone;
+        options.tell_zone(source, &mut zone);
+        source.zone = zone;
         source.anomalies.extend(anomalies);
         note_problem(source, input.inner.problem().cloned());
     }

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, CaseFile, Problem};
 use crate::logs::{Choice, LogOptions};
-use crate::model::{Clock, ClockBasis, Moment, Source, SourceKind, Zone, ZoneBasis};
+use crate::model::{Clock, Moment, Source, SourceKind, Zone, ZoneBasis};
 use crate::{browser, capture, config, host, logs};
 use globset::GlobMatcher;
 
@@ -22,6 +22,8 @@ pub(super) struct Sniffed {
     pub(super) link: Option<u32>,
     pub(super) config: Option<&'static str>,
     pub(super) log: Option<Choice>,
+    /// The nginx `log_format` that its lines showed, where nobody told it.
+    pub(super) layout: Option<String>,
     pub(super) host: Option<host::Choice>,
     /// A browser's recording of itself.
     pub(super) browser: Option<&'static str>,
@@ -58,12 +60,8 @@ pub(super) fn blank_source(file: &CaseFile) -> Source {
         first: None,
         last: None,
         zone: None,
-        clock: Clock {
-            offset_ns: 0,
-            spread_ns: 0,
-            pairs: 0,
-            basis: ClockBasis::Assumed,
-        },
+        clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: file.named,
@@ -71,11 +69,16 @@ pub(super) fn blank_source(file: &CaseFile) -> Source {
 }
 
 fn forced_for<'a>(file: &CaseFile, forced: &'a [Forced]) -> Option<&'a str> {
-    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
     forced
         .iter()
-        .find(|f| f.glob.is_match(&file.path) || f.glob.is_match(name))
+        .find(|f| names(&f.glob, &file.path))
         .map(|f| f.format.as_str())
+}
+
+/// The pattern fits the path, or the file's own name.
+pub(super) fn names(glob: &GlobMatcher, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    glob.is_match(path) || glob.is_match(name)
 }
 
 /// Captures, configuration, key logs, empty files, and what is known not to be readable.
@@ -131,6 +134,15 @@ pub(super) fn second_pass(
     if found.host.is_none() {
         found.log = logs::sniff(&head, options, format);
     }
+    if found.log.is_none() && found.host.is_none() && format.is_none() {
+        found.layout = logs::infer_layout(&head);
+        found.log = found.layout.as_ref().and_then(|layout| {
+            let mut with = options.clone();
+            with.nginx_formats
+                .push(("by content".to_owned(), layout.clone()));
+            logs::sniff(&head, &with, None)
+        });
+    }
     if found.log.is_none() && found.host.is_none() {
         found.reason = Some(match format {
             Some(format) => Problem {
@@ -164,6 +176,11 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
         });
     } else if source.kind == SourceKind::Empty {
         source.reason = Some("an empty file".to_owned());
+    }
+    if let Some(layout) = &found.layout {
+        source
+            .fields
+            .push(("log_format".to_owned(), layout.clone()));
     }
     if let Some(problem) = &found.reason {
         source.anomalies.push(problem.anomaly());
@@ -274,6 +291,8 @@ fn unknown(head: &[u8]) -> Problem {
         .count();
     let say = if control * 20 > head.len() {
         "binary, and neither pcap nor pcapng"
+    } else if logs::is_access_log(head) {
+        "an access log in a layout of its own: --nginx-log-format 'STRING' tells it, or the nginx.conf that defines it beside the log"
     } else {
         "text in no log or configuration format that is known"
     };

@@ -17,13 +17,17 @@ mod caddy;
 mod cloud;
 mod cloudfront;
 mod envoy;
+mod field_map;
 mod gate;
 mod haproxy;
 mod heroku;
 mod nginx_access;
 mod nginx_error;
+mod own_layout;
 mod proxy_pairs;
 mod traefik;
+
+pub use field_map::{FieldMap, Meaning};
 
 use crate::model::{Anomaly, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly};
 use crate::text::peel::Outer;
@@ -38,6 +42,8 @@ pub struct LogOptions {
     pub nginx_formats: Vec<(String, String)>,
     /// Seconds east of UTC for stamps without a zone.
     pub assumed_offset_s: i32,
+    /// Keys of application records whose meaning was told.
+    pub map: FieldMap,
 }
 
 /// A format that fits a file, with what it learnt from the file's first lines.
@@ -56,6 +62,8 @@ pub struct LogSummary {
     pub first: Option<Stamp>,
     pub last: Option<Stamp>,
     pub zone: Option<Zone>,
+    /// What the records of an application say, and under which of their keys: `client`, `clientIp`.
+    pub fields: Vec<(String, String)>,
     pub anomalies: Vec<Anomaly>,
 }
 
@@ -81,6 +89,7 @@ pub struct Out<'a> {
     last: Option<Stamp>,
     zone: Option<Zone>,
     recent: Option<Stamp>,
+    fields: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Out<'_> {
@@ -102,6 +111,7 @@ impl<'a> Out<'a> {
             last: None,
             zone: None,
             recent: None,
+            fields: Vec::new(),
         }
     }
 
@@ -258,6 +268,16 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
     best.map(|(_, name)| Choice { name })
 }
 
+/// The nginx `log_format` that the first lines were written with, told by nothing but their content; `None` where it is not sure.
+pub fn infer_layout(head: &[u8]) -> Option<String> {
+    own_layout::infer(head)
+}
+
+/// An access log, in whatever layout: its first lines have requests and stamps.
+pub fn is_access_log(head: &[u8]) -> bool {
+    own_layout::is_access_log(head)
+}
+
 /// Reads a whole log.
 pub fn read(
     source: SourceId,
@@ -295,6 +315,7 @@ pub fn read(
         first: out.first,
         last: out.last,
         zone: out.zone,
+        fields: out.fields,
         anomalies: tally.anomalies,
     }
 }

@@ -563,6 +563,7 @@ fn source(
         last: span.map(|s| s.1),
         zone: span.map(|_| Zone { offset_s: 0, basis }),
         clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: false,

@@ -4,6 +4,7 @@ mod accuracy;
 mod book;
 mod browser;
 mod cli;
+mod clocks;
 mod config;
 mod hostile;
 mod house;
@@ -13,6 +14,9 @@ mod manners;
 mod outputs;
 mod packets;
 mod samples;
+#[cfg(unix)]
+mod services;
+mod subsets;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

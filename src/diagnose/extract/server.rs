@@ -33,6 +33,16 @@ fn sent_away(s: &Subject<'_>) -> Option<Mark> {
         .next_back()
 }
 
+/// One log has one order: what it wrote clearly before the stop began is not the stop's doing.
+fn over_before(s: &Subject<'_>, stop: &AppLine) -> bool {
+    s.c.app_lines.iter().any(|l| {
+        matches!(l.what, AppEvent::Close { .. })
+            && l.record.source == stop.record.source
+            && l.record.ordinal < stop.record.ordinal
+            && stop.at.at.since(l.at.at) > 100 * MILLI_NS + stop.at.tick_ns
+    })
+}
+
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let Some(end) = s.c.closed else {
         outlived_by_its_process(s, row);
@@ -62,9 +72,9 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
         })
         .filter(|l| !lived_on(s, end) && !worked_on(s, end, l));
-    let stopping = process
-        .iter()
-        .find(|l| l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS));
+    let stopping = process.iter().find(|l| {
+        l.what == AppEvent::Stopping && near(l, 40 * SECOND_NS, 3 * SECOND_NS) && !over_before(s, l)
+    });
     let one = |l: &&AppLine| vec![(l.record, Some(l.at))];
     let covered = s.population.app_log_covers(upstream, end.middle());
     if let Some(l) = &stopping {

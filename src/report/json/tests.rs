@@ -41,6 +41,7 @@ fn source(id: u32, path: &str, kind: SourceKind) -> Source {
         last: Some(at(120, MICRO_NS)),
         zone: None,
         clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: false,
