@@ -134,14 +134,20 @@ pub(super) fn second_pass(
     if found.host.is_none() {
         found.log = logs::sniff(&head, options, format);
     }
-    if found.log.is_none() && found.host.is_none() && format.is_none() {
-        found.layout = logs::infer_layout(&head);
-        found.log = found.layout.as_ref().and_then(|layout| {
-            let mut with = options.clone();
-            with.nginx_formats
-                .push(("by content".to_owned(), layout.clone()));
-            logs::sniff(&head, &with, None)
-        });
+    // A stamp in front makes it look like an application's text.
+    let vague = found.log.as_ref().is_none_or(|c| c.name == "app-text");
+    if vague
+        && found.host.is_none()
+        && format.is_none()
+        && let Some(layout) = logs::infer_layout(&head)
+    {
+        let mut with = options.clone();
+        with.nginx_formats
+            .push(("by content".to_owned(), layout.clone()));
+        let choice = logs::sniff(&head, &with, None);
+        if choice.as_ref().is_some_and(|c| c.name == "nginx-access") {
+            (found.log, found.layout) = (choice, Some(layout));
+        }
     }
     if found.log.is_none() && found.host.is_none() {
         found.reason = Some(match format {

@@ -116,6 +116,8 @@ struct Socket {
     raw_received: Vec<u8>,
     /// The WebSocket on it.
     request: Option<u64>,
+    /// The job that uses it, or did last.
+    job: Option<u64>,
 }
 
 /// A WebSocket, by the request that asked for it.
@@ -343,6 +345,9 @@ impl Reader<'_> {
             Kind::InUse if event.phase == 1 => {
                 if let Some(job) = dependency(params) {
                     self.of_job.insert(job, id);
+                    if let Some(old) = self.sockets.entry(id).or_default().job.replace(job) {
+                        self.of_job.remove(&old);
+                    }
                     let ws = self
                         .requests
                         .iter_mut()
@@ -465,7 +470,10 @@ impl Reader<'_> {
                         self.conclude(request);
                     }
                     None => {
-                        self.sockets.remove(&id);
+                        let job = self.sockets.remove(&id).and_then(|s| s.job);
+                        if let Some(job) = job {
+                            self.of_job.remove(&job);
+                        }
                     }
                 }
             }

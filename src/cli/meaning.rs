@@ -266,7 +266,6 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
 }
 
 /// `--assume-tz ZONE` and `--assume-tz SOURCE=ZONE`.
-#[expect(clippy::type_complexity, reason = "the two parts of one flag")]
 fn zones(input: &Input) -> Result<(Option<i32>, Vec<(GlobMatcher, i32)>), Failure> {
     let mut everywhere = None;
     let mut own = Vec::new();

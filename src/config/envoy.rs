@@ -65,7 +65,7 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
         if node.get("filter_chains").is_some() || node.get("default_filter_chain").is_some() {
             listen.extend(node.get("address").and_then(address));
         }
-        let manager = node.get("route_config").is_some()
+        let manager = node.get("route_config").is_some() && !is_dumped_table(node)
             || node.get("rds").is_some()
             || node
                 .get("@type")
@@ -101,6 +101,21 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
             listen,
             routes,
         });
+    }
+}
+
+/// A route table as the admin interface lists it: no manager stands around it.
+fn is_dumped_table(node: &Node) -> bool {
+    const BESIDE: &[&str] = &[
+        "route_config",
+        "version_info",
+        "last_updated",
+        "error_state",
+        "client_status",
+    ];
+    match &node.value {
+        Value::Map(m) => m.iter().all(|(key, _)| BESIDE.contains(&key.as_str())),
+        _ => false,
     }
 }
 

@@ -42,9 +42,34 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
         p.source = clock_of[p.source.0 as usize];
         by_source.entry(p.source).or_default().push(p);
     }
-    let Some(reference) = choose_reference(&by_source, sources) else {
-        return;
-    };
+    if let Some(reference) = choose_reference(&by_source, sources) {
+        place_all(&by_source, reference, sources);
+    }
+    for (i, first) in clock_of.iter().enumerate() {
+        if first.0 as usize != i {
+            sources[i].clock = sources[first.0 as usize].clock;
+        }
+    }
+    let offsets = Offsets(sources.iter().map(|s| (s.clock, zone_shift(s))).collect());
+    for leg in legs {
+        shift_leg(leg, &offsets);
+    }
+    for line in lines {
+        shift_line(line, &offsets);
+    }
+    for source in sources {
+        for stamp in [&mut source.first, &mut source.last].into_iter().flatten() {
+            *stamp = stamp.plus(-offsets.at(source.id, stamp.at));
+        }
+    }
+}
+
+/// Gives each source that others can be compared with its clock, from the reference outwards.
+fn place_all(
+    by_source: &BTreeMap<SourceId, Vec<Point>>,
+    reference: SourceId,
+    sources: &mut [Source],
+) {
     let mut known: BTreeMap<(Key, bool), Vec<(i64, i64)>> = BTreeMap::new();
     let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
     let given = |sources: &[Source], id: SourceId| {
@@ -80,23 +105,6 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
                 Some((id, found))
             })
             .max_by_key(|(id, found)| (found.pairs, std::cmp::Reverse(*id)));
-    }
-    for (i, first) in clock_of.iter().enumerate() {
-        if first.0 as usize != i {
-            sources[i].clock = sources[first.0 as usize].clock;
-        }
-    }
-    let offsets = Offsets(sources.iter().map(|s| (s.clock, zone_shift(s))).collect());
-    for leg in legs {
-        shift_leg(leg, &offsets);
-    }
-    for line in lines {
-        shift_line(line, &offsets);
-    }
-    for source in sources {
-        for stamp in [&mut source.first, &mut source.last].into_iter().flatten() {
-            *stamp = stamp.plus(-offsets.at(source.id, stamp.at));
-        }
     }
 }
 
@@ -670,7 +678,10 @@ mod tests {
             let plain = Estimate::constant(offset, spread, pairs);
             let got = drifting(timed, tick, &plain).map(|e| {
                 // Offset in milliseconds, drift in parts per million.
-                (e.offset / MILLI_NS, (e.drift_ppb + 500) / 1000)
+                (
+                    e.offset / MILLI_NS,
+                    (e.drift_ppb as f64 / 1000.0).round() as i64,
+                )
             });
             assert_eq!(got, want, "{name}");
         };

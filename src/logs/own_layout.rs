@@ -120,7 +120,23 @@ fn is_duration(text: &[u8]) -> bool {
 }
 
 fn is_epoch(text: &[u8]) -> bool {
-    is_duration(text) && text.len() == 14 && matches!(text[0], b'1' | b'2')
+    text::cut(text, b'.').is_some_and(|(whole, fraction)| {
+        whole.len() == 10
+            && matches!(whole.first(), Some(b'1' | b'2'))
+            && fraction.len() == 3
+            && whole.iter().chain(fraction).all(u8::is_ascii_digit)
+    })
+}
+
+/// Answers to a handshake; a count of bytes may have three digits as well.
+fn is_status(text: &[u8]) -> bool {
+    const KNOWN: &[&[u8]] = &[
+        b"101", b"200", b"204", b"301", b"302", b"304", b"307", b"308", b"400", b"401", b"403",
+        b"404", b"405", b"408", b"409", b"410", b"413", b"414", b"421", b"426", b"429", b"431",
+        b"444", b"494", b"495", b"496", b"497", b"499", b"500", b"501", b"502", b"503", b"504",
+        b"505",
+    ];
+    KNOWN.contains(&text)
 }
 
 fn milliseconds(text: &[u8]) -> u64 {
@@ -166,7 +182,7 @@ pub(super) fn infer(head: &[u8]) -> Option<String> {
             give(&mut names, i, "msec");
         } else if requests * 2 > alike.len() {
             give(&mut names, i, "request");
-        } else if all(i, |t| t.len() == 3 && text::status(t).is_some()) {
+        } else if column(i).any(|f| is_status(f.text)) && all(i, |t| dash_or(t, is_status)) {
             // Behind the request the first one is the answer's own.
             let name = if taken_status(&names) {
                 "upstream_status"
@@ -247,6 +263,10 @@ pub(super) fn infer(head: &[u8]) -> Option<String> {
     }
     format.push_str(&String::from_utf8_lossy(first.literals.last()?));
     Some(format)
+}
+
+fn dash_or(text: &[u8], test: fn(&[u8]) -> bool) -> bool {
+    text.is_empty() || text == b"-" || test(text)
 }
 
 fn taken_status(names: &[Option<&'static str>]) -> bool {

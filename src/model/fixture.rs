@@ -636,6 +636,7 @@ pub(crate) fn fixture() -> Analysis {
                     spread_ns: 2 * MILLI_NS,
                     pairs: 7,
                     basis: ClockBasis::Measured,
+                    ..Clock::default()
                 };
                 (s.used, s.odd) = (90, 2);
                 s.anomaly("unknown-line", 2, 17, "lines that are no JSON object");

@@ -199,6 +199,7 @@ pub(crate) fn fabricated() -> Analysis {
         spread_ns: 500_000,
         pairs: 3,
         basis: ClockBasis::Measured,
+        ..Clock::default()
     };
     log.anomaly("unknown-line", 2, 7, "2 lines were not understood");
     let mut junk = source(2, "notes.docx", SourceKind::Unrecognised);
