@@ -2,7 +2,7 @@
 //!
 //! HAR names neither the client's address nor a close code, and of frames only messages: no pings, no Close.
 
-use super::net_export::target;
+use super::net_leg::target;
 use super::{BrowserSummary, Seen};
 use crate::model::{
     HopKind, Line, MILLI_NS, Moment, RecordRef, SourceId, Stamp, TunnelLine, say_duration,

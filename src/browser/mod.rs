@@ -2,6 +2,7 @@
 
 mod har;
 mod net_export;
+mod net_leg;
 #[cfg(test)]
 mod tests;
 
