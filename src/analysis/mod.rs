@@ -48,7 +48,7 @@ pub struct Options {
     /// Clocks that the user knows: offset against the reference in nanoseconds, `None` = to be measured.
     pub clocks: Vec<(GlobMatcher, Option<i64>)>,
     /// What keys of application records mean, as told by the user.
-    pub map: logs::FieldMap,
+    pub map: FieldMap,
     /// `--as`: which files are read as which format.
     pub forced: Vec<Forced>,
     /// Connections that were over before this, or opened after `until`, are left out of the result.

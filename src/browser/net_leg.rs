@@ -1,6 +1,6 @@
 //! One WebSocket's events in a net-export -> its leg, as the sockets of its browser showed it.
 
-use super::net_export::{Socket, number, text};
+use super::net_export::{Socket, number};
 use crate::model::{
     CloseFrame, Direction, Flow, LegEvent, LegEventKind, LegObservation, LegProtocol, Mark, Ping,
     Request, Reset, Response,

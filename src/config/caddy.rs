@@ -42,7 +42,7 @@ fn is_json(text: &str) -> bool {
 struct Directive {
     line: u64,
     words: Vec<String>,
-    block: Vec<Directive>,
+    block: Vec<Self>,
 }
 
 impl Directive {

@@ -7,10 +7,7 @@ use crate::model::{HopKind, HopSettings, Route, SECOND_NS, SourceId, Timeout, Ti
 pub(super) fn sniff(text: &str) -> bool {
     text.contains("apiVersion")
         && text.contains("kind")
-        && documents(text)
-            .iter()
-            .flat_map(objects)
-            .any(|o| is_known(o))
+        && documents(text).iter().flat_map(objects).any(is_known)
 }
 
 /// The documents of a file, each with the lines it stands on.

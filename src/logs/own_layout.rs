@@ -110,9 +110,8 @@ fn cut(line: &[u8]) -> Option<Cut<'_>> {
 
 /// nginx writes durations with three decimals, `-` where there is none, and lists where it tried several upstreams.
 fn is_duration(text: &[u8]) -> bool {
-    let (whole, fraction) = match text::cut(text, b'.') {
-        Some(parts) => parts,
-        None => return false,
+    let Some((whole, fraction)) = text::cut(text, b'.') else {
+        return false;
     };
     (1..=9).contains(&whole.len())
         && fraction.len() == 3
