@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// All subsets of so many files; of more, those that lack or hold at most two.
-const ALL_OF: usize = 5;
+/// All subsets of up to so many files; of more, those that lack or hold at most two.
+const ALL_OF: usize = 10;
 
 fn wanted_parts(files: usize) -> impl Iterator<Item = u32> {
     (1..(1_u32 << files)).filter(move |part| {
