@@ -24,6 +24,8 @@ pub(super) struct Sniffed {
     pub(super) log: Option<Choice>,
     /// The nginx `log_format` that its lines showed, where nobody told it.
     pub(super) layout: Option<String>,
+    /// An access log whose layout nobody told, read as an application's text for want of better.
+    own_layout: bool,
     pub(super) host: Option<host::Choice>,
     /// A browser's recording of itself.
     pub(super) browser: Option<&'static str>,
@@ -149,6 +151,8 @@ pub(super) fn second_pass(
             (found.log, found.layout) = (choice, Some(layout));
         }
     }
+    found.own_layout =
+        vague && format.is_none() && found.layout.is_none() && logs::is_access_log(&head);
     if found.log.is_none() && found.host.is_none() {
         found.reason = Some(match format {
             Some(format) => Problem {
@@ -182,6 +186,9 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
         });
     } else if source.kind == SourceKind::Empty {
         source.reason = Some("an empty file".to_owned());
+    }
+    if found.own_layout && source.kind != SourceKind::Unrecognised {
+        source.anomaly("own-layout", 1, 0, OWN_LAYOUT);
     }
     if let Some(layout) = &found.layout {
         source
@@ -290,6 +297,9 @@ fn foreign(head: &[u8]) -> Option<Problem> {
     })
 }
 
+/// What to do about an access log that nobody can read.
+const OWN_LAYOUT: &str = "an access log in a layout of its own: --nginx-log-format 'STRING' tells it, or the nginx.conf that defines it beside the log";
+
 fn unknown(head: &[u8]) -> Problem {
     let control = head
         .iter()
@@ -298,7 +308,7 @@ fn unknown(head: &[u8]) -> Problem {
     let say = if control * 20 > head.len() {
         "binary, and neither pcap nor pcapng"
     } else if logs::is_access_log(head) {
-        "an access log in a layout of its own: --nginx-log-format 'STRING' tells it, or the nginx.conf that defines it beside the log"
+        OWN_LAYOUT
     } else {
         "text in no log or configuration format that is known"
     };

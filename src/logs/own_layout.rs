@@ -272,15 +272,22 @@ fn taken_status(names: &[Option<&'static str>]) -> bool {
     names.contains(&Some("status"))
 }
 
-/// Most lines have a request and a stamp: an access log, whoever wrote it.
+/// Most lines begin with a stamp or an address, and have a request and a status: an access log, whoever wrote it.
 pub(super) fn is_access_log(head: &[u8]) -> bool {
     let samples = records::samples(head);
+    let begins = |text: &[u8]| {
+        stamp::clf(text).is_some()
+            || stamp::iso(text).is_some()
+            || is_epoch(text)
+            || text::address(text).is_some()
+    };
     let hits = samples
         .iter()
-        .filter(|s| {
-            text::between(&s.line, b"\"", b"\"").is_some_and(|r| text::request(r).is_some())
-                || cut(&s.line)
-                    .is_some_and(|c| c.fields.iter().any(|f| text::request(f.text).is_some()))
+        .filter_map(|s| cut(&s.line))
+        .filter(|c| {
+            c.fields.first().is_some_and(|f| begins(f.text))
+                && c.fields.iter().any(|f| text::request(f.text).is_some())
+                && c.fields.iter().any(|f| is_status(f.text))
         })
         .count();
     hits > 0 && hits * 2 >= samples.len()
@@ -321,7 +328,10 @@ mod tests {
             None,
         );
         check("nothing", "", None);
-        assert!(is_access_log(b"host - \"GET /ws HTTP/1.1\" 101\n"));
+        assert!(is_access_log(b"203.0.113.9 | \"GET /ws HTTP/1.1\" | 101\n"));
+        assert!(!is_access_log(
+            b"INFO: 203.0.113.9 - \"GET /ws HTTP/1.1\" 200 OK\n"
+        ));
         assert!(!is_access_log(b"2026-11-20 said \"hello there\"\n"));
     }
 }

@@ -171,48 +171,54 @@ fn a_clock_and_a_zone_that_are_told_are_taken() {
         report["sources"][0].clone()
     };
     for (args, zone, basis, first, clock) in [
-        (&[][..], 0, "Assumed", "2026-11-20T21:43:56.005Z", "assumed"),
         (
-            &["--assume-tz", "+02:00"],
-            7200,
-            "Given",
-            "2026-11-20T19:43:56.005Z",
-            "assumed",
-        ),
-        (
-            &["--assume-tz", "app*=+01:00", "--assume-tz", "+02:00"],
-            3600,
-            "Given",
-            "2026-11-20T20:43:56.005Z",
-            "assumed",
-        ),
-        (
-            &["--assume-tz", "other*=+01:00"],
+            &[][..],
             0,
             "Assumed",
             "2026-11-20T21:43:56.005Z",
-            "assumed",
+            "reference",
         ),
         (
-            &["--clock", "*.log=+1.5s"],
+            &["--assume-tz", "+02:00"][..],
+            7200,
+            "Given",
+            "2026-11-20T19:43:56.005Z",
+            "reference",
+        ),
+        (
+            &["--assume-tz", "app*=+01:00", "--assume-tz", "+02:00"][..],
+            3600,
+            "Given",
+            "2026-11-20T20:43:56.005Z",
+            "reference",
+        ),
+        (
+            &["--assume-tz", "other*=+01:00"][..],
+            0,
+            "Assumed",
+            "2026-11-20T21:43:56.005Z",
+            "reference",
+        ),
+        (
+            &["--clock", "*.log=+1.5s"][..],
             0,
             "Assumed",
             "2026-11-20T21:43:54.505Z",
             "given",
         ),
         (
-            &["--clock", "app.log=none"],
+            &["--clock", "app.log=none"][..],
             0,
             "Assumed",
             "2026-11-20T21:43:56.005Z",
             "given",
         ),
         (
-            &["--clock", "app.log=auto"],
+            &["--clock", "app.log=auto"][..],
             0,
             "Assumed",
             "2026-11-20T21:43:56.005Z",
-            "assumed",
+            "reference",
         ),
     ] {
         let got = source(args);
