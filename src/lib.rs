@@ -1,6 +1,7 @@
 //! Captures, logs and configuration of an incident -> why each WebSocket connection dropped, who ended it, what fixes it.
 
 pub mod analysis;
+pub mod browser;
 pub mod capture;
 pub mod case;
 pub mod cli;

@@ -10,6 +10,7 @@ mod rotation;
 mod sniff;
 mod span;
 
+pub use crate::logs::{FieldMap, Meaning};
 pub use cut::{Cut, cut, is_cut};
 pub use live::{listed, run_watched};
 pub use raw::CaseRaw;
@@ -22,13 +23,15 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, Anomaly, CaseContext, Frame, LegObservation, Line, Moment, Source, SourceId,
-    SourceKind, Stamp, ZoneBasis,
+    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, LegObservation, Line,
+    Moment, Source, SourceId, SourceKind, Stamp, Zone, ZoneBasis,
 };
-use crate::{capture, config, host, logs};
+use crate::{browser, capture, config, host, logs};
+use globset::GlobMatcher;
 use live::Board;
 use rayon::prelude::*;
 use sniff::Sniffed;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
@@ -45,6 +48,12 @@ pub struct Options {
     /// Seconds east of UTC for stamps without a zone.
     /// `None` = nobody said: UTC, unless other lines of the same program tell.
     pub assumed_offset_s: Option<i32>,
+    /// The same for single sources: the first one that matches counts.
+    pub zones: Vec<(GlobMatcher, i32)>,
+    /// Clocks that the user knows: offset against the reference in nanoseconds, `None` = to be measured.
+    pub clocks: Vec<(GlobMatcher, Option<i64>)>,
+    /// What keys of application records mean, as told by the user.
+    pub map: FieldMap,
     /// `--as`: which files are read as which format.
     pub forced: Vec<Forced>,
     /// Connections that were over before this, or opened after `until`, are left out of the result.
@@ -52,6 +61,55 @@ pub struct Options {
     pub until: Option<TimeSpec>,
     /// Threads; `None` = one for each core.
     pub jobs: Option<usize>,
+}
+
+impl Options {
+    /// Seconds east of UTC that the user gave this source's stamps without a zone.
+    fn zone_of(&self, source: &Source) -> Option<i32> {
+        let own = self
+            .zones
+            .iter()
+            .find(|(glob, _)| sniff::names(glob, &source.path))
+            .map(|(_, offset_s)| *offset_s);
+        own.or(self.assumed_offset_s)
+    }
+
+    /// A zone that the user gave is no assumption.
+    fn tell_zone(&self, source: &Source, zone: &mut Option<Zone>) {
+        if let Some(zone) = zone
+            && zone.basis == ZoneBasis::Assumed
+            && self.zone_of(source).is_some()
+        {
+            zone.basis = ZoneBasis::Given;
+        }
+    }
+
+    fn clock_of(&self, source: &Source) -> Option<i64> {
+        self.clocks
+            .iter()
+            .find(|(glob, _)| sniff::names(glob, &source.path))
+            .and_then(|(_, offset_ns)| *offset_ns)
+    }
+}
+
+/// What one log is read with: its own zone, and the layout that its lines showed.
+fn options_of<'a>(
+    source: &Source,
+    found: &Sniffed,
+    options: &Options,
+    shared: &'a LogOptions,
+) -> Cow<'a, LogOptions> {
+    let zone = options.zone_of(source).unwrap_or_default();
+    if zone == shared.assumed_offset_s && found.layout.is_none() {
+        return Cow::Borrowed(shared);
+    }
+    let mut own = shared.clone();
+    own.assumed_offset_s = zone;
+    if let Some(layout) = &found.layout {
+        own.nginx_formats
+            .push(("by content".to_owned(), layout.clone()));
+    }
+    Cow::Owned(own)
 }
 
 /// Where the work stands. Called from several threads.
@@ -192,9 +250,9 @@ pub fn frames(
 /// Formats that `--as` may name.
 pub fn formats() -> Vec<&'static str> {
     let logs = logs::FORMATS.iter().map(|format| format.name());
-    // the readers that `config::sniff` tells apart
     logs.chain(host::formats())
-        .chain(["nginx-conf", "haproxy-cfg", "alb-attributes", "envoy-yaml"])
+        .chain(browser::formats())
+        .chain(config::formats())
         .collect()
 }
 
@@ -209,7 +267,8 @@ pub fn looks_like(head: &[u8]) -> Option<LooksLike> {
     if capture::sniff(head).is_some() {
         Some(LooksLike::Capture)
     } else if config::sniff(head).is_none()
-        && (host::sniff(head, None).is_some()
+        && (browser::sniff(head).is_some()
+            || host::sniff(head, None).is_some()
             || logs::sniff(head, &LogOptions::default(), None).is_some())
     {
         Some(LooksLike::Log)
@@ -257,6 +316,7 @@ fn read(
         nginx_formats: options.nginx_formats.clone(),
         assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
         settings: Arc::default(),
+        map: options.map.clone(),
     };
     let mut sources: Vec<Source> = case.files().iter().map(sniff::blank_source).collect();
     // configuration first: it tells how nginx writes its lines
@@ -337,10 +397,10 @@ fn read(
                 .zip(&sniffed)
                 .filter_map(|(source, found)| {
                     let choice = found.log.as_ref()?;
-                    Some((
-                        source.id,
-                        read_log(case, source, choice, &log_options, (progress, board)),
-                    ))
+                    let own = options_of(source, found, options, &log_options);
+                    let mut read = read_log(case, source, choice, &own, (progress, board));
+                    options.tell_zone(source, &mut read.0.zone);
+                    Some((source.id, read))
                 })
                 .collect::<Vec<_>>()
         },
@@ -348,6 +408,7 @@ fn read(
     for results in captures {
         settle_captures(results, &mut sources, &mut observations);
     }
+    read_browsers(case, &sniffed, progress, &mut sources, &mut observations);
     observations
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
@@ -356,7 +417,11 @@ fn read(
     } else {
         lines
     };
-    let lines = put_off::settle(case, &sniffed, &observations.legs, lines, &log_options);
+    let own = |id: SourceId, found: &Sniffed| match sources.get(id.0 as usize) {
+        Some(source) => options_of(source, found, options, &log_options),
+        None => Cow::Borrowed(&log_options),
+    };
+    let lines = put_off::settle(case, &sniffed, &observations.legs, lines, &own);
     for (id, (summary, lines, problem)) in lines {
         let Some(source) = sources.get_mut(id.0 as usize) else {
             continue;
@@ -368,11 +433,13 @@ fn read(
             first,
             last,
             zone,
+            fields,
             anomalies,
             put_off: _,
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
+        source.fields.extend(fields);
         source.anomalies.extend(anomalies);
         note_problem(source, problem);
         observations.lines.extend(lines);
@@ -387,6 +454,13 @@ fn read(
     );
     for source in &mut sources {
         sniff::reason_for_nothing(source);
+        if let Some(offset_ns) = options.clock_of(source) {
+            source.clock = Clock {
+                offset_ns,
+                basis: ClockBasis::Given,
+                ..Clock::default()
+            };
+        }
     }
     ReadCase {
         sources,
@@ -409,6 +483,10 @@ fn read_hosts(
     };
     for (source, found) in sources.iter_mut().zip(sniffed) {
         let Some(choice) = found.host else { continue };
+        let host_options = host::HostOptions {
+            assumed_offset_s: options.zone_of(source).unwrap_or_default(),
+            ..host_options
+        };
         progress.reading(source.id, &source.path);
         let mut input = Stoppable::new(case, source.id, progress);
         let mut step = steps(&input.inner, source.id, progress);
@@ -432,6 +510,53 @@ fn read_hosts(
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
+        let mut zone = source.zone;
+        options.tell_zone(source, &mut zone);
+        source.zone = zone;
+        source.anomalies.extend(anomalies);
+        source.anomalies.extend(input.end(source.bytes));
+        note_problem(source, input.inner.problem().cloned());
+    }
+}
+
+/// What browsers recorded of themselves: legs as their sockets showed them, and lines as an access log has them.
+fn read_browsers(
+    case: &Case,
+    sniffed: &[Sniffed],
+    progress: &dyn Progress,
+    sources: &mut [Source],
+    observations: &mut Observations,
+) {
+    for (source, found) in sources.iter_mut().zip(sniffed) {
+        let Some(name) = found.browser else { continue };
+        progress.reading(source.id, &source.path);
+        let mut input = Stoppable::new(case, source.id, progress);
+        let mut step = steps(&input.inner, source.id, progress);
+        let summary =
+            browser::read(
+                source.id,
+                name,
+                &mut input,
+                &mut |_| step(),
+                &mut |seen| match seen {
+                    browser::Seen::Leg(leg) => observations.legs.push(*leg),
+                    browser::Seen::Line(line) => observations.lines.push(*line),
+                },
+            );
+        step();
+        let browser::BrowserSummary {
+            records,
+            used,
+            odd,
+            first,
+            last,
+            zone,
+            vantage,
+            anomalies,
+        } = summary;
+        (source.records, source.used, source.odd) = (records, used, odd);
+        (source.first, source.last, source.zone) = (first, last, zone);
+        source.vantage = vantage;
         source.anomalies.extend(anomalies);
         source.anomalies.extend(input.end(source.bytes));
         note_problem(source, input.inner.problem().cloned());

@@ -2,7 +2,7 @@
 
 use super::sniff::Sniffed;
 use super::span::TimeSpec;
-use super::{Options, Progress};
+use super::{Options, Progress, options_of};
 use crate::case::Case;
 use crate::logs::{self, LogOptions};
 use crate::model::{Moment, OUTSIDE, SECOND_NS, Source, Stamp, ZoneBasis};
@@ -42,7 +42,12 @@ pub(super) fn leave_out(
             let Some(choice) = found.log.as_ref().filter(|_| !progress.stopped()) else {
                 return;
             };
-            let outside = is_outside(case, source, choice, log_options, since, until);
+            let own = options_of(source, found, options, log_options);
+            // The window is in the reference's time, and the file's stamps in that of a clock that the user knows.
+            let ahead = options.clock_of(source).unwrap_or_default();
+            let there = |moment: Option<Moment>| moment.map(|m| m.plus(ahead));
+            let (since, until) = (there(since), there(until));
+            let outside = is_outside(case, source, choice, &own, since, until);
             if let Some(Outside { seen, side }) = outside {
                 found.log = None;
                 (source.first, source.last) = seen;

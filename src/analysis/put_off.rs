@@ -7,16 +7,17 @@ use crate::logs::{self, LogOptions, PutOff};
 use crate::model::attempt::path_number;
 use crate::model::{LegObservation, Line, RecordRef, SourceId};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, Read};
 
 /// Paths are known by what asked for a WebSocket anywhere in the case.
-pub(super) fn settle(
+pub(super) fn settle<'o>(
     case: &Case,
     sniffed: &[Sniffed],
     legs: &[LegObservation],
     read: Vec<(SourceId, LogResult)>,
-    options: &LogOptions,
+    options_of: &(dyn Fn(SourceId, &Sniffed) -> Cow<'o, LogOptions> + Sync),
 ) -> Vec<(SourceId, LogResult)> {
     if read
         .iter()
@@ -37,13 +38,13 @@ pub(super) fn settle(
             let (summary, lines, _) = &mut result;
             let put_off = std::mem::take(&mut summary.put_off);
             let is_wanted = |p: &&PutOff| paths.contains(&p.path);
-            let choice = sniffed.get(id.0 as usize).and_then(|s| s.log.as_ref());
-            if let Some(choice) = choice
+            let found = sniffed.get(id.0 as usize);
+            if let Some((found, choice)) = found.and_then(|f| Some((f, f.log.as_ref()?)))
                 && put_off.iter().any(|p| is_wanted(&p))
             {
                 let mut records = Records::new(case.reader(id), put_off.iter().filter(is_wanted));
                 let emit = &mut |line| lines.push(line);
-                logs::read_again(choice, options, &mut || records.next(), emit);
+                logs::read_again(choice, &options_of(id, found), &mut || records.next(), emit);
                 lines.sort_by_key(|line| line.record().ordinal);
             }
             (id, result)

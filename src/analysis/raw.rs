@@ -32,6 +32,7 @@ impl CaseRaw {
         let mut log_options = LogOptions {
             nginx_formats: options.nginx_formats.clone(),
             assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+            map: options.map.clone(),
             ..LogOptions::default()
         };
         for source in sources {
@@ -144,7 +145,11 @@ impl CaseRaw {
                 .map(|choice| host::fields(choice, line))
                 .unwrap_or_default();
         }
-        let options = self.log_options.clone();
+        let mut options = self.log_options.clone();
+        let layout = logs::infer_layout(self.head(id));
+        options
+            .nginx_formats
+            .extend(layout.map(|l| ("by content".to_owned(), l)));
         let forced = self.forced.iter().any(|f| f.format == name).then_some(name);
         let head = self.head(id).to_vec();
         let choice = logs::sniff(&head, &options, forced)

@@ -2,8 +2,8 @@
 
 use crate::case::{Case, CaseFile, Problem};
 use crate::logs::{Choice, LogOptions};
-use crate::model::{Clock, ClockBasis, Moment, Source, SourceKind, Zone, ZoneBasis};
-use crate::{capture, config, host, logs};
+use crate::model::{Clock, Moment, Source, SourceKind, Zone, ZoneBasis};
+use crate::{browser, capture, config, host, logs};
 use globset::GlobMatcher;
 
 /// `--as FORMAT=GLOB`.
@@ -22,7 +22,13 @@ pub(super) struct Sniffed {
     pub(super) link: Option<u32>,
     pub(super) config: Option<&'static str>,
     pub(super) log: Option<Choice>,
+    /// The nginx `log_format` that its lines showed, where nobody told it.
+    pub(super) layout: Option<String>,
+    /// An access log whose layout nobody told, read as an application's text for want of better.
+    own_layout: bool,
     pub(super) host: Option<host::Choice>,
+    /// A browser's recording of itself.
+    pub(super) browser: Option<&'static str>,
     pub(super) key_log: bool,
     /// TLS secrets in a capture's head: for the other captures as well.
     pub(super) secrets: capture::KeyLog,
@@ -34,6 +40,7 @@ impl Sniffed {
     /// Neither capture nor configuration: perhaps a log, once the configuration has been read.
     pub(super) const fn undecided(&self) -> bool {
         self.capture.is_none()
+            && self.browser.is_none()
             && self.config.is_none()
             && !self.key_log
             && !self.empty
@@ -55,12 +62,8 @@ pub(super) fn blank_source(file: &CaseFile) -> Source {
         first: None,
         last: None,
         zone: None,
-        clock: Clock {
-            offset_ns: 0,
-            spread_ns: 0,
-            pairs: 0,
-            basis: ClockBasis::Assumed,
-        },
+        clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: file.named,
@@ -68,11 +71,16 @@ pub(super) fn blank_source(file: &CaseFile) -> Source {
 }
 
 fn forced_for<'a>(file: &CaseFile, forced: &'a [Forced]) -> Option<&'a str> {
-    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
     forced
         .iter()
-        .find(|f| f.glob.is_match(&file.path) || f.glob.is_match(name))
+        .find(|f| names(&f.glob, &file.path))
         .map(|f| f.format.as_str())
+}
+
+/// The pattern fits the path, or the file's own name.
+pub(super) fn names(glob: &GlobMatcher, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    glob.is_match(path) || glob.is_match(name)
 }
 
 /// Captures, configuration, key logs, empty files, and what is known not to be readable.
@@ -92,6 +100,7 @@ pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sni
     }
     if let Some(format) = forced_for(file, forced) {
         found.config = config::sniff(&head).filter(|reader| *reader == format);
+        found.browser = browser::formats().find(|name| *name == format);
         return found;
     }
     found.capture = capture::sniff(&head);
@@ -101,6 +110,8 @@ pub(super) fn first_pass(case: &Case, file: &CaseFile, forced: &[Forced]) -> Sni
         found.secrets = capture::secrets_in(&head);
     } else if capture::is_key_log(&head) {
         found.key_log = true;
+    } else if let Some(name) = browser::sniff(&head) {
+        found.browser = Some(name);
     } else {
         found.reason = foreign(&head);
     }
@@ -125,6 +136,23 @@ pub(super) fn second_pass(
     if found.host.is_none() {
         found.log = logs::sniff(&head, options, format);
     }
+    // A stamp in front makes it look like an application's text.
+    let vague = found.log.as_ref().is_none_or(|c| c.name == "app-text");
+    if vague
+        && found.host.is_none()
+        && format.is_none()
+        && let Some(layout) = logs::infer_layout(&head)
+    {
+        let mut with = options.clone();
+        with.nginx_formats
+            .push(("by content".to_owned(), layout.clone()));
+        let choice = logs::sniff(&head, &with, None);
+        if choice.as_ref().is_some_and(|c| c.name == "nginx-access") {
+            (found.log, found.layout) = (choice, Some(layout));
+        }
+    }
+    found.own_layout =
+        vague && format.is_none() && found.layout.is_none() && logs::is_access_log(&head);
     if found.log.is_none() && found.host.is_none() {
         found.reason = Some(match format {
             Some(format) => Problem {
@@ -141,7 +169,7 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
     let line_format = match (&found.log, found.host) {
         (Some(choice), _) => Some(choice.name),
         (None, Some(choice)) => Some(choice.name),
-        (None, None) => None,
+        (None, None) => found.browser,
     };
     source.kind = match (found.capture, found.config, line_format) {
         (Some(kind), ..) => kind,
@@ -158,6 +186,14 @@ pub(super) fn settle(source: &mut Source, found: &Sniffed) {
         });
     } else if source.kind == SourceKind::Empty {
         source.reason = Some("an empty file".to_owned());
+    }
+    if found.own_layout && source.kind != SourceKind::Unrecognised {
+        source.anomaly("own-layout", 1, 0, OWN_LAYOUT);
+    }
+    if let Some(layout) = &found.layout {
+        source
+            .fields
+            .push(("log_format".to_owned(), layout.clone()));
     }
     if let Some(problem) = &found.reason {
         source.anomalies.push(problem.anomaly());
@@ -261,6 +297,9 @@ fn foreign(head: &[u8]) -> Option<Problem> {
     })
 }
 
+/// What to do about an access log that nobody can read.
+const OWN_LAYOUT: &str = "an access log in a layout of its own: --nginx-log-format 'STRING' tells it, or the nginx.conf that defines it beside the log";
+
 fn unknown(head: &[u8]) -> Problem {
     let control = head
         .iter()
@@ -268,6 +307,8 @@ fn unknown(head: &[u8]) -> Problem {
         .count();
     let say = if control * 20 > head.len() {
         "binary, and neither pcap nor pcapng"
+    } else if logs::is_access_log(head) {
+        OWN_LAYOUT
     } else {
         "text in no log or configuration format that is known"
     };

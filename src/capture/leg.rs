@@ -743,6 +743,7 @@ impl Leg {
                         mark,
                         code,
                         reason: reason.clone(),
+                        hidden: false,
                     })
                 });
                 LegEventKind::Close { code, reason }

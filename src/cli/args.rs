@@ -201,9 +201,15 @@ pub(super) struct Input {
     /// TLS secrets as browsers and curl write them with SSLKEYLOGFILE [default: those found in the case]
     #[arg(long, value_name = "FILE")]
     pub(super) tls_keylog: Vec<PathBuf>,
-    /// The zone of stamps that carry none: UTC, +02:00 [default: that of the same program's other logs, else UTC]
-    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
-    pub(super) assume_tz: Option<String>,
+    /// What keys of application records mean: 'clientId=client,ts=time'; repeatable [default: found by content]
+    #[arg(long, value_name = "KEY=MEANING,...")]
+    pub(super) map: Vec<String>,
+    /// The zone of stamps that carry none, of all files or of those that match: UTC, +02:00, 'app*.log=+02:00'; repeatable [default: that of the same program's other logs, else UTC]
+    #[arg(long, value_name = "[SOURCE=]ZONE", allow_hyphen_values = true)]
+    pub(super) assume_tz: Vec<String>,
+    /// How the clock of files that match stands: auto measures it, none trusts it, +1.5s is ahead of the others; repeatable [default: auto]
+    #[arg(long, value_name = "SOURCE=HOW", allow_hyphen_values = true)]
+    pub(super) clock: Vec<String>,
     /// Exit code 4 where anything was skipped, not understood or cut short
     #[arg(long)]
     pub(super) strict: bool,

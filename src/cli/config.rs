@@ -59,11 +59,7 @@ const KEYS: &[Key] = &[
     ),
     key("assume-tz", Kind::Table, "\"+02:00\""),
     key("clock", Kind::Table, "{ \"app.log\" = \"+3s\" }"),
-    key(
-        "map",
-        Kind::Table,
-        "{ \"app-*.log\" = \"time=when,session=sid\" }",
-    ),
+    key("map", Kind::Many, "[\"clientId=client,ts=time\"]"),
     key("jobs", Kind::One, "4"),
     key("top", Kind::One, "10"),
     key("columns", Kind::One, "[\"id\", \"cause\", \"closed\"]"),

@@ -2,11 +2,12 @@
 
 use super::args::{Display, Format, Input, Privacy, ProgressKind, RuleFiles, Time, When};
 use super::failure::{Exit, Failure};
-use crate::analysis::{Forced, Options, TimeSpec, parse_time};
+use crate::analysis::{FieldMap, Forced, Meaning, Options, TimeSpec, parse_time};
 use crate::case::{Case, CaseError, OpenOptions};
 use crate::diagnose::Pack;
 use crate::model::{Analysis, Moment, SourceKind};
 use crate::report::{Look, Redact, Zone};
+use globset::GlobMatcher;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -240,17 +241,83 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
         since = moment("--since", time.since.as_deref(), zone)?;
         until = moment("--until", time.until.as_deref(), zone)?;
     }
+    let mut map = FieldMap::default();
+    for list in &input.map {
+        let more = FieldMap::parse(list).map_err(|why| {
+            let meanings: Vec<&str> = Meaning::names().collect();
+            Failure::usage(format!("--map {list}: {why}"))
+                .because(format!("a key can mean {}", meanings.join(", ")))
+                .help("--map 'clientId=client,ts=time'")
+        })?;
+        map = map.and(&more);
+    }
+    let (assumed_offset_s, zones) = zones(input)?;
     Ok(Options {
         nginx_formats,
-        assumed_offset_s: match &input.assume_tz {
-            Some(text) => Some(zone("--assume-tz", text)?.0),
-            None => None,
-        },
+        assumed_offset_s,
+        zones,
+        clocks: clocks(input)?,
+        map,
         forced,
         since,
         until,
         jobs: input.jobs,
     })
+}
+
+/// `--assume-tz ZONE` and `--assume-tz SOURCE=ZONE`.
+fn zones(input: &Input) -> Result<(Option<i32>, Vec<(GlobMatcher, i32)>), Failure> {
+    let mut everywhere = None;
+    let mut own = Vec::new();
+    for text in &input.assume_tz {
+        match text.rsplit_once('=') {
+            Some((source, of)) => own.push((
+                source_glob("--assume-tz", text, source)?,
+                zone("--assume-tz", of)?.0,
+            )),
+            None => everywhere = Some(zone("--assume-tz", text)?.0),
+        }
+    }
+    Ok((everywhere, own))
+}
+
+/// `--clock SOURCE=auto|none|±DUR`.
+fn clocks(input: &Input) -> Result<Vec<(GlobMatcher, Option<i64>)>, Failure> {
+    let mut all = Vec::new();
+    for text in &input.clock {
+        let wrong = || {
+            Failure::usage(format!(
+                "--clock {text} is not SOURCE=auto, none or a duration"
+            ))
+            .help("--clock 'app*.log=+1.5s'    their clock is 1.5 s ahead of the others'")
+            .help("--clock 'app*.log=none'     their clock is right as it is")
+        };
+        let (source, how) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let offset = match how {
+            "auto" => None,
+            "none" => Some(0),
+            _ => {
+                let (sign, rest) = match how.split_at_checked(1) {
+                    Some(("-", rest)) => (-1, rest),
+                    Some(("+", rest)) => (1, rest),
+                    _ => (1, how),
+                };
+                Some(sign * crate::diagnose::rule::parse_duration(rest).ok_or_else(wrong)?)
+            }
+        };
+        all.push((source_glob("--clock", text, source)?, offset));
+    }
+    Ok(all)
+}
+
+fn source_glob(flag: &str, text: &str, source: &str) -> Result<GlobMatcher, Failure> {
+    if source.is_empty() {
+        return Err(Failure::usage(format!("{flag} {text} names no source"))
+            .help(format!("{flag} 'logs/app*.log=...'")));
+    }
+    globset::Glob::new(source)
+        .map(|g| g.compile_matcher())
+        .map_err(|e| Failure::usage(format!("{flag} {text}: {source} is no glob: {}", e.kind())))
 }
 
 fn moment(flag: &str, text: Option<&str>, zone: Zone) -> Result<Option<TimeSpec>, Failure> {

@@ -79,3 +79,49 @@ fn digits(text: &str) -> Option<(i64, &str)> {
     let (number, rest) = text.split_at(end);
     Some((number.parse().ok()?, rest))
 }
+
+/// Go, as Traefik and Caddy read it: `1h15m30.5s`, `300ms`, Caddy's days as well (pkg.go.dev/time#ParseDuration).
+pub(super) fn go(text: &str) -> Option<i64> {
+    const UNITS: &[(&str, i64)] = &[
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("ms", MILLI_NS),
+        ("s", SECOND_NS),
+        ("m", MINUTE),
+        ("h", HOUR),
+        ("d", DAY),
+    ];
+    let mut rest = text.trim();
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0_i64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let (number, after) = rest.split_at(end);
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let scale = UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let whole: i64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().ok()?
+        };
+        let mut part = whole.checked_mul(scale)?;
+        let mut step = scale;
+        for digit in fraction.bytes() {
+            step /= 10;
+            part = part.checked_add(i64::from(digit.checked_sub(b'0')?) * step)?;
+        }
+        total = total.checked_add(part)?;
+        rest = after;
+    }
+    Some(total)
+}

@@ -1,4 +1,4 @@
-//! An Envoy configuration in YAML -> one route per route entry, with the time-outs and the upgrades that hold there.
+//! An Envoy configuration (YAML, JSON, the admin interface's dump) -> one route per route entry, with the time-outs and the upgrades that hold there.
 
 use super::yaml::{Node, Value, parse};
 use super::{ConfigSummary, duration, literal_prefix};
@@ -8,6 +8,12 @@ use crate::model::{
 use std::collections::BTreeMap;
 
 pub(super) fn sniff(text: &str) -> bool {
+    if text.trim_start().starts_with('{') {
+        // A bootstrap in JSON, or what the admin interface's /config_dump prints.
+        let quoted = ["filter_chains", "virtual_hosts", "load_assignment"];
+        return text.contains("envoy.")
+            && quoted.iter().any(|w| text.contains(&format!("\"{w}\"")));
+    }
     let mut lines = text
         .lines()
         .map(str::trim_end)
@@ -50,6 +56,7 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
     let mut clusters = Clusters::default();
     let mut listen = Vec::new();
     let mut managers = Vec::new();
+    let mut named: BTreeMap<&str, &Node> = BTreeMap::new();
     let mut todo = vec![&tree];
     while let Some(node) = todo.pop() {
         if node.get("load_assignment").is_some() || node.get("connect_timeout").is_some() {
@@ -58,7 +65,7 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
         if node.get("filter_chains").is_some() || node.get("default_filter_chain").is_some() {
             listen.extend(node.get("address").and_then(address));
         }
-        let manager = node.get("route_config").is_some()
+        let manager = node.get("route_config").is_some() && !is_dumped_table(node)
             || node.get("rds").is_some()
             || node
                 .get("@type")
@@ -67,11 +74,25 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
         if manager {
             managers.push(node);
         }
+        if let (Some(name), Some(_)) = (
+            node.get("name").and_then(Node::text),
+            node.get("virtual_hosts"),
+        ) {
+            named.entry(name).or_insert(node);
+        }
         todo.extend(node.children().into_iter().rev());
     }
     let mut routes = Vec::new();
     for manager in managers {
-        Manager::new(manager, summary).routes(manager, &clusters, &mut routes, summary);
+        let elsewhere = manager
+            .at(&["rds", "route_config_name"])
+            .and_then(Node::text)
+            .and_then(|name| named.get(name).copied());
+        let table = manager
+            .get("route_config")
+            .or(elsewhere)
+            .and_then(|t| t.get("virtual_hosts"));
+        Manager::new(manager, summary).routes(manager, table, &clusters, &mut routes, summary);
     }
     if !listen.is_empty() || !routes.is_empty() {
         summary.settings.push(HopSettings {
@@ -80,6 +101,21 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
             listen,
             routes,
         });
+    }
+}
+
+/// A route table as the admin interface lists it: no manager stands around it.
+fn is_dumped_table(node: &Node) -> bool {
+    const BESIDE: &[&str] = &[
+        "route_config",
+        "version_info",
+        "last_updated",
+        "error_state",
+        "client_status",
+    ];
+    match &node.value {
+        Value::Map(m) => m.iter().all(|(key, _)| BESIDE.contains(&key.as_str())),
+        _ => false,
     }
 }
 
@@ -197,11 +233,12 @@ impl Manager {
     fn routes(
         &self,
         manager: &Node,
+        table: Option<&Node>,
         clusters: &Clusters,
         out: &mut Vec<Route>,
         summary: &mut ConfigSummary,
     ) {
-        let Some(hosts) = manager.at(&["route_config", "virtual_hosts"]) else {
+        let Some(hosts) = table else {
             // Its routes come over the network, but these limits hold for them.
             let timeouts = [
                 self.idle.timeout(

@@ -1,13 +1,16 @@
 //! Configuration files of proxies and load balancers -> the settings of a hop, each with its line.
 
 mod alb;
+mod caddy;
 mod duration;
 mod envoy;
 mod haproxy;
+mod kubernetes;
 mod nginx;
 mod nginx_tree;
 #[cfg(test)]
 mod tests;
+mod traefik;
 mod yaml;
 
 use crate::model::{Anomaly, HopSettings, SourceId, add_anomaly};
@@ -65,12 +68,32 @@ const READERS: &[Reader] = &[
         sniff: envoy::sniff,
         read: envoy::read,
     },
+    Reader {
+        name: "traefik",
+        sniff: traefik::sniff,
+        read: traefik::read,
+    },
+    Reader {
+        name: "caddyfile",
+        sniff: caddy::sniff,
+        read: caddy::read,
+    },
+    Reader {
+        name: "kubernetes",
+        sniff: kubernetes::sniff,
+        read: kubernetes::read,
+    },
 ];
+
+/// Names that `sniff` may give.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    READERS.iter().map(|r| r.name)
+}
 
 /// `sniff` looks no further than this.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// The reader for this content (`nginx-conf`, `haproxy-cfg`, `alb-attributes`, `envoy-yaml`), by content alone.
+/// The name of the reader for this content, by content alone.
 pub fn sniff(head: &[u8]) -> Option<&'static str> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     if head.contains(&0) {

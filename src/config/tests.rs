@@ -237,6 +237,197 @@ fn envoy() {
 }
 
 #[test]
+fn aws() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "a listener's idle time-out is the NLB's; a target group drains",
+            "[{\"Key\": \"tcp.idle_timeout.seconds\",\n \"Value\": \"600\"},\n{\"Key\": \"deregistration_delay.timeout_seconds\", \"Value\": \"300\"}]",
+            &[
+                "nlb ",
+                " [listener] idle 600000ms tcp.idle_timeout.seconds:1",
+                "alb ",
+                " [target group] drain 300000ms deregistration_delay.timeout_seconds:3",
+            ],
+        ),
+        (
+            "a Classic Load Balancer",
+            "{\"LoadBalancerAttributes\": {\n\"CrossZoneLoadBalancing\": {\"Enabled\": false},\n\"ConnectionSettings\": {\n\"IdleTimeout\": 60 } } }",
+            &[
+                "elb ",
+                " [load balancer] idle 60000ms ConnectionSettings.IdleTimeout:4",
+            ],
+        ),
+        (
+            "listeners name no time-out",
+            "{\"Listeners\":[{\"ListenerArn\":\"arn:x\",\"Port\":443}]}",
+            &["! no-timeouts@0"],
+        ),
+        (
+            "other attributes are known and set nothing",
+            "{\"Attributes\":[{\"Key\":\"routing.http2.enabled\",\"Value\":\"true\"}]}",
+            &[],
+        ),
+    ];
+    for (name, text, expected) in table {
+        check(name, text, expected);
+    }
+}
+
+#[test]
+fn traefik() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "static YAML: entry points; a stop gives live connections graceTimeOut",
+            "entryPoints:\n  web:\n    address: \":80\"\n    transport:\n      lifeCycle:\n        graceTimeOut: 30\n  tls:\n    address: :443/tcp\nlog:\n  level: INFO\n",
+            &[
+                "traefik :80,:443",
+                " [entry point web] drain 30000ms graceTimeOut:6",
+                " [entry point tls] drain 10000ms graceTimeOut:default",
+            ],
+        ),
+        (
+            "static TOML",
+            "[entryPoints]\n  [entryPoints.web]\n  address = \":80\"\n  [entryPoints.web.transport.lifeCycle]\n    graceTimeOut = \"1m30s\"\n",
+            &[
+                "traefik :80",
+                " [entry point web] drain 90000ms graceTimeOut:5",
+            ],
+        ),
+        (
+            "routers, services, regular expressions, a bad value",
+            "http:\n  routers:\n    chat:\n      rule: \"Host(`x`) && (PathPrefix(`/ws`) || Path(`/live`))\"\n      service: app\n    rest:\n      rule: Host(`y`)\n      service: other@docker\n  services:\n    app:\n      loadBalancer:\n        servers:\n          - url: http://10.0.0.1:8080/\n          - url: \"http://10.0.0.2:8080\"\n        serversTransport: slow\n  serversTransports:\n    slow:\n      forwardingTimeouts:\n        dialTimeout: soon\n",
+            &[
+                "traefik ",
+                "/ws [router chat] -> 10.0.0.1:8080,10.0.0.2:8080",
+                "=/live [router chat] -> 10.0.0.1:8080,10.0.0.2:8080",
+                " [router rest]",
+                "! bad-value@19",
+            ],
+        ),
+    ];
+    for (name, text, expected) in table {
+        check(name, text, expected);
+    }
+}
+
+#[test]
+fn caddy() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "global options, a matcher, a snippet, handle, limits of streams",
+            "{\n\temail a@example.com\n}\n(limits) {\n\treverse_proxy app:9000 {\n\t\tstream_timeout 24h\n\t\tstream_close_delay 5m\n\t}\n}\nchat.example.com, www.example.com {\n\t@ws {\n\t\tpath /ws/* /live\n\t\theader Connection *Upgrade*\n\t}\n\treverse_proxy @ws http://10.0.0.1:8080 {\n\t\ttransport http {\n\t\t\tread_timeout 1h # an idle one\n\t\t}\n\t}\n\thandle /s/* {\n\t\timport limits\n\t}\n\timport sites/*.caddy\n}\n",
+            &[
+                "caddy chat.example.com,www.example.com",
+                "/ws/ [reverse_proxy /ws/] idle 3600000ms read_timeout:17 -> 10.0.0.1:8080",
+                "=/live [reverse_proxy /live] idle 3600000ms read_timeout:17 -> 10.0.0.1:8080",
+                "/s/ [reverse_proxy /s/] life 86400000ms stream_timeout:6 drain 300000ms stream_close_delay:7 -> app:9000",
+                "! include-not-read@23",
+            ],
+        ),
+        (
+            "one site without brackets; a bad value",
+            "localhost:8080\n\nreverse_proxy /ws* h:1 h:2 {\n  stream_timeout forever\n}\n",
+            &[
+                "caddy localhost:8080",
+                "/ws [reverse_proxy /ws] -> h:1,h:2",
+                "! bad-value@4",
+            ],
+        ),
+        (
+            "JSON, with a sub-route",
+            "{\"apps\": {\"http\": {\"servers\": {\"srv0\": {\"listen\": [\":443\"], \"routes\": [\n{\"match\": [{\"path\": [\"/ws/*\"]}], \"handle\": [{\"handler\": \"subroute\", \"routes\": [{\"handle\": [\n{\"handler\": \"reverse_proxy\", \"stream_timeout\": 3600000000000,\n\"upstreams\": [{\"dial\": \"h:1\"}]}]}]}]}]}}}}}",
+            &[
+                "caddy :443",
+                "/ws/ [reverse_proxy /ws/] life 3600000ms stream_timeout:3 -> h:1",
+            ],
+        ),
+    ];
+    for (name, text, expected) in table {
+        check(name, text, expected);
+    }
+}
+
+#[test]
+fn kubernetes() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "two documents: an Ingress of nginx with its own time-out, one without",
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: chat\n  namespace: shop\n  annotations:\n    nginx.ingress.kubernetes.io/proxy-read-timeout: \"3600\"\nspec:\n  ingressClassName: nginx\n  rules:\n    - host: x\n      http:\n        paths:\n          - path: /ws\n            pathType: Prefix\n            backend:\n              service:\n                name: app\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: rest\nspec:\n  ingressClassName: nginx-internal\n  defaultBackend: {}\n",
+            &[
+                "nginx ",
+                "/ws [Ingress shop/chat /ws] idle 3600000ms nginx.ingress.kubernetes.io/proxy-read-timeout:7 -> app",
+                "nginx ",
+                " [Ingress rest] idle 60000ms nginx.ingress.kubernetes.io/proxy-read-timeout:default",
+            ],
+        ),
+        (
+            "as kubectl prints a list in JSON; AWS's controller; a class nobody knows",
+            "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n{\"apiVersion\": \"networking.k8s.io/v1\", \"kind\": \"Ingress\", \"metadata\": {\"name\": \"a\", \"annotations\": {\n\"alb.ingress.kubernetes.io/load-balancer-attributes\": \"routing.http2.enabled=true,idle_timeout.timeout_seconds=4000\"}}, \"spec\": {}},\n{\"kind\": \"Ingress\", \"metadata\": {\"name\": \"b\"}, \"spec\": {\"ingressClassName\": \"own\"}}]}",
+            &[
+                "alb ",
+                " [Ingress a] idle 4000000ms idle_timeout.timeout_seconds:3",
+                "! unknown-ingress-class@4",
+            ],
+        ),
+        (
+            "ingress-nginx's ConfigMap",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: ingress-nginx-controller }\ndata:\n  proxy-read-timeout: \"120\"\n  worker-shutdown-timeout: 240s\n",
+            &[
+                "nginx ",
+                " [ConfigMap ingress-nginx-controller] idle 120000ms proxy-read-timeout:5 drain 240000ms worker-shutdown-timeout:6",
+            ],
+        ),
+        (
+            "HAProxy's controller; a Service with a Classic Load Balancer; Google's backend time-out is a longest life",
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: h\n  annotations:\n    haproxy.org/timeout-tunnel: 1h\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: lb\n  annotations:\n    service.beta.kubernetes.io/aws-load-balancer-connection-idle-timeout: \"soon\"\n---\napiVersion: cloud.google.com/v1\nkind: BackendConfig\nmetadata:\n  name: g\nspec:\n  timeoutSec: 86400\n",
+            &[
+                "haproxy ",
+                " [Ingress h] idle 3600000ms haproxy.org/timeout-tunnel:6",
+                "gcp ",
+                " [BackendConfig g] life 86400000ms timeoutSec:20",
+                "! bad-value@13",
+            ],
+        ),
+    ];
+    for (name, text, expected) in table {
+        check(name, text, expected);
+    }
+}
+
+#[test]
+fn envoy_as_its_admin_interface_dumps_it() {
+    check(
+        "routes by name",
+        "{\"configs\": [\n{\"@type\": \"type.googleapis.com/envoy.admin.v3.ListenersConfigDump\", \"dynamic_listeners\": [{\"active_state\": {\"listener\": {\n\"address\": {\"socket_address\": {\"address\": \"0.0.0.0\", \"port_value\": 15006}},\n\"filter_chains\": [{\"filters\": [{\"name\": \"envoy.filters.network.http_connection_manager\", \"typed_config\": {\n\"rds\": {\"route_config_name\": \"in\"}, \"stream_idle_timeout\": \"90s\",\n\"upgrade_configs\": [{\"upgrade_type\": \"websocket\"}]}}]}]}}}]},\n{\"@type\": \"type.googleapis.com/envoy.admin.v3.RoutesConfigDump\", \"dynamic_route_configs\": [{\"route_config\": {\"name\": \"in\",\n\"virtual_hosts\": [{\"name\": \"a\", \"routes\": [\n{\"match\": {\"prefix\": \"/ws\"}, \"route\": {\"cluster\": \"c\"}}]}]}}]}]}",
+        &[
+            "envoy 0.0.0.0:15006",
+            "/ws [route /ws] idle 90000ms stream_idle_timeout:5 up+++@9",
+        ],
+    );
+}
+
+#[test]
+fn goes_durations() {
+    for (text, expected) in [
+        ("90s", Some(90_000)),
+        ("1h15m30.5s", Some(4_530_500)),
+        ("1.5h", Some(5_400_000)),
+        ("2d", Some(172_800_000)),
+        ("0", Some(0)),
+        ("5", None),
+        ("s", None),
+        ("", None),
+        ("99999999999999h", None),
+    ] {
+        assert_eq!(
+            duration::go(text).map(|n| n / 1_000_000),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn durations() {
     for (text, expected) in [
         ("60", Some(60_000)),
@@ -268,6 +459,13 @@ fn nothing_else_is_taken_for_a_configuration() {
         "Nov 20 20:48:04 lb haproxy[1]: frontend f bind\n timeout\n timeout\n",
         "[2026-11-20T21:12:26.226Z] \"GET / HTTP/1.1\" 101 UC envoy.x\n",
         "services:\n  app:\n    image: envoy.io/x\n",
+        "services:\n  proxy:\n    image: traefik:v3\n    command: --entrypoints.web.address=:80\n",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: app }\nspec: {}\n",
+        "{\"apiVersion\": \"v1\", \"items\": [{\"kind\": \"Event\", \"reason\": \"Sync\", \"involvedObject\": {\"kind\": \"Ingress\"}}], \"kind\": \"List\"}",
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  colour: red\n",
+        "#!/bin/sh\nfor x in a b; do\n  reverse_proxy $x\ndone\n",
+        "{\"level\":\"info\",\"msg\":\"adapted\",\"apps\":{}}\n",
+        "[{\"Key\": 1}]",
     ] {
         assert_eq!(sniff(text.as_bytes()), None, "{text}");
     }

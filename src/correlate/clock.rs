@@ -2,8 +2,8 @@
 
 use super::identity;
 use crate::model::{
-    AppEvent, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark, Moment,
-    RecordRef, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
+    AppEvent, Clock, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark,
+    Moment, RecordRef, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -51,67 +51,116 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
         p.source = clock_of[p.source.0 as usize];
         by_source.entry(p.source).or_default().push(p);
     }
-    let Some(reference) = choose_reference(&by_source, sources) else {
-        return;
-    };
-    let mut known: Known<'_> = HashMap::new();
-    let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
-    let mut next = Some((reference, 0, 0, 0));
-    // The source with most pairs against what is placed already comes next: offsets spread outwards from the reference.
-    while let Some((id, offset, spread, pairs)) = next {
-        todo.remove(&id);
-        place(
-            &mut sources[id.0 as usize],
-            id == reference,
-            offset,
-            spread,
-            pairs,
-        );
-        let placed = by_source.get(&id).filter(|_| !todo.is_empty());
-        for p in placed.into_iter().flatten() {
-            known
-                .entry((&p.key, p.opening))
-                .or_default()
-                .push((p.at - offset, p.tick));
-        }
-        next = todo
-            .iter()
-            .filter_map(|&id| {
-                let tick = by_source[&id].iter().map(|p| p.tick).min().unwrap_or(0);
-                let given = sources[id.0 as usize].clock.basis == ClockBasis::Given;
-                let capture = sources[id.0 as usize].kind.is_capture();
-                let (offset, spread, pairs) = estimate(&by_source[&id], &known)?;
-                let offset = if given {
-                    sources[id.0 as usize].clock.offset_ns
-                } else if !capture && offset.abs() < LOG_JITTER_NS.max(tick) {
-                    0
-                } else {
-                    offset
-                };
-                Some((id, offset, spread, pairs))
-            })
-            .max_by_key(|&(id, _, _, pairs)| (pairs, std::cmp::Reverse(id)));
+    if let Some(reference) = choose_reference(&by_source, sources) {
+        place_all(&by_source, reference, sources);
     }
     for (i, first) in clock_of.iter().enumerate() {
         if first.0 as usize != i {
             sources[i].clock = sources[first.0 as usize].clock;
         }
     }
-    let offsets: Vec<i64> = sources
-        .iter()
-        .map(|s| s.clock.offset_ns + zone_shift(s))
-        .collect();
+    let offsets = Offsets(sources.iter().map(|s| (s.clock, zone_shift(s))).collect());
     for leg in legs {
         shift_leg(leg, &offsets);
     }
     for line in lines {
         shift_line(line, &offsets);
     }
-    for (source, &offset) in sources.iter_mut().zip(&offsets) {
+    for source in sources {
         for stamp in [&mut source.first, &mut source.last].into_iter().flatten() {
-            *stamp = stamp.plus(-offset);
+            *stamp = stamp.plus(-offsets.at(source.id, stamp.at));
         }
     }
+}
+
+/// Gives each source that others can be compared with its clock, from the reference outwards.
+fn place_all(
+    by_source: &BTreeMap<SourceId, Vec<Point>>,
+    reference: SourceId,
+    sources: &mut [Source],
+) {
+    let mut known: Known<'_> = HashMap::new();
+    let mut todo: BTreeSet<SourceId> = by_source.keys().copied().collect();
+    let given = |sources: &[Source], id: SourceId| {
+        let clock = sources[id.0 as usize].clock;
+        (clock.basis == ClockBasis::Given).then_some(clock.offset_ns)
+    };
+    let start = Estimate::constant(given(sources, reference).unwrap_or(0), 0, 0);
+    let mut next = Some((reference, start));
+    // The source with most pairs against what is placed already comes next: offsets spread outwards from the reference.
+    while let Some((id, found)) = next {
+        todo.remove(&id);
+        place(&mut sources[id.0 as usize], id == reference, &found);
+        let placed = by_source.get(&id).filter(|_| !todo.is_empty());
+        for p in placed.into_iter().flatten() {
+            known
+                .entry((&p.key, p.opening))
+                .or_default()
+                .push((p.at - found.at(p.at), p.tick));
+        }
+        next = todo
+            .iter()
+            .filter_map(|&id| {
+                let tick = by_source[&id].iter().map(|p| p.tick).min().unwrap_or(0);
+                let capture = sources[id.0 as usize].kind.is_capture();
+                let mut found = estimate(&by_source[&id], &known)?;
+                if let Some(offset) = given(sources, id) {
+                    found = Estimate::constant(offset, found.spread, found.pairs);
+                } else if !capture
+                    && found.drift_ppb == 0
+                    && found.offset.abs() < LOG_JITTER_NS.max(tick)
+                {
+                    found.offset = 0;
+                }
+                Some((id, found))
+            })
+            .max_by_key(|(id, found)| (found.pairs, std::cmp::Reverse(*id)));
+    }
+}
+
+/// What every source's stamps are off by.
+struct Offsets(Vec<(Clock, i64)>);
+
+impl Offsets {
+    /// Of a source's stamp, in its own time.
+    fn at(&self, source: SourceId, at: Moment) -> i64 {
+        self.0
+            .get(source.0 as usize)
+            .map_or(0, |(clock, zone)| clock.offset_at(at) + zone)
+    }
+}
+
+/// How a source's clock stands, as its pairs show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Estimate {
+    offset: i64,
+    /// Half the spread of the pairs that agree.
+    spread: i64,
+    pairs: u32,
+    drift_ppb: i64,
+    /// The offset holds here, in the source's own time.
+    from: i64,
+}
+
+impl Estimate {
+    const fn constant(offset: i64, spread: i64, pairs: u32) -> Self {
+        Self {
+            offset,
+            spread,
+            pairs,
+            drift_ppb: 0,
+            from: 0,
+        }
+    }
+
+    fn at(&self, at: i64) -> i64 {
+        self.offset + drifted(at - self.from, self.drift_ppb)
+    }
+}
+
+fn drifted(since_ns: i64, ppb: i64) -> i64 {
+    let ns = i128::from(since_ns) * i128::from(ppb) / i128::from(SECOND_NS);
+    i64::try_from(ns).unwrap_or_default()
 }
 
 /// Rotated files of one vantage point were stamped by one clock: each source's clock is that of the first of them.
@@ -146,7 +195,14 @@ fn zone_shift(source: &Source) -> i64 {
     }
 }
 
-fn place(source: &mut Source, reference: bool, offset: i64, spread: i64, pairs: u32) {
+fn place(source: &mut Source, reference: bool, found: &Estimate) {
+    let Estimate {
+        offset,
+        spread,
+        pairs,
+        drift_ppb,
+        from,
+    } = *found;
     if source.clock.basis == ClockBasis::Given {
         return;
     }
@@ -157,6 +213,8 @@ fn place(source: &mut Source, reference: bool, offset: i64, spread: i64, pairs: 
     source.clock.basis = ClockBasis::Measured;
     source.clock.spread_ns = spread;
     source.clock.pairs = pairs;
+    source.clock.drift_ppb = drift_ppb;
+    source.clock.drift_from = Moment(from);
     let zone = (offset + offset.signum() * ZONE_STEP_NS / 2) / ZONE_STEP_NS * ZONE_STEP_NS;
     let assumed = source
         .zone
@@ -204,9 +262,10 @@ fn choose_reference(
         .map(|(_, id)| id)
 }
 
-/// Offset, half spread and number of agreeing pairs of one source against what is known, by the densest window of differences.
-fn estimate(points: &[Point], known: &Known<'_>) -> Option<(i64, i64, u32)> {
+/// A source against what is known: by the densest window of differences, and by their slope where they grow with time.
+fn estimate(points: &[Point], known: &Known<'_>) -> Option<Estimate> {
     let mut strong = Vec::new();
+    let mut timed: Vec<(i64, i64)> = Vec::new();
     let mut weak = Vec::new();
     let mut tick = 0;
     for p in points {
@@ -222,6 +281,7 @@ fn estimate(points: &[Point], known: &Known<'_>) -> Option<(i64, i64, u32)> {
                 }
             } else {
                 strong.push(delta);
+                timed.push((p.at, delta));
             }
         }
     }
@@ -232,19 +292,66 @@ fn estimate(points: &[Point], known: &Known<'_>) -> Option<(i64, i64, u32)> {
             && (offset.abs() % ZONE_STEP_NS).min(ZONE_STEP_NS - offset.abs() % ZONE_STEP_NS)
                 < 5 * SECOND_NS;
         let trusted = pairs > 1 || zone_like || offset.abs() <= window;
-        return Some(if trusted {
-            (offset, spread, pairs)
+        let plain = if trusted {
+            Estimate::constant(offset, spread, pairs)
         } else {
-            (0, 0, pairs)
-        });
+            Estimate::constant(0, 0, pairs)
+        };
+        return Some(drifting(timed, tick, &plain).unwrap_or(plain));
     }
     // Addresses alone agree by chance: only a clear majority counts, and no offset is the simpler explanation of a few.
     let (offset, spread, pairs) = densest(&mut weak, window)?;
     let near_zero = weak.iter().filter(|d| d.abs() <= window).count() as u32;
     if near_zero * 3 >= pairs * 2 {
-        return Some((0, spread, near_zero.max(1)));
+        return Some(Estimate::constant(0, spread, near_zero.max(1)));
     }
-    (pairs >= 4).then_some((offset, spread, pairs))
+    (pairs >= 4).then_some(Estimate::constant(offset, spread, pairs))
+}
+
+/// Fewer pairs, or less time between them, tell no drift from chance.
+const DRIFT_PAIRS: usize = 12;
+const DRIFT_SPAN_NS: i64 = 600 * SECOND_NS;
+/// Quartz is off by less; what seems to drift faster is something else.
+const DRIFT_MOST_PPB: i64 = 1_000_000;
+
+/// The estimate with a slope, where that explains the differences clearly better than one offset does: by the middle one of the
+/// slopes between the first third of the pairs and the last, which a few wrong pairs do not move.
+fn drifting(mut timed: Vec<(i64, i64)>, tick: i64, plain: &Estimate) -> Option<Estimate> {
+    timed.sort_unstable();
+    let (first, last) = (timed.first()?.0, timed.last()?.0);
+    let span = last - first;
+    if timed.len() < DRIFT_PAIRS || span < DRIFT_SPAN_NS {
+        return None;
+    }
+    let third = timed.len() / 3;
+    let late = &timed[timed.len() - third..];
+    let mut slopes: Vec<i64> = timed[..third]
+        .iter()
+        .zip(late)
+        .filter(|(a, b)| b.0 - a.0 > span / 4)
+        .map(|(a, b)| {
+            let ppb = i128::from(b.1 - a.1) * i128::from(SECOND_NS) / i128::from(b.0 - a.0);
+            i64::try_from(ppb).unwrap_or(i64::MAX)
+        })
+        .collect();
+    slopes.sort_unstable();
+    let ppb = slopes.get(slopes.len() / 2).copied()?;
+    // Less than the stamps' own fineness is not there.
+    if ppb.abs() > DRIFT_MOST_PPB || drifted(span, ppb).abs() <= LOG_JITTER_NS + 2 * tick {
+        return None;
+    }
+    let mut rest: Vec<i64> = timed
+        .iter()
+        .map(|&(at, delta)| delta - drifted(at - first, ppb))
+        .collect();
+    let (offset, spread, pairs) = densest(&mut rest, tick + LOG_JITTER_NS)?;
+    (pairs * 2 >= plain.pairs * 3).then_some(Estimate {
+        offset,
+        spread,
+        pairs,
+        drift_ppb: ppb,
+        from: first,
+    })
 }
 
 /// The median and half spread of the largest group of differences that lie within `window` of one another.
@@ -451,19 +558,9 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
-fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
-    let move_mark = |m: &mut Mark| {
-        m.at = m.at.plus(
-            -offsets
-                .get(m.record.source.0 as usize)
-                .copied()
-                .unwrap_or(0),
-        )
-    };
-    let offset = offsets
-        .get(leg.first.record.source.0 as usize)
-        .copied()
-        .unwrap_or(0);
+fn shift_leg(leg: &mut LegObservation, offsets: &Offsets) {
+    let move_mark = |m: &mut Mark| m.at = m.at.plus(-offsets.at(m.record.source, m.at));
+    let source = leg.first.record.source;
     for m in [&mut leg.syn, &mut leg.syn_ack].into_iter().flatten() {
         move_mark(m);
     }
@@ -526,19 +623,16 @@ fn shift_leg(leg: &mut LegObservation, offsets: &[i64]) {
         }
     }
     for f in &mut leg.fingerprints {
-        f.at = f.at.plus(-offset);
+        f.at = f.at.plus(-offsets.at(source, f.at));
     }
     for LegEvent { mark, .. } in &mut leg.events {
         move_mark(mark);
     }
 }
 
-fn shift_line(line: &mut Line, offsets: &[i64]) {
-    let offset = offsets
-        .get(line.record().source.0 as usize)
-        .copied()
-        .unwrap_or(0);
-    let move_at = |m: &mut Moment| *m = m.plus(-offset);
+fn shift_line(line: &mut Line, offsets: &Offsets) {
+    let source = line.record().source;
+    let move_at = |m: &mut Moment| *m = m.plus(-offsets.at(source, *m));
     match line {
         Line::Tunnel(t) => {
             for s in [&mut t.start, &mut t.end].into_iter().flatten() {
@@ -575,6 +669,68 @@ mod tests {
         ] {
             assert_eq!(densest(&mut deltas, window), want, "{name}");
         }
+    }
+
+    #[test]
+    fn clocks_that_drift() {
+        /// Differences of a clock that is off by `offset_ms` and drifts by `ppm`, one pair each `every_s`, `noise_ms` either way.
+        fn pairs(
+            count: i64,
+            every_s: i64,
+            offset_ms: i64,
+            ppm: i64,
+            noise_ms: i64,
+        ) -> Vec<(i64, i64)> {
+            (0..count)
+                .map(|i| {
+                    let at = i * every_s * SECOND_NS;
+                    let noise = (i * 7919 % 3 - 1) * noise_ms * MILLI_NS;
+                    (at, offset_ms * MILLI_NS + drifted(at, ppm * 1000) + noise)
+                })
+                .collect()
+        }
+        let check = |name: &str, timed: Vec<(i64, i64)>, tick: i64, want: Option<(i64, i64)>| {
+            let mut plain: Vec<i64> = timed.iter().map(|p| p.1).collect();
+            let (offset, spread, pairs) = densest(&mut plain, tick + LOG_JITTER_NS).expect("pairs");
+            let plain = Estimate::constant(offset, spread, pairs);
+            let got = drifting(timed, tick, &plain).map(|e| {
+                // Offset in milliseconds, drift in parts per million.
+                (
+                    e.offset / MILLI_NS,
+                    (e.drift_ppb as f64 / 1000.0).round() as i64,
+                )
+            });
+            assert_eq!(got, want, "{name}");
+        };
+        let ms = MILLI_NS;
+        check(
+            "150 ppm over two hours",
+            pairs(120, 60, 500, 150, 0),
+            ms,
+            Some((500, 150)),
+        );
+        check(
+            "backwards",
+            pairs(120, 60, -20, -300, 0),
+            ms,
+            Some((-20, -300)),
+        );
+        check("none", pairs(120, 60, 500, 0, 20), ms, None);
+        check(
+            "too little to be told from noise",
+            pairs(120, 60, 500, 10, 20),
+            ms,
+            None,
+        );
+        check("too few pairs", pairs(8, 600, 500, 150, 0), ms, None);
+        check("too short a time", pairs(60, 5, 500, 900, 0), ms, None);
+        check(
+            "stamps of whole seconds hide it",
+            pairs(120, 60, 500, 150, 0),
+            SECOND_NS,
+            None,
+        );
+        check("no clock", pairs(120, 60, 0, 5000, 0), ms, None);
     }
 
     #[test]

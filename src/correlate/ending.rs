@@ -50,6 +50,7 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
         legs.iter()
             .flat_map(|l| &l.observations)
             .filter_map(|o| o.flow(direction).close.as_ref())
+            .filter(|c| !c.hidden)
             .min_by_key(|c| c.mark.at)
             .map(|c| c.code)
     };

@@ -162,7 +162,12 @@ impl Places {
         let outer = clients.first().copied();
         let mut hops = Vec::new();
         let mut from = Vec::new();
-        let mut tunnels: Vec<&TunnelLine> = draft.tunnels.iter().collect();
+        // What the client wrote tells of no hop between it and the server.
+        let mut tunnels: Vec<&TunnelLine> = draft
+            .tunnels
+            .iter()
+            .filter(|t| t.hop != HopKind::Client)
+            .collect();
         tunnels.sort_by_key(|t| {
             (
                 t.client != outer,

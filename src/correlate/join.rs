@@ -81,6 +81,15 @@ impl Draft {
             .or_else(|| self.app_lines.iter().find_map(identity::of_app))
     }
 
+    /// `Sec-WebSocket-Key`, which every handshake has its own of.
+    fn ws_key(&self) -> Option<&str> {
+        let wire = self
+            .chain
+            .iter()
+            .find_map(|l| legs::request(l)?.key.as_deref());
+        wire.or_else(|| self.tunnels.iter().find_map(|t| t.ws_key.as_deref()))
+    }
+
     /// When it was asked for, as well as the evidence knows.
     pub(super) fn opened(&self) -> Option<Stamp> {
         let wire = self.chain.iter().find_map(|l| {
@@ -298,6 +307,15 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     for (i, line) in lines.iter().enumerate() {
         // Its peer is nobody's client: a hop that stands before it.
         let behind = line.client.is_some_and(|ip| !index.knows(ip));
+        if line.hop == HopKind::Client
+            && let Some(pair) = as_the_client_saw_it(drafts, line)
+        {
+            pairs.push((pair.0, i, pair.1));
+            continue;
+        }
+        for &d in index.of_key(line.ws_key.as_deref()) {
+            pairs.extend(tunnel_cost(&drafts[d], line, behind).map(|cost| (cost, i, d)));
+        }
         for d in index.candidates(
             line.client.iter().chain(&line.forwarded_for),
             identity::of_tunnel(line).as_deref(),
@@ -322,6 +340,39 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
                 ..Draft::default()
             }),
         }
+    }
+}
+
+/// The connection that a browser tells of: it names no address, so the one of its key; else the only one of its target that
+/// began and ended when it says. Where there are two, it stays apart.
+fn as_the_client_saw_it(drafts: &[Draft], line: &TunnelLine) -> Option<(Cost, usize)> {
+    let uri = line.uri.as_deref()?;
+    let mut found = drafts.iter().enumerate().filter_map(|(d, draft)| {
+        let other = |t: &TunnelLine| t.record.source == line.record.source;
+        if draft.tunnels.iter().any(other) {
+            return None;
+        }
+        if let (Some(a), Some(b)) = (line.ws_key.as_deref(), draft.ws_key()) {
+            return (a == b).then_some((0, d));
+        }
+        let granted = draft.refused() == (line.status != Some(101));
+        let meets = |a: Option<Stamp>, b: Option<Stamp>| {
+            a.zip(b).is_none_or(|(a, b)| a.apart(b) <= SECOND_NS)
+        };
+        let begun = line.start.zip(draft.opened());
+        let fits = granted
+            && same_target(draft.uri()?, uri)
+            && (begun.is_some() || line.end.zip(draft.over()).is_some())
+            && meets(line.start, draft.opened())
+            && meets(line.end, draft.over());
+        fits.then_some((5, d))
+    });
+    let first = found.next()?;
+    let second = found.next();
+    match (first, second) {
+        ((0, d), _) | (_, Some((0, d))) => Some(((0, 0), d)),
+        ((rank, d), None) => Some(((rank, 0), d)),
+        _ => found.find(|f| f.0 == 0).map(|(_, d)| ((0, 0), d)),
     }
 }
 
@@ -466,13 +517,7 @@ fn tunnel_cost(draft: &Draft, line: &TunnelLine, behind: bool) -> Option<Cost> {
         .unwrap_or(0)
         .min(d_over.unwrap_or(i64::MAX))
         .min(i64::MAX / 4);
-    if let (Some(a), Some(draft_key)) = (
-        &line.ws_key,
-        draft
-            .chain
-            .iter()
-            .find_map(|l| legs::request(l)?.key.as_ref()),
-    ) {
+    if let (Some(a), Some(draft_key)) = (line.ws_key.as_deref(), draft.ws_key()) {
         return (a == draft_key).then_some((0, 0));
     }
     if draft
@@ -619,6 +664,7 @@ fn same_target(a: &str, b: &str) -> bool {
 pub(super) struct Index {
     by_ip: HashMap<IpAddr, Vec<usize>>,
     by_token: HashMap<String, Vec<usize>>,
+    by_key: HashMap<String, Vec<usize>>,
 }
 
 impl Index {
@@ -626,6 +672,7 @@ impl Index {
         let mut index = Self {
             by_ip: HashMap::new(),
             by_token: HashMap::new(),
+            by_key: HashMap::new(),
         };
         for (i, d) in drafts.iter().enumerate() {
             for ip in d.clients() {
@@ -634,8 +681,17 @@ impl Index {
             if let Some(token) = d.identity() {
                 index.by_token.entry(token).or_default().push(i);
             }
+            if let Some(key) = d.ws_key() {
+                index.by_key.entry(key.to_owned()).or_default().push(i);
+            }
         }
         index
+    }
+
+    /// Drafts of this handshake key.
+    fn of_key(&self, key: Option<&str>) -> &[usize] {
+        let found = key.and_then(|k| self.by_key.get(k));
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// Some draft's client has this address.

@@ -25,7 +25,7 @@ pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
         (Some(_), Some("server"), Some(_)) => Outcome::Drop,
         (Some(_), None, Some(1001)) => going_away(s),
         // A Close handshake under encryption: its code is not known, and nothing says that it was unwanted.
-        (Some(_), Some(_), None) if s.close_shape().is_some() => Outcome::Clean,
+        (Some(_), Some(_), None) if s.close_shape().is_some() || hidden_close(s) => Outcome::Clean,
         (Some(_), ..) => Outcome::Drop,
     }
 }
@@ -37,6 +37,14 @@ fn gave_up(s: &Subject<'_>, row: &Row) -> bool {
         && s.readable()
         && count(row, "heartbeat.unanswered").is_some_and(|n| n > 0);
     is(row, "heartbeat.miss_logged") || unanswered
+}
+
+/// A Close was seen, and no source tells its code.
+fn hidden_close(s: &Subject<'_>) -> bool {
+    s.observations()
+        .flat_map(|(_, o)| [&o.to_server.close, &o.to_client.close])
+        .flatten()
+        .any(|c| c.hidden)
 }
 
 /// A handshake without a 101 failed, unless it is still waiting when the evidence ends.

@@ -7,6 +7,7 @@ mod flows;
 mod journal;
 mod kube;
 mod pm2;
+mod prometheus;
 mod sockets;
 mod vpc_flow;
 
@@ -167,6 +168,7 @@ const FORMATS: &[&dyn HostFormat] = &[
     &firewall::PfFilterlog,
     &firewall::RouterOs,
     &firewall::CiscoAsa,
+    &prometheus::Prometheus,
 ];
 
 fn find(name: &str) -> Option<&'static dyn HostFormat> {
@@ -722,6 +724,16 @@ mod tests {
             "Total: 200\nTCP:   136 (estab 8, closed 122, orphaned 18, timewait 2)\n\nTransport Total     IP        IPv6\nTCP       14        12        2\n",
             "ss",
             &["orphaned"],
+        );
+        check(
+            "# TYPE process_open_fds gauge\nprocess_open_fds 1020\nprocess_max_fds 1024\nnode_nf_conntrack_entries 10\nnode_nf_conntrack_entries_limit 262144\nnodejs_eventloop_lag_seconds{app=\"chat {1}\"} 2.5\nup NaN\n",
+            "prometheus",
+            &["event-loop-lag", "descriptors-nearly-out"],
+        );
+        check(
+            "nginx_connections_accepted{i=\"a\"} 120\nnginx_connections_handled{i=\"a\"} 110\nnginx_connections_accepted{i=\"b\"} 7\nnginx_connections_handled{i=\"b\"} 7\nhaproxy_frontend_current_sessions{proxy=\"f\"} 1900\nhaproxy_frontend_limit_sessions{proxy=\"f\"} 2000\n",
+            "prometheus",
+            &["connections-nearly-out", "connections-dropped"],
         );
         check(
             "Nov 20 20:48:09 app1 kernel: eth0: Link is Down\nNov 20 20:48:10 app1 node[7]: socket closed\n",

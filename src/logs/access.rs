@@ -69,6 +69,8 @@ pub(super) enum Var {
     ForwardedFor,
     /// `$proxy_add_x_forwarded_for`: the list with the peer itself at its end.
     ForwardedForAdded,
+    /// The client as a hop before this one named it by itself: the PROXY protocol, `X-Real-IP`, a CDN's own header.
+    RealIp,
     UserAgent,
     RequestId,
     Host,
@@ -104,6 +106,7 @@ const VALUED: [Var; VARS] = [
     Var::WsKey,
     Var::ForwardedFor,
     Var::ForwardedForAdded,
+    Var::RealIp,
     Var::UserAgent,
     Var::RequestId,
     Var::Host,
@@ -138,6 +141,10 @@ impl Var {
             "http_sec_websocket_key" => Self::WsKey,
             "http_x_forwarded_for" => Self::ForwardedFor,
             "proxy_add_x_forwarded_for" => Self::ForwardedForAdded,
+            "proxy_protocol_addr"
+            | "http_x_real_ip"
+            | "http_true_client_ip"
+            | "http_cf_connecting_ip" => Self::RealIp,
             "http_user_agent" => Self::UserAgent,
             "request_id" | "req_id" | "http_x_request_id" => Self::RequestId,
             "host" | "http_host" => Self::Host,
@@ -183,6 +190,13 @@ impl Var {
             b"xff" | b"httpxforwardedfor" | b"xforwardedfor" | b"forwardedfor" => {
                 Self::ForwardedFor
             }
+            b"xrealip"
+            | b"realip"
+            | b"httpxrealip"
+            | b"proxyprotocoladdr"
+            | b"cfconnectingip"
+            | b"httpcfconnectingip"
+            | b"trueclientip" => Self::RealIp,
             b"httpuseragent" | b"useragent" | b"ua" | b"agent" => Self::UserAgent,
             b"requestid" | b"reqid" | b"xrequestid" => Self::RequestId,
             b"host" | b"httphost" | b"vhost" => Self::Host,
@@ -398,6 +412,14 @@ impl AccessState {
         {
             forwarded_for = added;
             forwarded_for.pop();
+        }
+        if forwarded_for.is_empty() {
+            // An address that is the peer's own names nobody behind it.
+            forwarded_for = values
+                .get(Var::RealIp)
+                .map(text::addresses)
+                .unwrap_or_default();
+            forwarded_for.retain(|ip| Some(*ip) != client.map(|(peer, _)| peer));
         }
         out.emit(Line::Tunnel(TunnelLine {
             record,

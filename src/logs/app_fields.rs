@@ -2,11 +2,13 @@
 
 use super::access::normal;
 use super::app_event::{Level, Said};
-use super::gate::Role;
-use super::json::{Kind, Leaf};
+use super::app_roles::{is_code, is_time};
+use super::field_map::{FieldMap, Meaning};
+use super::json::{self, Kind, Leaf};
 use super::{stamp, text};
 use crate::model::{Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 type Text<'a> = Cow<'a, [u8]>;
@@ -53,12 +55,44 @@ fn small(value: &[u8]) -> Option<u16> {
     text::unsigned(value).and_then(|v| u16::try_from(v).ok())
 }
 
+/// Python's `CloseCode`, as its `repr` and `str` print it: `<CloseCode.ABNORMAL_CLOSURE: 1006>` (websockets, frames.py).
+fn named_code(value: &[u8]) -> Option<u16> {
+    const NAMES: &[(&[u8], u16)] = &[
+        (b"NORMAL_CLOSURE", 1000),
+        (b"GOING_AWAY", 1001),
+        (b"PROTOCOL_ERROR", 1002),
+        (b"UNSUPPORTED_DATA", 1003),
+        (b"NO_STATUS_RCVD", 1005),
+        (b"ABNORMAL_CLOSURE", 1006),
+        (b"INVALID_DATA", 1007),
+        (b"POLICY_VIOLATION", 1008),
+        (b"MESSAGE_TOO_BIG", 1009),
+        (b"MANDATORY_EXTENSION", 1010),
+        (b"INTERNAL_ERROR", 1011),
+        (b"SERVICE_RESTART", 1012),
+        (b"TRY_AGAIN_LATER", 1013),
+        (b"BAD_GATEWAY", 1014),
+    ];
+    let name = value.strip_prefix(b"<").unwrap_or(value);
+    let name = name.strip_prefix(b"CloseCode.")?;
+    let name = name.split(|c| *c == b':').next()?;
+    NAMES
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, code)| *code)
+}
+
 impl<'a> Fields<'a> {
     /// Takes the leaves of a JSON record; `assumed_s` for dates without a zone.
-    pub(super) fn json(leaves: &[Leaf<'a>], assumed_s: i32) -> Self {
+    pub(super) fn json(leaves: &[Leaf<'a>], assumed_s: i32, map: &FieldMap) -> Self {
         let mut fields = Self::default();
-        for leaf in leaves {
+        let mut told = Vec::new();
+        for (i, leaf) in leaves.iter().enumerate() {
             if leaf.kind == Kind::Tree {
+                continue;
+            }
+            if let Some(meaning) = map.meaning(leaf.key, || json::path(leaves, i)) {
+                told.push((meaning, leaf.text()));
                 continue;
             }
             let mut buffer = [0; 32];
@@ -66,7 +100,90 @@ impl<'a> Fields<'a> {
             let parent = normal(parent, &mut buffer);
             fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
         }
+        for (meaning, value) in told {
+            fields.told(meaning, value, assumed_s);
+        }
         fields
+    }
+
+    /// A value whose meaning was told: it goes before what the content shows.
+    pub(super) fn told(&mut self, meaning: Meaning, value: Text<'a>, assumed_s: i32) {
+        if value.is_empty() {
+            return;
+        }
+        match meaning {
+            Meaning::Time => self.time = time(&value, assumed_s).or(self.time),
+            Meaning::Level => self.level = Level::of(&value),
+            Meaning::Event => self.event = value,
+            Meaning::Message => self.message = value,
+            Meaning::Error => self.error = value,
+            Meaning::Reason => self.reason = value,
+            Meaning::Code => {
+                self.close_code = small(&value)
+                    .or_else(|| named_code(&value))
+                    .filter(|c| (1000..=4999).contains(c))
+                    .or(self.close_code);
+            }
+            Meaning::Status => {
+                self.status = small(&value)
+                    .filter(|c| (100..=599).contains(c))
+                    .or(self.status);
+            }
+            Meaning::Client => {
+                self.client.clear();
+                // What is no address may still be whom it names.
+                if !self.peer(&value) {
+                    self.session = id(&value).or_else(|| self.session.take());
+                }
+            }
+            Meaning::Port => self.client_port = small(&value).or(self.client_port),
+            Meaning::Connection => self.connection_id = id(&value),
+            Meaning::Session => self.session = id(&value),
+            Meaning::Pid => {
+                self.pid = text::unsigned(&value)
+                    .and_then(|p| u32::try_from(p).ok())
+                    .or(self.pid);
+            }
+            Meaning::Host => self.hostname = id(&value),
+            Meaning::Uri => {
+                let (path, _) = text::relative(&value);
+                if path.first() == Some(&b'/') {
+                    self.uri = Some(text::string(path));
+                }
+            }
+            Meaning::Key => self.ws_key = id(&value),
+            Meaning::Request => self.request_id = id(&value),
+        }
+    }
+
+    /// The one thing that was found so far.
+    fn meaning(&self) -> Option<Meaning> {
+        let found = [
+            (self.time.is_some(), Meaning::Time),
+            (self.level != Level::Unknown, Meaning::Level),
+            (!self.event.is_empty(), Meaning::Event),
+            (!self.message.is_empty(), Meaning::Message),
+            (
+                !self.error.is_empty() || self.errno.is_some(),
+                Meaning::Error,
+            ),
+            (!self.reason.is_empty(), Meaning::Reason),
+            (self.close_code.is_some(), Meaning::Code),
+            (self.status.is_some(), Meaning::Status),
+            (!self.client.is_empty(), Meaning::Client),
+            (self.client_port.is_some(), Meaning::Port),
+            (
+                self.connection_id.is_some() || self.id.is_some(),
+                Meaning::Connection,
+            ),
+            (self.session.is_some(), Meaning::Session),
+            (self.pid.is_some(), Meaning::Pid),
+            (self.hostname.is_some(), Meaning::Host),
+            (self.uri.is_some(), Meaning::Uri),
+            (self.ws_key.is_some(), Meaning::Key),
+            (self.request_id.is_some(), Meaning::Request),
+        ];
+        found.into_iter().find(|(is, _)| *is).map(|(_, m)| m)
     }
 
     /// One key and value; `parent` is the normalised key of the object it stands in.
@@ -134,7 +251,7 @@ impl<'a> Fields<'a> {
             {
                 set(&mut self.reason, value);
             }
-            key if is_code(key) => match small(&value) {
+            key if is_code(key) => match small(&value).or_else(|| named_code(&value)) {
                 Some(c @ 1000..=4999) => self.close_code = Some(c),
                 Some(c @ 100..=599) => self.status = Some(c),
                 _ if key.ends_with(b"code")
@@ -263,141 +380,33 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What each leaf of a record decides that told nothing: the other side of `Fields::put`.
-pub(super) struct Roles<'l, 'a> {
-    leaves: &'l [Leaf<'a>],
-    time: Option<usize>,
-}
-
-/// Keys under which `Fields::put` looks for the record's time.
-fn is_time(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"time"
-            | b"timestamp"
-            | b"ts"
-            | b"t"
-            | b"asctime"
-            | b"datetime"
-            | b"date"
-            | b"eventtime"
-            | b"timemillis"
-            | b"realtimetimestamp"
-            | b"logtime"
-            | b"timems"
-    )
-}
-
-/// Keys under which `Fields::put` looks for the code of a close, a status or an error.
-fn is_code(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"code"
-            | b"closecode"
-            | b"wscode"
-            | b"statuscode"
-            | b"status"
-            | b"closestatus"
-            | b"httpstatus"
-            | b"responsecode"
-            | b"errorcode"
-            | b"disconnectcode"
-    )
-}
-
-/// Keys of what makes a record tell something: its words, level, codes, and the name of a connection.
-fn decides(key: &[u8]) -> bool {
-    is_code(key)
-        || matches!(
-            key,
-            b"level"
-                | b"severity"
-                | b"levelname"
-                | b"lvl"
-                | b"l"
-                | b"loglevel"
-                | b"msg"
-                | b"message"
-                | b"m"
-                | b"mt"
-                | b"textpayload"
-                | b"text"
-                | b"log"
-                | b"event"
-                | b"eventname"
-                | b"evt"
-                | b"eventtype"
-                | b"action"
-                | b"error"
-                | b"err"
-                | b"exception"
-                | b"errormessage"
-                | b"excinfo"
-                | b"x"
-                | b"exc"
-                | b"errmsg"
-                | b"errno"
-                | b"stack"
-                | b"stacktrace"
-                | b"reason"
-                | b"closereason"
-                | b"closemessage"
-                | b"description"
-                | b"connid"
-                | b"connectionid"
-                | b"socketid"
-                | b"sid"
-                | b"wsid"
-                | b"conn"
-                | b"connection"
-                | b"cid"
-                | b"socket"
-                | b"connuuid"
-                | b"channelid"
-                | b"peerid"
-                | b"streamid"
-        )
-}
-
-impl<'l, 'a> Roles<'l, 'a> {
-    pub(super) fn new(leaves: &'l [Leaf<'a>], assumed_s: i32) -> Self {
-        let first = leaves.iter().position(|leaf| {
+/// What was found in a record, and under which of its keys.
+pub(super) fn meanings(
+    leaves: &[Leaf<'_>],
+    assumed_s: i32,
+    map: &FieldMap,
+    found: &mut BTreeSet<(&'static str, String)>,
+) {
+    /// More than these are no mapping any more.
+    const MOST: usize = 64;
+    for (i, leaf) in leaves.iter().enumerate() {
+        if leaf.kind == Kind::Tree
+            || leaf.key.is_empty()
+            || leaf.key.len() > 64
+            || found.len() >= MOST
+        {
+            continue;
+        }
+        let meaning = map.meaning(leaf.key, || json::path(leaves, i)).or_else(|| {
             let mut buffer = [0; 32];
-            leaf.kind != Kind::Tree && is_time(normal(leaf.key, &mut buffer))
+            let parent = leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
+            let parent = normal(parent, &mut buffer);
+            let mut alone = Fields::default();
+            alone.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
+            alone.meaning()
         });
-        // Nothing stands above it, so that no later one goes before it.
-        let own = |i: &usize| {
-            leaves
-                .get(*i)
-                .is_some_and(|l| l.depth == 1 && time(l.value, assumed_s).is_some())
-        };
-        Self {
-            leaves,
-            time: first.filter(own),
-        }
-    }
-
-    pub(super) fn of(&self, index: usize) -> Role {
-        let Some(leaf) = self.leaves.get(index) else {
-            return Role::Never;
-        };
-        if self.time == Some(index) {
-            return Role::Time;
-        }
-        let mut buffers = ([0; 32], [0; 32]);
-        let key = normal(leaf.key, &mut buffers.0);
-        let parent = self.leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
-        let parent = normal(parent, &mut buffers.1);
-        if matches!(parent, b"err" | b"error" | b"exception" | b"cause" | b"exc") {
-            return Role::Same;
-        }
-        match key {
-            b"msg" | b"message" | b"event" if leaf.kind == Kind::Text && leaf.depth == 1 => {
-                Role::Said
-            }
-            key if is_code(key) && leaf.value.iter().all(u8::is_ascii_digit) => Role::Digits,
-            key if decides(key) => Role::Same,
-            _ => Role::Free,
+        if let Some(meaning) = meaning {
+            found.insert((meaning.name(), json::path(leaves, i)));
         }
     }
 }
@@ -487,6 +496,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn codes_by_their_names() {
+        for (value, want) in [
+            ("<CloseCode.ABNORMAL_CLOSURE:", Some(1006)),
+            ("<CloseCode.GOING_AWAY: 1001>", Some(1001)),
+            ("CloseCode.INTERNAL_ERROR", Some(1011)),
+            ("CloseCode.OTHER", None),
+            ("INTERNAL_ERROR", None),
+        ] {
+            assert_eq!(named_code(value.as_bytes()), want, "{value}");
+        }
+    }
+
+    #[test]
     fn inspected_objects() {
         let check = |text: &str, want: &[(&str, &str)]| {
             let mut got = Vec::new();
@@ -507,46 +529,5 @@ mod tests {
         check("{ a: { b: \"x\" }, c: [ 1 ] }", &[("b", "x")]);
         check("{ a: 'never closed", &[("a", "never closed")]);
         check("{{{{:::", &[]);
-    }
-
-    /// Every key that `put` knows is either one that decides, or changes nothing that makes a record tell something.
-    #[test]
-    fn keys_that_are_passed_over_decide_nothing() {
-        let source = include_str!("app_fields.rs");
-        let (_, rest) = source.split_once("pub(super) fn put(").expect("put");
-        let (put, _) = rest
-            .split_once("/// An address, or a list")
-            .expect("its end");
-        let keys: Vec<&str> = put
-            .split("b\"")
-            .skip(1)
-            .filter_map(|t| t.split('"').next())
-            .collect();
-        assert!(keys.len() > 80, "{}", keys.len());
-        for key in keys {
-            for value in [
-                "x",
-                "1006",
-                "500",
-                "ECONNRESET",
-                "10.0.0.1:80",
-                "error",
-                "/ws",
-                "60",
-            ] {
-                for depth in [1, 2] {
-                    let mut fields = Fields::default();
-                    let value = Cow::Borrowed(value.as_bytes());
-                    fields.put(key.as_bytes(), b"", value, depth, 0);
-                    let told = fields.words().iter().any(|w| !w.is_empty())
-                        || fields.level != Level::Unknown
-                        || fields.close_code.is_some()
-                        || fields.status.is_some()
-                        || fields.connection_id.is_some()
-                        || fields.has_stack;
-                    assert!(!told || decides(key.as_bytes()), "{key}");
-                }
-            }
-        }
     }
 }

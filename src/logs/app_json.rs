@@ -34,9 +34,9 @@ impl LogFormat for AppJson {
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
-        Box::new(Reader::new(Own::Json, options.assumed_offset_s))
+        Box::new(Reader::new(Own::Json, options))
     }
     fn fields(&self, options: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
-        app_reader::fields(line, options.assumed_offset_s)
+        app_reader::fields(line, options)
     }
 }

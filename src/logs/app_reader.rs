@@ -4,13 +4,15 @@ use super::Skimmed;
 use super::app_event::{self, Level};
 use super::app_fields::{self, Fields};
 use super::app_names;
+use super::app_roles::Roles;
 use super::app_trace::{Mark, is_binary};
 use super::{
-    LineReader, Out, Outcome, app_text, gate, haproxy, is_foreign_json, is_foreign_text, json,
-    stamp, text,
+    FieldMap, LineReader, LogOptions, Out, Outcome, app_text, gate, haproxy, is_foreign_json,
+    is_foreign_text, json, stamp, text,
 };
 use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Which of the two shapes the file is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,14 @@ pub(super) struct Reader {
     after_error: bool,
     gate: Option<Gate>,
     shapes: gate::Shapes,
+    map: FieldMap,
+    /// What was found under which key, and in how many records that was looked at.
+    found: BTreeSet<(&'static str, String)>,
+    looked: u32,
 }
+
+/// Records that are looked at to tell what was found under which key.
+const LOOKED_AT: u32 = 256;
 
 /// Where this file's JSON records keep what is needed of one that tells nothing.
 #[derive(Debug)]
@@ -97,10 +106,13 @@ struct Front<'a> {
 }
 
 impl Reader {
-    pub(super) fn new(own: Own, assumed_s: i32) -> Self {
+    pub(super) fn new(own: Own, options: &LogOptions) -> Self {
         Self {
             own,
-            assumed_s,
+            assumed_s: options.assumed_offset_s,
+            map: options.map.clone(),
+            found: BTreeSet::new(),
+            looked: 0,
             block: None,
             open: None,
             after_error: false,
@@ -135,7 +147,11 @@ impl Reader {
         if front.is_none() && is_foreign_json(&leaves) {
             return Some(Outcome::Odd("unknown-line"));
         }
-        let mut fields = Fields::json(&leaves, self.assumed_s);
+        let mut fields = Fields::json(&leaves, self.assumed_s, &self.map);
+        if self.looked < LOOKED_AT {
+            self.looked += 1;
+            app_fields::meanings(&leaves, self.assumed_s, &self.map, &mut self.found);
+        }
         if let Some(front) = front {
             if fields.message.is_empty() {
                 let end = front.message.len() - object.len().min(front.message.len());
@@ -162,12 +178,13 @@ impl Reader {
             return Some(Outcome::Odd("no-time"));
         };
         let silent = self.record(record, &fields, at, Some(zone), out);
-        if front.is_none() {
+        // Where the user told what keys mean, any of them may decide: every record is read.
+        if front.is_none() && self.map.is_empty() {
             if self.gate.is_none() {
                 self.gate = Gate::learn(object, &leaves, self.assumed_s);
             }
             if silent && !fields.has_stack && fields.level < Level::Error {
-                let roles = app_fields::Roles::new(&leaves, self.assumed_s);
+                let roles = Roles::new(&leaves, self.assumed_s);
                 self.shapes.learn(object, &leaves, &mut |i| roles.of(i));
             }
         }
@@ -284,7 +301,7 @@ impl Reader {
         let Some((at, zone)) = front.time else {
             return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
         };
-        let mut fields = of_text(front.message, self.assumed_s);
+        let mut fields = of_text(front.message, self.assumed_s, &self.map);
         fields.pid = fields.pid.or(front.pid);
         fields.hostname = fields
             .hostname
@@ -305,7 +322,7 @@ impl Reader {
             && mark == Mark::None
             && !line.first().is_some_and(u8::is_ascii_whitespace)
         {
-            let fields = of_text(line, self.assumed_s);
+            let fields = of_text(line, self.assumed_s, &self.map);
             self.record(
                 record,
                 &fields,
@@ -319,7 +336,7 @@ impl Reader {
             return self.of(Own::Text);
         }
         let Some(recent) = out.recent() else {
-            return Outcome::Odd(if inspected && tells(line, self.assumed_s) {
+            return Outcome::Odd(if inspected && tells(line, self.assumed_s, &self.map) {
                 "no-time"
             } else {
                 "unknown-line"
@@ -327,8 +344,12 @@ impl Reader {
         };
         // Not earlier than the record before it, and nobody knows how much later.
         let at = Stamp::new(recent.at, recent.tick_ns.max(SECOND_NS));
-        if mark == Mark::None && inspected && self.block.is_none() && tells(line, self.assumed_s) {
-            let fields = of_text(line, self.assumed_s);
+        if mark == Mark::None
+            && inspected
+            && self.block.is_none()
+            && tells(line, self.assumed_s, &self.map)
+        {
+            let fields = of_text(line, self.assumed_s, &self.map);
             self.record(record, &fields, at, None, out);
             return self.of(Own::Text);
         }
@@ -460,7 +481,7 @@ impl LineReader for Reader {
             if dated
                 || self.block.is_none()
                     && (out.outer.is_some() || out.recent().is_some())
-                    && tells(line, self.assumed_s)
+                    && tells(line, self.assumed_s, &self.map)
             {
                 self.open = Some(Open {
                     record,
@@ -478,12 +499,17 @@ impl LineReader for Reader {
             self.whole(open.record, &open.bytes, out);
         }
         self.flush(true, out);
+        out.fields = self
+            .found
+            .iter()
+            .map(|(meaning, key)| ((*meaning).to_owned(), key.clone()))
+            .collect();
     }
 }
 
 /// The line says something of a connection.
-fn tells(line: &[u8], assumed_s: i32) -> bool {
-    let fields = of_text(line, assumed_s);
+fn tells(line: &[u8], assumed_s: i32, map: &FieldMap) -> bool {
+    let fields = of_text(line, assumed_s, map);
     app_event::classify(&fields.said())
         .first()
         .is_some_and(|e| *e != AppEvent::Other)
@@ -633,14 +659,18 @@ fn program(mut front: Front<'_>) -> Front<'_> {
 }
 
 /// What the words of a console line hold: level, pairs, an inspected object, addresses.
-fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
+fn of_text<'a>(message: &'a [u8], assumed_s: i32, map: &FieldMap) -> Fields<'a> {
     let mut fields = Fields::default();
+    let mut told = Vec::new();
     let mut pairs = 0;
     let mut given = false;
     for (key, value) in text::Pairs(message) {
         pairs += 1;
         given |= matches!(key, b"msg" | b"message" | b"event");
-        fields.put(key, b"", Cow::Borrowed(value), 1, assumed_s);
+        match map.meaning(key, String::new) {
+            Some(meaning) => told.push((meaning, Cow::Borrowed(value))),
+            None => fields.put(key, b"", Cow::Borrowed(value), 1, assumed_s),
+        }
         if pairs > 128 {
             break;
         }
@@ -663,13 +693,20 @@ fn of_text(message: &[u8], assumed_s: i32) -> Fields<'_> {
     }
     if let Some(at) = memchr::memchr(b'{', message) {
         app_fields::inspected(&message[at..], |key, value| {
-            fields.put(key, b"", Cow::Owned(value.to_vec()), 1, assumed_s);
+            let value = Cow::Owned(value.to_vec());
+            match map.meaning(key, String::new) {
+                Some(meaning) => told.push((meaning, value)),
+                None => fields.put(key, b"", value, 1, assumed_s),
+            }
         });
     }
     if !given {
         fields.message = Cow::Borrowed(message);
     }
     addresses(message, &mut fields);
+    for (meaning, value) in told {
+        fields.told(meaning, value, assumed_s);
+    }
     if fields.session.is_none() && fields.connection_id.is_none() && fields.id.is_none() {
         app_names::named(message, &mut fields);
     }
@@ -769,7 +806,8 @@ pub(super) fn trim(mut word: &[u8]) -> &[u8] {
 }
 
 /// What was read from one line.
-pub(super) fn fields(line: &[u8], assumed_s: i32) -> Vec<(String, String)> {
+pub(super) fn fields(line: &[u8], options: &LogOptions) -> Vec<(String, String)> {
+    let assumed_s = options.assumed_offset_s;
     let plain = app_text::uncoloured(line);
     let line = plain.trim_ascii_end();
     let object = line.trim_ascii_start();
@@ -806,7 +844,7 @@ pub(super) fn fields(line: &[u8], assumed_s: i32) -> Vec<(String, String)> {
             all.extend(object);
         }
     }
-    let said = of_text(message, assumed_s);
+    let said = of_text(message, assumed_s, &options.map);
     for event in app_event::classify(&said.said()) {
         all.push(("event".to_owned(), format!("{event:?}")));
     }

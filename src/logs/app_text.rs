@@ -25,10 +25,10 @@ impl LogFormat for AppText {
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
-        Box::new(Reader::new(Own::Text, options.assumed_offset_s))
+        Box::new(Reader::new(Own::Text, options))
     }
     fn fields(&self, options: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
-        app_reader::fields(line, options.assumed_offset_s)
+        app_reader::fields(line, options)
     }
 }
 

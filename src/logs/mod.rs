@@ -9,6 +9,7 @@ mod app_fields;
 mod app_json;
 mod app_names;
 mod app_reader;
+mod app_roles;
 mod app_text;
 mod app_trace;
 mod app_words;
@@ -17,19 +18,23 @@ mod caddy;
 mod cloud;
 mod cloudfront;
 mod envoy;
+mod field_map;
 mod gate;
 mod haproxy;
 mod heroku;
 mod nginx_access;
 mod nginx_error;
+mod own_layout;
 mod proxy_pairs;
 mod traefik;
+
+pub use crate::text::lines::{Block, Skimmed};
+pub use field_map::{FieldMap, Meaning};
 
 use crate::model::attempt::{is_meant_for_websocket, path_number};
 use crate::model::{
     Anomaly, Attempt, HopSettings, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly,
 };
-pub use crate::text::lines::{Block, Skimmed};
 use crate::text::peel::Outer;
 use crate::text::records::{self, Verdict};
 use crate::text::{self, json, stamp};
@@ -46,6 +51,8 @@ pub struct LogOptions {
     pub assumed_offset_s: i32,
     /// What the case's configuration says of its routes.
     pub settings: Arc<Vec<HopSettings>>,
+    /// Keys of application records whose meaning was told.
+    pub map: FieldMap,
 }
 
 /// A request that failed, on a path of which this file does not know whether it speaks WebSocket: to be read again if it does.
@@ -72,6 +79,8 @@ pub struct LogSummary {
     pub first: Option<Stamp>,
     pub last: Option<Stamp>,
     pub zone: Option<Zone>,
+    /// What the records of an application say, and under which of their keys: `client`, `clientIp`.
+    pub fields: Vec<(String, String)>,
     pub anomalies: Vec<Anomaly>,
     pub put_off: Vec<PutOff>,
 }
@@ -98,6 +107,7 @@ pub struct Out<'a> {
     last: Option<Stamp>,
     zone: Option<Zone>,
     recent: Option<Stamp>,
+    fields: Vec<(String, String)>,
     source: SourceId,
     /// `None` = failed requests are passed on, whatever their path is for.
     paths: Option<Paths>,
@@ -166,6 +176,7 @@ impl<'a> Out<'a> {
             recent: None,
             source: SourceId(0),
             paths: None,
+            fields: Vec::new(),
         }
     }
 
@@ -353,6 +364,16 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
     best.map(|(_, name)| Choice { name })
 }
 
+/// The nginx `log_format` that the first lines were written with, told by nothing but their content; `None` where it is not sure.
+pub fn infer_layout(head: &[u8]) -> Option<String> {
+    own_layout::infer(head)
+}
+
+/// An access log, in whatever layout: its first lines have requests and stamps.
+pub fn is_access_log(head: &[u8]) -> bool {
+    own_layout::is_access_log(head)
+}
+
 /// A format at work on a file.
 struct Reading<'a> {
     reader: Box<dyn LineReader>,
@@ -414,6 +435,7 @@ pub fn read(
         first: out.first,
         last: out.last,
         zone: out.zone,
+        fields: out.fields,
         anomalies: tally.anomalies,
         put_off: out.paths.map(|p| p.put_off).unwrap_or_default(),
     }

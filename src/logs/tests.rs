@@ -557,7 +557,6 @@ fn a_log_format_of_the_case_is_read_by_its_own_names() {
     let format = r#"{"t":"$time_iso8601","m":$msec,"a":"$remote_addr","r":"$request","s":$status,"d":$request_time,"u":"$http_upgrade","l":"$upstream_addr"}"#;
     let options = LogOptions {
         nginx_formats: vec![("j".into(), format.into())],
-        assumed_offset_s: 0,
         ..LogOptions::default()
     };
     let line = r#"{"t":"2026-11-21T03:09:16+05:30","m":1795210756.233,"a":"192.0.2.16","r":"GET /ws?x=\"1\" HTTP/1.1","s":101,"d":-,"u":"websocket","l":"10.0.0.1:80, 10.0.0.2:81"}"#;
@@ -842,7 +841,6 @@ fn every_line_of_the_recorded_incidents_is_used() {
         let options = match std::fs::read(scenario.path().join("nginx.conf")) {
             Ok(text) => LogOptions {
                 nginx_formats: crate::config::read(SourceId(0), "nginx-conf", &text).log_formats,
-                assumed_offset_s: 0,
                 ..LogOptions::default()
             },
             Err(_) => LogOptions::default(),

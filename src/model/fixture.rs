@@ -563,6 +563,7 @@ fn source(
         last: span.map(|s| s.1),
         zone: span.map(|_| Zone { offset_s: 0, basis }),
         clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: false,
@@ -635,6 +636,7 @@ pub(crate) fn fixture() -> Analysis {
                     spread_ns: 2 * MILLI_NS,
                     pairs: 7,
                     basis: ClockBasis::Measured,
+                    ..Clock::default()
                 };
                 (s.used, s.odd) = (90, 2);
                 s.anomaly("unknown-line", 2, 17, "lines that are no JSON object");

@@ -133,6 +133,8 @@ pub struct CloseFrame {
     /// `None` = an empty payload (which APIs report as 1005).
     pub code: Option<u16>,
     pub reason: String,
+    /// It has a code, and the source does not tell which.
+    pub hidden: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -488,6 +490,12 @@ pub struct LegObservation {
 }
 
 impl LegObservation {
+    /// Told by a program's sockets and not by packets: what acknowledgements, windows and sequence numbers would show is not known.
+    pub const fn by_sockets(&self) -> bool {
+        self.to_server.packets == 0
+            && self.to_client.packets == 0
+            && self.to_server.bytes + self.to_client.bytes > 0
+    }
     /// Encrypted, and by its records a WebSocket.
     pub fn looks_like_websocket(&self) -> bool {
         self.protocol == LegProtocol::Tls

@@ -1,6 +1,6 @@
 //! One input file of a case: what it is, where its records lie, how its clock stands, what was wrong with it.
 
-use super::time::Stamp;
+use super::time::{Moment, Stamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,7 +100,20 @@ pub struct Clock {
     /// Half the spread of the pairs that it was measured from.
     pub spread_ns: i64,
     pub pairs: u32,
+    /// How much further off it is with each second, in nanoseconds (parts per thousand million), counted from `drift_from`.
+    pub drift_ppb: i64,
+    pub drift_from: Moment,
     pub basis: ClockBasis,
+}
+
+impl Clock {
+    /// Its offset at a moment of its own.
+    pub fn offset_at(&self, at: Moment) -> i64 {
+        let since = i128::from(at.since(self.drift_from));
+        let drifted = since * i128::from(self.drift_ppb) / 1_000_000_000;
+        self.offset_ns
+            .saturating_add(i64::try_from(drifted).unwrap_or_default())
+    }
 }
 
 impl Default for Clock {
@@ -109,6 +122,8 @@ impl Default for Clock {
             offset_ns: 0,
             spread_ns: 0,
             pairs: 0,
+            drift_ppb: 0,
+            drift_from: Moment(0),
             basis: ClockBasis::Assumed,
         }
     }
@@ -148,6 +163,8 @@ pub struct Source {
     pub last: Option<Stamp>,
     pub zone: Option<Zone>,
     pub clock: Clock,
+    /// What its records say, and under which of their keys it was found or told: `client`, `clientIp`.
+    pub fields: Vec<(String, String)>,
     pub anomalies: Vec<Anomaly>,
     /// Why nothing, or not all, of it was used; `None` where all is well.
     pub reason: Option<String>,

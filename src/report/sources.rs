@@ -64,6 +64,14 @@ pub fn write(
             .iter()
             .map(|v| format!("recorded at {}", text(v)))
             .collect();
+        if !source.fields.is_empty() {
+            let pairs: Vec<String> = source
+                .fields
+                .iter()
+                .map(|(meaning, key)| format!("{meaning}={key}"))
+                .collect();
+            notes.push(text(&format!("read as {}", pairs.join(", "))));
+        }
         notes.extend(source.reason.iter().map(|r| text(r)));
         for anomaly in source
             .anomalies
@@ -129,7 +137,15 @@ fn row(source: &Source, look: Look, zone: Zone) -> [String; 8] {
         ClockBasis::Reference => "reference".to_owned(),
         ClockBasis::Measured => {
             let pm = look.mark("±", "+-");
-            format!("{} {pm}{}", offset, say_duration(source.clock.spread_ns))
+            let drift = match source.clock.drift_ppb {
+                0 => String::new(),
+                ppb => format!(", {:+.0} ppm", ppb as f64 / 1000.0),
+            };
+            format!(
+                "{} {pm}{}{drift}",
+                offset,
+                say_duration(source.clock.spread_ns)
+            )
         }
         ClockBasis::Given => format!("{}, given", offset),
         ClockBasis::Assumed => format!("{}, assumed", offset),

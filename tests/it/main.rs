@@ -6,6 +6,7 @@ mod book;
 mod browser;
 mod captures;
 mod cli;
+mod clocks;
 mod config;
 mod hostile;
 mod house;
@@ -16,8 +17,11 @@ mod metamorphic;
 mod outputs;
 mod packets;
 mod samples;
+#[cfg(unix)]
+mod services;
 #[cfg(all(unix, feature = "tui"))]
 mod sessions;
+mod subsets;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;

@@ -63,7 +63,7 @@ const SAMPLES: &[Least] = &[
 ];
 
 /// What a sample folder holds beside the incident.
-const NOT_EVIDENCE: &[&str] = &["README.md", "expected.json"];
+pub(crate) const NOT_EVIDENCE: &[&str] = &["README.md", "expected.json"];
 
 pub(crate) fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")
@@ -142,7 +142,7 @@ fn report(folder: &Path) -> Value {
     serde_json::from_slice(&report_bytes(folder, &[])).unwrap()
 }
 
-fn expected(sample: &str) -> Value {
+pub(crate) fn expected(sample: &str) -> Value {
     let path = samples().join(sample).join("expected.json");
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let value: Value = serde_json::from_str(&text).unwrap();
@@ -150,7 +150,7 @@ fn expected(sample: &str) -> Value {
     value
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -204,7 +204,7 @@ fn by_ip(wanted: &Value, got: &Value) -> bool {
 
 /// For each expected connection the reported one, if there is one; each reported one is used once. By address and port, else
 /// by the session in the URI, else by address alone; the nearest opening decides.
-fn pair<'a>(wanted: &[Value], got: &'a [Value]) -> Vec<Option<&'a Value>> {
+pub(crate) fn pair<'a>(wanted: &[Value], got: &'a [Value]) -> Vec<Option<&'a Value>> {
     let mut pairs = vec![None; wanted.len()];
     let mut free: Vec<&Value> = got.iter().collect();
     for fits in [by_port, by_session, by_ip] {
@@ -221,7 +221,7 @@ fn pair<'a>(wanted: &[Value], got: &'a [Value]) -> Vec<Option<&'a Value>> {
     pairs
 }
 
-fn is_drop(outcome: &Value) -> bool {
+pub(crate) fn is_drop(outcome: &Value) -> bool {
     matches!(outcome.as_str(), Some("drop" | "failed-handshake"))
 }
 
@@ -358,7 +358,7 @@ fn shortfalls(least: &Least, score: &Score) -> Vec<String> {
     faults
 }
 
-fn show(faults: &[String]) {
+pub(crate) fn show(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 

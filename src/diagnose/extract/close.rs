@@ -49,21 +49,32 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Word(end), CAPTURE, vec![at(frame.mark)]),
         );
         let mut witness = CAPTURE;
+        let mut code = frame.code;
+        let mut records = vec![at(frame.mark)];
         if let Some(AppLine {
-            what: AppEvent::Close { code, .. },
+            what: AppEvent::Close { code: told, .. },
+            record,
+            at: stamp,
             ..
         }) = app_close
         {
-            witness.app_log = *code == frame.code;
+            witness.app_log = *told == frame.code;
+            // A Close was sent, and of its code only the application's log speaks.
+            if frame.hidden && told.is_some_and(|c| c != 1006) {
+                (code, witness) = (*told, APP_LOG);
+                records.push((*record, Some(*stamp)));
+            }
         }
-        row.set(
-            "close.code",
-            shown(
-                Value::Count(i64::from(frame.code.unwrap_or(1005))),
-                witness,
-                vec![at(frame.mark)],
-            ),
-        );
+        if !frame.hidden || code.is_some() {
+            row.set(
+                "close.code",
+                shown(
+                    Value::Count(i64::from(code.unwrap_or(1005))),
+                    witness,
+                    records,
+                ),
+            );
+        }
     } else if let Some((line, code)) = refused {
         row.set(
             "close.frame",

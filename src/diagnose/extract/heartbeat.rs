@@ -40,9 +40,10 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             .rev()
             .flat_map(|l| &l.observations)
             .find(|o| {
-                o.to_server.packets > 0
-                    && o.to_client.packets > 0
-                    && (o.to_server.bytes > 0 || o.to_client.bytes > 0)
+                o.by_sockets()
+                    || o.to_server.packets > 0
+                        && o.to_client.packets > 0
+                        && (o.to_server.bytes > 0 || o.to_client.bytes > 0)
             })
     else {
         return;
@@ -189,7 +190,11 @@ fn acks_only(s: &Subject<'_>, row: &mut Row) {
     let Some(leg) = s.client_leg() else { return };
     // Of pings that are only inferred no acknowledgements are known.
     let inferred = |o: &&LegObservation| o.tls.as_ref().is_some_and(|t| t.inferred_pings);
-    for o in leg.observations.iter().filter(|o| !inferred(o)) {
+    for o in leg
+        .observations
+        .iter()
+        .filter(|o| !inferred(o) && !o.by_sockets())
+    {
         let open: Vec<&Ping> = o
             .pings
             .iter()

@@ -81,8 +81,7 @@ fn readable(c: &Connection) -> Option<&LegObservation> {
         matches!(
             o.protocol,
             LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
-        ) && o.to_server.packets > 0
-            && o.to_client.packets > 0
+        ) && (o.by_sockets() || o.to_server.packets > 0 && o.to_client.packets > 0)
             && o.to_server.lost_bytes == 0
             && o.to_client.lost_bytes == 0
     })

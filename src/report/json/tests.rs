@@ -41,6 +41,7 @@ fn source(id: u32, path: &str, kind: SourceKind) -> Source {
         last: Some(at(120, MICRO_NS)),
         zone: None,
         clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: false,
@@ -198,6 +199,7 @@ pub(crate) fn fabricated() -> Analysis {
         spread_ns: 500_000,
         pairs: 3,
         basis: ClockBasis::Measured,
+        ..Clock::default()
     };
     log.anomaly("unknown-line", 2, 7, "2 lines were not understood");
     let mut junk = source(2, "notes.docx", SourceKind::Unrecognised);

@@ -90,6 +90,8 @@ pub struct Source {
     pub last: Option<Time>,
     pub zone: Option<Zone>,
     pub clock: Clock,
+    /// Meaning and key of what an application's records say.
+    pub fields: Vec<Field>,
     pub anomalies: Vec<Anomaly>,
     pub reason: Option<String>,
 }
@@ -101,10 +103,18 @@ pub struct Zone {
 }
 
 #[derive(Debug, Serialize)]
+pub struct Field {
+    pub meaning: String,
+    pub key: String,
+}
+
+#[derive(Debug, Serialize)]
 pub struct Clock {
     pub offset_ms: Ms,
     pub spread_ms: Ms,
     pub pairs: u32,
+    /// Milliseconds that it gains on the reference in a thousand seconds; `null` = none was measured.
+    pub drift_ppm: Option<f64>,
     pub basis: &'static str,
 }
 
@@ -401,6 +411,7 @@ impl Source {
             last,
             zone,
             clock,
+            fields,
             anomalies,
             reason,
             named: _,
@@ -425,6 +436,7 @@ impl Source {
                 offset_ms: Ms(clock.offset_ns),
                 spread_ms: Ms(clock.spread_ns),
                 pairs: clock.pairs,
+                drift_ppm: (clock.drift_ppb != 0).then(|| clock.drift_ppb as f64 / 1000.0),
                 basis: match clock.basis {
                     model::ClockBasis::Reference => "reference",
                     model::ClockBasis::Measured => "measured",
@@ -432,6 +444,13 @@ impl Source {
                     model::ClockBasis::Assumed => "assumed",
                 },
             },
+            fields: fields
+                .iter()
+                .map(|(meaning, key)| Field {
+                    meaning: meaning.clone(),
+                    key: redactor.text(key),
+                })
+                .collect(),
             anomalies: anomalies
                 .iter()
                 .map(|a| Anomaly {
