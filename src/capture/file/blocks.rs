@@ -83,10 +83,7 @@ impl Interface {
             link: (block.linktype.0 & 0xffff) as u16,
             snaplen: block.snaplen,
             resolution: block.if_tsresol,
-            unit_ns: match block.if_tsresol {
-                power @ 0..=9 => 10u64.pow(u32::from(9 - power)),
-                _ => 0,
-            },
+            unit_ns: unit_ns(block.if_tsresol),
             offset_s: match order {
                 Order::Little => block.if_tsoffset,
                 Order::Big => block.if_tsoffset.swap_bytes(),
@@ -470,6 +467,14 @@ impl PacketFile<'_> {
     }
 }
 
+/// Nanoseconds in one tick of `if_tsresol`, 0 where that is no whole number of them.
+fn unit_ns(resolution: u8) -> u64 {
+    match resolution {
+        power @ 0..=9 => 10u64.pow(u32::from(9 - power)),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +486,7 @@ mod tests {
                 link: 1,
                 snaplen: 0,
                 resolution,
+                unit_ns: unit_ns(resolution),
                 offset_s,
                 dropped: 0,
             }

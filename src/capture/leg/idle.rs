@@ -150,6 +150,7 @@ impl Idle {
             duplicates: 0,
             recent_at: [1; 2],
             payload_seen: !self.silent,
+            reset_seen: false,
             certain: true,
             refused: false,
             doubtful: false,
