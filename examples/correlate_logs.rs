@@ -69,6 +69,7 @@ fn source(summary: &logs::LogSummary, kind: &'static str) -> Source {
         last: summary.last,
         zone: summary.zone,
         clock: Clock::default(),
+        fields: Vec::new(),
         anomalies: Vec::new(),
         reason: None,
         named: true,
