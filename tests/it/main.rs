@@ -16,3 +16,5 @@ mod samples;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
+#[cfg(all(unix, feature = "tui"))]
+mod tour;
