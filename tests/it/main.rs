@@ -21,3 +21,5 @@ mod sessions;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
+#[cfg(all(unix, feature = "tui"))]
+mod tour;
