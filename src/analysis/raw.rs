@@ -70,7 +70,13 @@ impl CaseRaw {
             Ok(bytes) => bytes,
             Err(problem) => return Raw::Missing(problem.say),
         };
-        let (tree, payload) = capture::dissect(self.head(record.source), &bytes);
+        let (mut tree, payload) = capture::dissect(self.head(record.source), &bytes);
+        // What other tools show of a packet begins behind the header of its record.
+        let data = tree.first().map_or(0..bytes.len(), |(_, _, at)| at.clone());
+        for (_, _, at) in &mut tree {
+            *at = at.start.saturating_sub(data.start)..at.end.saturating_sub(data.start);
+        }
+        let bytes = bytes.get(data).unwrap_or_default().to_vec();
         Raw::Packet {
             number: record.ordinal,
             tree,

@@ -13,6 +13,8 @@ pub(super) use header::shapes;
 const FINGERPRINT: usize = 64;
 /// The longest payload of a control frame (RFC 6455 5.5).
 pub(super) const MAX_CONTROL: usize = 125;
+/// A longer text is no heartbeat.
+const LONGEST_BEAT: u64 = 256;
 /// Frames kept back until their shape is believed.
 const MAX_HELD: usize = 64;
 /// Bits of evidence for a resumed flow: one frame that ends where its segment ends.
@@ -478,7 +480,8 @@ impl FrameDecoder {
             (&[][..], raw)
         };
         let short = h.is_control() || h.len <= 60;
-        let body: Vec<u8> = if !short {
+        // The start of a text tells a heartbeat that carries more.
+        let body: Vec<u8> = if !(short || h.opcode == 1 && h.len <= LONGEST_BEAT) {
             Vec::new()
         } else if h.masked && key.len() == 4 {
             masked_body

@@ -71,9 +71,9 @@ fn topic(name: &str) -> Option<String> {
 }
 
 const TIMES: &str = "\
---since and --until keep the connections that touch a span. Incidents are looked at later, so
-that a time without a date is of the last day in the evidence, and a difference counts from the
-last record.
+--since and --until keep the connections that touch a span. Incidents are
+looked at later, so that a time without a date is of the last day in the
+evidence, and a difference counts from the last record.
 
   10:30, 10:30:05.250         on the last day of the evidence
   2026-03-14T09:27:00Z        RFC 3339
@@ -81,20 +81,20 @@ last record.
   -15m, -2h                   before the last record
   now-2h                      before now
 
---tz +02:00 is the zone of times in text, and of these. --assume-tz +02:00 is that of stamps in
-logs that carry none. JSON and CSV are always in UTC.
+--tz +02:00 is the zone of times in text, and of these. --assume-tz +02:00 is
+that of stamps in logs that carry none. JSON and CSV are always in UTC.
 ";
 
 const CONFIG: &str = "\
 A value is taken from the first of these that has it:
 
   flags                                    wsdrop report --tz +02:00
-  environment                              WSDROP_TZ, WSDROP_PAGER, NO_COLOR, CLICOLOR_FORCE
+  environment                              WSDROP_TZ, WSDROP_PAGER, NO_COLOR
   --config FILE, or WSDROP_CONFIG
   $XDG_CONFIG_HOME/wsdrop/config.toml      else ~/.config/wsdrop/config.toml
   /etc/wsdrop.toml
 
-A key is the long name of a flag; it is given to every command that has the flag.
+A key is the long name of a flag, given to every command that has the flag.
 
   tz = \"+02:00\"
   redact = [\"ips\", \"tokens\", \"payload\", \"cookies\"]
@@ -147,7 +147,7 @@ fn formats() -> String {
     out.push_str("\nColumns of csv, for --columns:\n");
     let mut line = String::from(" ");
     for name in crate::report::csv::columns() {
-        if line.len() + name.len() > 88 {
+        if line.len() + name.len() > 78 {
             let _ = writeln!(out, "{line}");
             line = String::from(" ");
         }

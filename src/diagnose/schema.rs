@@ -1,7 +1,7 @@
 //! The grammar of rule files -> its JSON Schema, for editors that complete and check TOML while a rule is written.
 
 use super::fact::{FACTS, FactType};
-use super::rule::{Expect, HOPS, Phase, Status, runbook_rows};
+use super::rule::{Expect, HOPS, Phase, STACKS, Status, runbook_rows};
 use crate::model::{Cause, Strength};
 use serde_json::{Map, Value, json};
 
@@ -70,7 +70,10 @@ pub fn rules() -> Value {
             "scope": when,
             "evidence": table(Value::Object(line), &["fact", "say"]),
             "contributing": table(json!({"tag": {"$ref": "#/$defs/tag"}, "when": when, "say": text()}), &["tag", "when"]),
-            "fix": table(json!({"runbook": rows, "when_hop": {"enum": HOPS}, "when": when, "say": texts()}), &["say"]),
+            "fix": table(json!({
+                "runbook": rows, "when_hop": {"enum": HOPS}, "when_stack": {"enum": STACKS}, "otherwise": {"type": "boolean"},
+                "when": when, "say": texts(),
+            }), &["say"]),
             "drill": table(json!({"runbook": rows, "needs": texts()}), &["needs"]),
             "check": table(json!({"runbook": rows, "say": text()}), &["say"]),
             "sample": table(json!({

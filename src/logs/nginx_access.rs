@@ -410,6 +410,17 @@ impl Reader {
             && self.passed(answer.date, out).is_some()
     }
 
+    /// A line of Apache's is told at once: who reads it again does not know of the lines that showed whose file it is.
+    fn by_apache(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let paths = out.paths.take();
+        let outcome = self.apache.marked(record, line, out);
+        out.paths = paths;
+        outcome.map(|outcome| match outcome {
+            Outcome::Used => Outcome::Beside,
+            other => other,
+        })
+    }
+
     /// The file's span takes the time of a line in that is not looked at any further.
     fn passed(&mut self, date: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if self.last_date != date {
@@ -594,12 +605,9 @@ impl LineReader for Reader {
             return outcome;
         }
         if self.is_apache
-            && let Some(outcome) = self.apache.marked(record, line, out)
+            && let Some(outcome) = self.by_apache(record, line, out)
         {
-            return match outcome {
-                Outcome::Used => Outcome::Beside,
-                other => other,
-            };
+            return outcome;
         }
         self.by_layout(record, line, out)
             .or_else(|| {
@@ -607,12 +615,9 @@ impl LineReader for Reader {
                 if line.first() == Some(&b'{') {
                     return None;
                 }
-                let outcome = self.apache.marked(record, line, out)?;
+                let outcome = self.by_apache(record, line, out)?;
                 self.is_apache = true;
-                Some(match outcome {
-                    Outcome::Used => Outcome::Beside,
-                    other => other,
-                })
+                Some(outcome)
             })
             .or_else(|| {
                 if line.first() == Some(&b'{') {

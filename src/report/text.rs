@@ -236,7 +236,14 @@ impl Page<'_> {
         } else {
             3
         }) {
-            writeln!(out, "  {} ({})", self.text(need), plural(*n, "drop"))?;
+            let said = format!("{} ({})", self.text(need), plural(*n, "drop"));
+            for (n, line) in wrap(&said, self.look.width.saturating_sub(4))
+                .iter()
+                .enumerate()
+            {
+                let indent = if n == 0 { "  " } else { "    " };
+                writeln!(out, "{indent}{line}")?;
+            }
         }
         Ok(())
     }

@@ -106,7 +106,7 @@ fn files_outside_the_time_are_left_unread_and_named() {
         assert_eq!(source["anomalies"][0]["kind"], "outside-window", "{path}");
         assert!(source["first"].is_string(), "{path}");
         let why = source["reason"].as_str().expect("a reason");
-        assert!(why.starts_with("not read: its records (2026-11-"), "{why}");
+        assert!(why.starts_with("not read: its records ("), "{why}");
         let last_of_it = why.contains(":59:07Z) lie before --since");
         assert!(
             last_of_it || why.contains(" on) lie after --until"),

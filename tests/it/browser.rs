@@ -308,11 +308,13 @@ fn on_paper_nothing_is_cut_off() {
     assert_eq!(browser.run(OVERFLOW), json!([]));
     assert_eq!(
         browser.run(
-            "return [getComputedStyle(document.body).color, document.querySelectorAll('details:not([open])').length]"
+            "return [getComputedStyle(document.body).color, document.querySelectorAll('#drops details[open]').length]"
         ),
-        json!(["rgb(0, 0, 0)", 0]),
-        "black, and every fold open"
+        json!(["rgb(0, 0, 0)", 5]),
+        "black, and a drop of each cause open"
     );
+    browser.run("document.querySelector('#drops button').click(); return null");
+    assert_eq!(browser.run(OVERFLOW), json!([]), "with every fold open");
     let paper = browser.of_session("/print", &json!({"page": {"width": 21.0, "height": 29.7}}));
     let paper = paper.as_str().expect("base64");
     assert!(paper.starts_with("JVBERi0"), "a PDF");

@@ -25,3 +25,5 @@ mod subsets;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
+#[cfg(all(unix, feature = "tui"))]
+mod tour;

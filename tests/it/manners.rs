@@ -141,7 +141,12 @@ fn topics_have_pages() {
         assert_eq!(output.status.code(), Some(0));
         let page = out(&output);
         assert!(page.contains(word), "{topic}: no {word}\n{page}");
-        assert!(page.lines().all(|l| l.chars().count() <= 110), "{page}");
+        // what says how long a line of a file may be is a table of its own
+        let wide = page.lines().filter(|l| l.chars().count() > 80).count();
+        assert!(
+            wide == 0 || matches!(topic, "filters" | "severities" | "exit-codes"),
+            "{page}"
+        );
         // each is named where a reader begins
         assert!(out(&wsdrop(&[], dir.path())).contains(topic), "{topic}");
     }

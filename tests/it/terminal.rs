@@ -482,6 +482,8 @@ fn marks_and_notes_are_there_the_next_time_and_in_reports() {
     let mut session = start();
     session.until_text("1 marked");
     session.press("/mark:yes\r");
+    session.until_text("filter mark:yes");
+    session.press("j");
     session.until_text("note asked the carrier");
     session.press("Q");
     assert_eq!(session.ends(), 0);

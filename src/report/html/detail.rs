@@ -24,16 +24,13 @@ pub(super) fn fold(page: &Page<'_>, judged: &Judged) -> String {
         page.text(&v.sentence),
         id = escape(&c.id),
     );
+    for fix in v.fix.iter().take(ROWS) {
+        let fix = page.text(fix);
+        let _ = writeln!(out, "<p class=\"fix\"><strong>Fix:</strong> {fix}</p>");
+    }
     facts(page, judged, &mut out);
     evidence(page, judged, &mut out);
     rivals(page, judged, &mut out);
-    if !v.fix.is_empty() {
-        out.push_str("<p><strong>Fix</strong></p><ul>");
-        for fix in v.fix.iter().take(ROWS) {
-            let _ = write!(out, "<li>{}</li>", page.text(fix));
-        }
-        out.push_str("</ul>\n");
-    }
     time_line(page, judged, &mut out);
     out.push_str("</details>\n");
     out

@@ -35,7 +35,7 @@ const LONGEST: usize = 300;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// SHA-256 of the script in base 64: a browser runs this script and no other (Content Security Policy 3, 6.7).
-const SCRIPT_HASH: &str = "txx8jZ8N0yqwR03gRhVk//4tp0/uaWktJnmhPusXJrE=";
+const SCRIPT_HASH: &str = "Km0byUHR6/Cd/TJ3oV7eXx4pbrqLQNMaZGAS33n1ZFk=";
 
 pub fn write(
     analysis: &Analysis,
@@ -482,7 +482,7 @@ impl Page<'_> {
             .as_deref()
             .map(|u| escape(&clip(&self.redactor.text(u), 80)));
         format!(
-            "<tr><th scope=\"row\">{id}</th><td>{}</td><td>{cause}</td><td>{tier}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><th scope=\"row\">{id}</th><td>{}</td><td>{cause}</td><td>{tier}</td><td>{}</td><td class=\"u\">{}</td><td class=\"u\">{}</td><td class=\"t\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             v.outcome.name(),
             escape(&client(judged, self.redactor)),

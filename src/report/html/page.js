@@ -70,5 +70,9 @@ const open = () => {
 addEventListener("hashchange", open);
 open();
 addEventListener("beforeprint", () => {
-  for (const one of document.querySelectorAll("details")) one.open = true;
+  for (const cause of document.querySelectorAll("#drops h3")) {
+    let one = cause.nextElementSibling;
+    while (one && one.tagName === "P") one = one.nextElementSibling;
+    if (one && one.tagName === "DETAILS") one.open = true;
+  }
 });
