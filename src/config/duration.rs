@@ -103,6 +103,9 @@ pub(super) fn go(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
         let (number, after) = rest.split_at(end);
+        if !number.bytes().any(|b| b.is_ascii_digit()) {
+            return None;
+        }
         let end = after
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(after.len());

@@ -312,3 +312,33 @@ fn failed_requests_wait_until_their_path_is_known() {
     );
     assert_eq!(whole.lines, read.lines);
 }
+
+/// A key whose meaning the user told decides as much as one that is known by its name.
+#[test]
+fn told_keys_are_never_passed_over() {
+    let told = "client connection closed: 1006";
+    let text: String = (0..400)
+        .map(|i| {
+            let note = if i % 100 == 99 { told } else { "-" };
+            let at = 1_795_204_800_000_u64 + i;
+            format!(r#"{{"level":30,"time":{at},"msg":"tick","note":"{note}"}}"#) + "\n"
+        })
+        .collect();
+    for (map, expected) in [("", 0), ("note=message", 4), ("time=time", 0)] {
+        let options = LogOptions {
+            map: FieldMap::parse(map).unwrap_or_default(),
+            ..LogOptions::default()
+        };
+        let mut lines = 0;
+        let choice = Choice { name: "app-json" };
+        let summary = read(
+            SourceId(0),
+            &choice,
+            &options,
+            &mut text.as_bytes(),
+            &mut |_| (),
+            &mut |_| lines += 1,
+        );
+        assert_eq!((lines, summary.used), (expected, 400), "{map}");
+    }
+}
