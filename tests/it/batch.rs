@@ -135,6 +135,35 @@ fn files_outside_the_time_are_left_unread_and_named() {
 }
 
 #[test]
+fn the_window_is_in_the_time_of_clocks_that_are_known() {
+    let dir = folder();
+    let told = [
+        "--clock",
+        "access*=+5h",
+        "--since",
+        "2026-11-18T22:00:00Z",
+        "--until",
+        "2026-11-19T07:40:00Z",
+    ];
+    let part: Value = serde_json::from_str(&report(dir.path(), &told)).expect("JSON");
+    let read: Vec<&str> = part["sources"]
+        .as_array()
+        .expect("sources")
+        .iter()
+        .filter(|s| s["records"].as_u64() > Some(0))
+        .filter_map(|s| s["path"].as_str())
+        .collect();
+    assert_eq!(
+        read,
+        [
+            "access.log-19-04.gz",
+            "access.log-19-08.gz",
+            "access.log-19-12.gz",
+        ]
+    );
+}
+
+#[test]
 fn any_number_of_threads_gives_the_same_bytes() {
     let dir = folder();
     let one = report(dir.path(), &["--jobs", "1"]);
