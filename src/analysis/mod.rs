@@ -1,5 +1,7 @@
 //! A case -> its `Analysis`: the stages one after the other, the only place that knows them all.
 
+mod beside;
+mod captures;
 mod cut;
 mod live;
 mod marks;
@@ -23,10 +25,12 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, LegObservation, Line,
-    Moment, Source, SourceId, SourceKind, Stamp, Zone, ZoneBasis,
+    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, Line, Moment, Source,
+    SourceId, SourceKind, Stamp, Zone, ZoneBasis,
 };
 use crate::{browser, capture, config, host, logs};
+use beside::{read_browsers, read_hosts};
+use captures::{join_shares, read_captures, settle_captures, shares};
 use globset::GlobMatcher;
 use live::Board;
 use rayon::prelude::*;
@@ -131,9 +135,6 @@ pub trait Progress: Sync {
         false
     }
 }
-
-/// A set of captures of fewer stored bytes is read by one thread.
-const SHARED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// For whoever does not look.
 #[derive(Debug, Clone, Copy)]
@@ -468,101 +469,6 @@ fn read(
     }
 }
 
-/// After all else: syslog's dates have no year, and what the other sources saw gives it to them.
-fn read_hosts(
-    case: &Case,
-    sniffed: &[Sniffed],
-    options: &Options,
-    progress: &dyn Progress,
-    sources: &mut [Source],
-    observations: &mut Observations,
-) {
-    let host_options = host::HostOptions {
-        assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
-        near: sources.iter().filter_map(|s| s.last).max().map(|s| s.at),
-    };
-    for (source, found) in sources.iter_mut().zip(sniffed) {
-        let Some(choice) = found.host else { continue };
-        let host_options = host::HostOptions {
-            assumed_offset_s: options.zone_of(source).unwrap_or_default(),
-            ..host_options
-        };
-        progress.reading(source.id, &source.path);
-        let mut input = Stoppable::new(case, source.id, progress);
-        let mut step = steps(&input.inner, source.id, progress);
-        let summary = host::read(
-            source.id,
-            choice,
-            host_options,
-            &mut input,
-            &mut |_| step(),
-            &mut |line| observations.lines.push(line),
-        );
-        step();
-        let host::HostSummary {
-            records,
-            used,
-            odd,
-            first,
-            last,
-            zone,
-            anomalies,
-        } = summary;
-        (source.records, source.used, source.odd) = (records, used, odd);
-        (source.first, source.last, source.zone) = (first, last, zone);
-        let mut zone = source.zone;
-        options.tell_zone(source, &mut zone);
-        source.zone = zone;
-        source.anomalies.extend(anomalies);
-        source.anomalies.extend(input.end(source.bytes));
-        note_problem(source, input.inner.problem().cloned());
-    }
-}
-
-/// What browsers recorded of themselves: legs as their sockets showed them, and lines as an access log has them.
-fn read_browsers(
-    case: &Case,
-    sniffed: &[Sniffed],
-    progress: &dyn Progress,
-    sources: &mut [Source],
-    observations: &mut Observations,
-) {
-    for (source, found) in sources.iter_mut().zip(sniffed) {
-        let Some(name) = found.browser else { continue };
-        progress.reading(source.id, &source.path);
-        let mut input = Stoppable::new(case, source.id, progress);
-        let mut step = steps(&input.inner, source.id, progress);
-        let summary =
-            browser::read(
-                source.id,
-                name,
-                &mut input,
-                &mut |_| step(),
-                &mut |seen| match seen {
-                    browser::Seen::Leg(leg) => observations.legs.push(*leg),
-                    browser::Seen::Line(line) => observations.lines.push(*line),
-                },
-            );
-        step();
-        let browser::BrowserSummary {
-            records,
-            used,
-            odd,
-            first,
-            last,
-            zone,
-            vantage,
-            anomalies,
-        } = summary;
-        (source.records, source.used, source.odd) = (records, used, odd);
-        (source.first, source.last, source.zone) = (first, last, zone);
-        source.vantage = vantage;
-        source.anomalies.extend(anomalies);
-        source.anomalies.extend(input.end(source.bytes));
-        note_problem(source, input.inner.problem().cloned());
-    }
-}
-
 fn read_config(
     case: &Case,
     source: &mut Source,
@@ -803,144 +709,6 @@ impl Progress for Quiet<'_> {
     fn stopped(&self) -> bool {
         self.0.stopped()
     }
-}
-
-/// What one thread read of a rotated set: each file's summary, and its share of the vantage points.
-struct CaptureShare {
-    files: Vec<(SourceId, capture::FileSummary, Option<crate::case::Problem>)>,
-    vantages: Vec<capture::Vantage>,
-}
-
-/// What one rotated set (or one file) gave: each file's summary, and the legs of its vantage points.
-#[derive(Default)]
-struct CaptureResult {
-    files: Vec<(SourceId, capture::FileSummary, Option<crate::case::Problem>)>,
-    legs: Vec<LegObservation>,
-}
-
-fn read_captures(
-    case: &Case,
-    set: &rotation::Set,
-    keys: &Arc<capture::KeyLog>,
-    (progress, board): (&dyn Progress, &Board),
-    mut on_frame: Option<&mut dyn FnMut(Frame)>,
-    share: (usize, usize),
-) -> CaptureShare {
-    let mut files = Vec::new();
-    // each with the name of the file it was fed last
-    let mut open: Vec<(capture::Vantage, String)> = Vec::new();
-    let mut seat = board.seat();
-    for file in &set.files {
-        progress.reading(file.source, &file.name);
-        let at = rotation::continues(
-            file,
-            open.iter().map(|(v, name)| (v.last_at(), name.as_str())),
-        );
-        let at = at.unwrap_or_else(|| {
-            let vantage = capture::Vantage::new(file.source.0, share, keys);
-            open.push((vantage, String::new()));
-            open.len() - 1
-        });
-        let Some((vantage, name)) = open.get_mut(at) else {
-            continue;
-        };
-        file.name.clone_into(name);
-        let mut input = Stoppable::new(case, file.source, progress);
-        let mut step = steps(&input.inner, file.source, progress);
-        let place = (
-            set.files.first().map_or(file.source, |f| f.source),
-            at,
-            share.0,
-        );
-        let kept = on_frame.is_none();
-        let sink: Option<&mut dyn FnMut(Frame)> = match &mut on_frame {
-            Some(f) => Some(&mut **f),
-            None => None,
-        };
-        let mut summary = vantage.read(file.source, &mut input, sink, &mut |so_far| {
-            step();
-            if seat.asked() || so_far.ended {
-                seat.legs(place, file.source, so_far);
-            }
-        });
-        step();
-        let bytes = case.file(file.source).map_or(0, |f| f.bytes);
-        let stopped = input.end(bytes);
-        if share.0 == 0 && kept {
-            summary.anomalies.extend(stopped);
-        }
-        files.push((file.source, summary, input.inner.problem().cloned()));
-    }
-    CaptureShare {
-        files,
-        vantages: open.into_iter().map(|(vantage, _)| vantage).collect(),
-    }
-}
-
-/// The shares of one set, put together.
-fn join_shares(shares: Vec<CaptureShare>) -> CaptureResult {
-    let mut shares = shares.into_iter();
-    let Some(CaptureShare {
-        mut files,
-        vantages,
-    }) = shares.next()
-    else {
-        return CaptureResult::default();
-    };
-    let mut parts: Vec<Vec<capture::Vantage>> = vantages.into_iter().map(|v| vec![v]).collect();
-    for share in shares {
-        for ((_, summary, _), (_, more, _)) in files.iter_mut().zip(share.files) {
-            summary.join(more);
-        }
-        for (part, vantage) in parts.iter_mut().zip(share.vantages) {
-            part.push(vantage);
-        }
-    }
-    CaptureResult {
-        files,
-        legs: parts
-            .into_iter()
-            .flat_map(capture::Vantage::finish)
-            .collect(),
-    }
-}
-
-/// As many shares as there are threads without a set of their own; a small file is read sooner than it is shared out.
-fn shares(set: &rotation::Set, sets: usize, sources: &[Source]) -> usize {
-    let bytes: u64 = set
-        .files
-        .iter()
-        .filter_map(|f| sources.get(f.source.0 as usize))
-        .map(|s| s.bytes)
-        .sum();
-    let threads = rayon::current_num_threads() / sets.max(1);
-    if bytes < SHARED_BYTES {
-        1
-    } else {
-        threads.clamp(1, capture::LANES)
-    }
-}
-
-fn settle_captures(result: CaptureResult, sources: &mut [Source], observations: &mut Observations) {
-    for (id, summary, problem) in result.files {
-        let Some(source) = sources.get_mut(id.0 as usize) else {
-            continue;
-        };
-        let capture::FileSummary {
-            packets,
-            used,
-            odd,
-            first,
-            last,
-            links: _,
-            anomalies,
-        } = summary;
-        (source.records, source.used, source.odd) = (packets, used, odd);
-        (source.first, source.last) = (first, last);
-        source.anomalies.extend(anomalies);
-        note_problem(source, problem);
-    }
-    observations.legs.extend(result.legs);
 }
 
 /// First and last record over all sources, each as finely as its source told it; `correlate` has put them in reference time.
