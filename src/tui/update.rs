@@ -45,7 +45,11 @@ pub enum Effect {
 impl State {
     pub fn update(&mut self, action: Action, analysis: &Analysis) -> Effect {
         match action {
-            Action::Resize(columns, rows) => self.size = (columns, rows),
+            Action::Resize(columns, rows) => {
+                self.size = (columns, rows);
+                // Even to the same size: a terminal that was small in between has lost what stood outside.
+                return Effect::Redraw;
+            }
             Action::Loaded(record, raw) => {
                 if self.screen == Screen::Raw && self.record == Some(record) {
                     self.field = self.field.min(raw_len(&raw).saturating_sub(1));
