@@ -173,7 +173,7 @@ pub fn truths(rule: &Rule, row: &Row) -> Vec<Truth> {
         .collect()
 }
 
-/// Weighs one rule, line by line. [`super::program`] does the same for a whole pack at once.
+/// Weighs one rule, line by line. The program of a pack does the same for a whole pack at once.
 pub fn score(rule: &Rule, row: &Row) -> Score {
     let scored = |standing, tier, bits| Score {
         cause: rule.cause,
