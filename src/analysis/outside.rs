@@ -26,12 +26,25 @@ pub(super) fn leave_out(
     sniffed: &mut [Sniffed],
     progress: &dyn Progress,
 ) {
-    // Other words for a time count from the last record, which is known when all is read.
-    let moment = |spec: &Option<TimeSpec>| match spec {
+    // Words that count from the last record mean what they mean when all is read. That it is not before what is seen of the files now
+    // is enough for `since`.
+    let since = match &options.since {
+        Some(TimeSpec::At(at)) => Some(*at),
+        Some(from_last) => {
+            let logs = sources.par_iter().zip(&*sniffed);
+            let all = logs.filter_map(|(source, found)| {
+                let own = options_of(source, found, options, log_options);
+                let ahead = options.clock_of(source).unwrap_or_default();
+                Some(reached(case, source, found.log.as_ref()?, &own)?.plus(-ahead))
+            });
+            all.max().map(|last| from_last.resolve(last))
+        }
+        None => None,
+    };
+    let until = match &options.until {
         Some(TimeSpec::At(at)) => Some(*at),
         _ => None,
     };
-    let (since, until) = (moment(&options.since), moment(&options.until));
     if since.is_none() && until.is_none() {
         return;
     }
@@ -67,6 +80,53 @@ pub(super) fn leave_out(
         });
 }
 
+/// A moment that a log's records reach for sure: with other zones and clocks than those assumed it may be later.
+fn reached(
+    case: &Case,
+    source: &Source,
+    choice: &logs::Choice,
+    options: &LogOptions,
+) -> Option<Moment> {
+    // Of a compressed file the beginning has to do: its end costs as much as the whole.
+    let bytes = if source.compression.is_some() {
+        case.head(source.id).0
+    } else {
+        let (tail, whole) = tail(case, source)?;
+        if whole {
+            tail
+        } else {
+            after_line(&tail).to_vec()
+        }
+    };
+    let seen = glance(source, choice, options, &bytes);
+    Some(seen.last?.at.plus(-margin(&seen)))
+}
+
+/// What a part of a log says of its time.
+fn glance(
+    source: &Source,
+    choice: &logs::Choice,
+    options: &LogOptions,
+    bytes: &[u8],
+) -> logs::LogSummary {
+    logs::read(
+        source.id,
+        choice,
+        options,
+        &mut &bytes[..],
+        &mut |_| (),
+        &mut |_| (),
+    )
+}
+
+/// How far a file's stamps may be off.
+fn margin(seen: &logs::LogSummary) -> i64 {
+    match seen.zone.as_ref().map(|z| z.basis) {
+        Some(ZoneBasis::Assumed) => MARGIN_NS + ZONE_NS,
+        _ => MARGIN_NS,
+    }
+}
+
 struct Outside {
     seen: (Option<Stamp>, Option<Stamp>),
     side: &'static str,
@@ -84,21 +144,8 @@ fn is_outside(
     if problem.is_some() {
         return None;
     }
-    let seen_in = |bytes: &[u8]| {
-        logs::read(
-            source.id,
-            choice,
-            options,
-            &mut &bytes[..],
-            &mut |_| (),
-            &mut |_| (),
-        )
-    };
-    let begin = seen_in(&head);
-    let margin = match begin.zone.as_ref().map(|z| z.basis) {
-        Some(ZoneBasis::Assumed) => MARGIN_NS + ZONE_NS,
-        _ => MARGIN_NS,
-    };
+    let begin = glance(source, choice, options, &head);
+    let margin = margin(&begin);
     let first = begin.first?;
     if until.is_some_and(|until| first.at > until.plus(margin)) {
         return Some(Outside {
@@ -112,7 +159,12 @@ fn is_outside(
         return None;
     }
     let (tail, whole) = tail(case, source)?;
-    let end = seen_in(if whole { &tail } else { after_line(&tail) });
+    let tail = if whole {
+        tail.as_slice()
+    } else {
+        after_line(&tail)
+    };
+    let end = glance(source, choice, options, tail);
     let last = end.last?;
     (last.at < since.plus(-margin)).then_some(Outside {
         seen: (Some(first), Some(last)),

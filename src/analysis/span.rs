@@ -19,7 +19,8 @@ pub enum TimeSpec {
 }
 
 impl TimeSpec {
-    fn resolve(&self, last: Moment) -> Moment {
+    /// The later the last record, the later this, or the same.
+    pub(super) fn resolve(&self, last: Moment) -> Moment {
         match *self {
             Self::At(at) => at,
             Self::FromLast(ns) => last.plus(ns),

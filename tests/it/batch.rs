@@ -163,6 +163,36 @@ fn the_window_is_in_the_time_of_clocks_that_are_known() {
     );
 }
 
+/// Words that count from the last record leave out the same files as the moment they mean, and the same connections.
+#[test]
+fn a_window_that_counts_from_the_last_record_leaves_files_out() {
+    let dir = folder();
+    let read = |since: &str| -> (Vec<String>, Vec<String>) {
+        let text = report(dir.path(), &["--since", since]);
+        let report: Value = serde_json::from_str(&text).expect("JSON");
+        let sources = report["sources"].as_array().expect("sources").iter();
+        let read = sources.filter(|s| s["records"].as_u64() > Some(0));
+        let names = read.filter_map(|s| s["path"].as_str().map(str::to_owned));
+        (names.collect(), connections(&report))
+    };
+    // The last record is of 20:59:07 on the 20th.
+    for (words, moment, files) in [
+        ("-4h", "2026-11-20T16:59:07Z", 2),
+        ("-22h", "2026-11-19T22:59:07Z", 6),
+        ("14:30", "2026-11-20T14:30:00Z", 2),
+        ("yesterday 19:00", "2026-11-19T19:00:00Z", 7),
+    ] {
+        let (names, found) = read(words);
+        assert_eq!(found, read(moment).1, "{words}");
+        assert!(!found.is_empty(), "{words}");
+        assert!(names.iter().any(|n| n == "access.log-20-20"), "{names:?}");
+        assert!(
+            names.len() >= files && names.len() <= files + 2,
+            "{words}: {names:?}"
+        );
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
     let dir = folder();
