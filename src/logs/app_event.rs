@@ -70,9 +70,11 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     let close_code = said
         .close_code
         .or_else(|| code_in(&words_all, own.has(Class::Closed) || own.has(Class::Close)));
-    let closing = own.has(Class::Closed) || own.has(Class::Close);
+    let aged = own.has(Class::Aged);
+    let closing = own.has(Class::Closed) || own.has(Class::Close) || aged;
     let reason = || {
-        let reason = [said.reason, said.error]
+        let own_words: &[u8] = if aged { said.message } else { b"" };
+        let reason = [said.reason, said.error, own_words]
             .into_iter()
             .find(|r| !r.is_empty())
             .unwrap_or(b"");

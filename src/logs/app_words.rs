@@ -16,6 +16,8 @@ pub(super) enum Class {
     Listening,
     Closed,
     Close,
+    /// The connection became as old as it may: a close whose reason the line itself is.
+    Aged,
     Open,
     /// Weak signs of an opening: only with a peer beside them.
     OpenWeak,
@@ -308,6 +310,22 @@ const PHRASES: &[(Class, &[&str])] = &[
             "terminate",
             "going away",
             "received close frame",
+        ],
+    ),
+    (
+        Class::Aged,
+        &[
+            "max connection age",
+            "maximum connection age",
+            "connection age limit",
+            "connection age exceeded",
+            "max connection lifetime",
+            "maximum connection lifetime",
+            "connection lifetime exceeded",
+            "connection lifetime reached",
+            "max connection duration",
+            "maximum connection duration",
+            "connection duration exceeded",
         ],
     ),
     (

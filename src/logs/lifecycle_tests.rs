@@ -90,6 +90,28 @@ fn reasons(table: &[(&str, Option<u16>, Is)]) {
 }
 
 #[test]
+fn connections_that_became_too_old() {
+    for said in [
+        "max connection age reached",
+        "closing: maximum connection lifetime",
+        "max_connection_duration",
+    ] {
+        let line = format!(r#"{{"level":30,"time":1795207689123,"connId":"c7","msg":"{said}"}}"#);
+        check(&line, Is::Close(None));
+        let events = read_as(&line);
+        let AppEvent::Close { reason, .. } = &events[0] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(reason, said);
+    }
+    // Nobody's: a setting that the program tells.
+    check(
+        r#"{"level":30,"time":1795207689123,"msg":"max connection age is 30m"}"#,
+        Is::Nothing,
+    );
+}
+
+#[test]
 fn socket_io() {
     reasons(&[
         ("transport close", None, Is::Close(None)),
