@@ -17,13 +17,13 @@ pub(super) fn read_hosts(
     observations: &mut Observations,
 ) {
     let host_options = host::HostOptions {
-        assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+        assumed_zone: options.assumed_zone.unwrap_or_default(),
         near: sources.iter().filter_map(|s| s.last).max().map(|s| s.at),
     };
     for (source, found) in sources.iter_mut().zip(sniffed) {
         let Some(choice) = found.host else { continue };
         let host_options = host::HostOptions {
-            assumed_offset_s: options.zone_of(source).unwrap_or_default(),
+            assumed_zone: options.zone_of(source).unwrap_or_default(),
             ..host_options
         };
         progress.reading(source.id, &source.path);

@@ -25,8 +25,8 @@ use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, Line, Moment, Source,
-    SourceId, SourceKind, Stamp, Zone, ZoneBasis,
+    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, Line, LocalZone, Moment,
+    Source, SourceId, SourceKind, Stamp, Zone, ZoneBasis,
 };
 use crate::{browser, capture, config, host, logs};
 use beside::{read_browsers, read_hosts};
@@ -49,11 +49,11 @@ const CONFIG_BYTES: u64 = 16 << 20;
 pub struct Options {
     /// nginx `log_format` strings from the command line, with their names.
     pub nginx_formats: Vec<(String, String)>,
-    /// Seconds east of UTC for stamps without a zone.
+    /// That of stamps which carry none.
     /// `None` = nobody said: UTC, unless other lines of the same program tell.
-    pub assumed_offset_s: Option<i32>,
+    pub assumed_zone: Option<LocalZone>,
     /// The same for single sources: the first one that matches counts.
-    pub zones: Vec<(GlobMatcher, i32)>,
+    pub zones: Vec<(GlobMatcher, LocalZone)>,
     /// Clocks that the user knows: offset against the reference in nanoseconds, `None` = to be measured.
     pub clocks: Vec<(GlobMatcher, Option<i64>)>,
     /// What keys of application records mean, as told by the user.
@@ -68,14 +68,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// Seconds east of UTC that the user gave this source's stamps without a zone.
-    fn zone_of(&self, source: &Source) -> Option<i32> {
+    /// The zone that the user gave this source's stamps without one.
+    fn zone_of(&self, source: &Source) -> Option<LocalZone> {
         let own = self
             .zones
             .iter()
             .find(|(glob, _)| sniff::names(glob, &source.path))
-            .map(|(_, offset_s)| *offset_s);
-        own.or(self.assumed_offset_s)
+            .map(|(_, zone)| *zone);
+        own.or(self.assumed_zone)
     }
 
     /// A zone that the user gave is no assumption.
@@ -104,11 +104,11 @@ fn options_of<'a>(
     shared: &'a LogOptions,
 ) -> Cow<'a, LogOptions> {
     let zone = options.zone_of(source).unwrap_or_default();
-    if zone == shared.assumed_offset_s && found.layout.is_none() {
+    if zone == shared.assumed_zone && found.layout.is_none() {
         return Cow::Borrowed(shared);
     }
     let mut own = shared.clone();
-    own.assumed_offset_s = zone;
+    own.assumed_zone = zone;
     if let Some(layout) = &found.layout {
         own.nginx_formats
             .push(("by content".to_owned(), layout.clone()));
@@ -193,7 +193,7 @@ fn judged(root: &str, read: ReadCase, options: &Options, pack: &Pack) -> (Analys
     let mut analysis = Analysis {
         root: root.to_owned(),
         rules: pack.name.clone(),
-        window: window(&context, &sources),
+        window: window(context.window, &sources),
         sources,
         connections,
         findings,
@@ -220,8 +220,8 @@ pub fn sources_only(case: &Case, options: &Options, progress: &dyn Progress) -> 
         let read = read(case, options, (progress, &Board::default()), None);
         let mut sources = read.sources;
         // clocks are measured from connections seen in two places
-        let (_, context) = correlate::correlate(read.observations, &mut sources);
-        let window = window(&context, &sources);
+        let seen = correlate::survey(read.observations, &mut sources);
+        let window = window(seen, &sources);
         Analysis {
             root: case.root().to_owned(),
             rules: String::new(),
@@ -315,7 +315,7 @@ fn read(
     let mut observations = Observations::default();
     let mut log_options = LogOptions {
         nginx_formats: options.nginx_formats.clone(),
-        assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+        assumed_zone: options.assumed_zone.unwrap_or_default(),
         settings: Arc::default(),
         map: options.map.clone(),
     };
@@ -413,7 +413,7 @@ fn read(
     observations
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
-    let lines = if options.assumed_offset_s.is_none() {
+    let lines = if options.assumed_zone.is_none() {
         in_their_zone(case, &sources, &sniffed, lines, &log_options)
     } else {
         lines
@@ -553,11 +553,12 @@ fn in_their_zone(
     let (Some(offset_s), None) = (zones.next(), zones.next()) else {
         return read;
     };
-    if offset_s == log_options.assumed_offset_s {
+    let zone = LocalZone::Fixed(offset_s);
+    if zone == log_options.assumed_zone {
         return read;
     }
     let there = LogOptions {
-        assumed_offset_s: offset_s,
+        assumed_zone: zone,
         ..log_options.clone()
     };
     read.into_par_iter()
@@ -712,14 +713,14 @@ impl Progress for Quiet<'_> {
 }
 
 /// First and last record over all sources, each as finely as its source told it; `correlate` has put them in reference time.
-fn window(context: &CaseContext, sources: &[Source]) -> Option<(Stamp, Stamp)> {
+fn window(seen: Option<(Moment, Moment)>, sources: &[Source]) -> Option<(Stamp, Stamp)> {
     let first = sources.iter().filter_map(|s| s.first).min();
     let last = sources.iter().filter_map(|s| s.last).max();
     let told = |at: Moment, near: Option<Stamp>| match near {
         Some(stamp) if stamp.at == at => stamp,
         _ => Stamp::new(at, crate::model::MILLI_NS),
     };
-    match context.window {
+    match seen {
         Some((start, end)) => Some((told(start, first), told(end, last))),
         None => first.zip(last),
     }

@@ -26,10 +26,12 @@ pub(super) fn settle<'o>(
         return read;
     }
     let asked = legs.iter().filter_map(|leg| leg.request.as_ref());
-    let mut paths: HashSet<u64> = asked.map(|r| path_number(&r.uri)).collect();
+    let mut paths: HashSet<u64> = asked.map(|r| path_number(r.uri.as_bytes())).collect();
     for (_, (_, lines, _)) in &read {
         paths.extend(lines.iter().filter_map(|line| match line {
-            Line::Tunnel(t) if t.says_websocket() => t.uri.as_deref().map(path_number),
+            Line::Tunnel(t) if t.says_websocket() => {
+                t.uri.as_ref().map(|uri| path_number(uri.as_bytes()))
+            }
             _ => None,
         }));
     }

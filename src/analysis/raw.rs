@@ -31,7 +31,7 @@ impl CaseRaw {
     pub fn new(case: Case, sources: &[Source], options: &Options) -> Self {
         let mut log_options = LogOptions {
             nginx_formats: options.nginx_formats.clone(),
-            assumed_offset_s: options.assumed_offset_s.unwrap_or_default(),
+            assumed_zone: options.assumed_zone.unwrap_or_default(),
             map: options.map.clone(),
             ..LogOptions::default()
         };

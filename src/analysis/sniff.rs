@@ -300,6 +300,9 @@ fn foreign(head: &[u8]) -> Option<Problem> {
 /// What to do about an access log that nobody can read.
 const OWN_LAYOUT: &str = "an access log in a layout of its own: --nginx-log-format 'STRING' tells it, or the nginx.conf that defines it beside the log";
 
+/// What to do about an application's lines that nobody can place.
+const NO_TIMES: &str = "an application's lines without times, which can be tied to nothing: have it write them (uvicorn: %(asctime)s in its --log-config), or collect its output with them (docker logs --timestamps, journalctl -o json)";
+
 fn unknown(head: &[u8]) -> Problem {
     let control = head
         .iter()
@@ -307,6 +310,11 @@ fn unknown(head: &[u8]) -> Problem {
         .count();
     let say = if control * 20 > head.len() {
         "binary, and neither pcap nor pcapng"
+    } else if logs::lacks_times(head) {
+        return Problem {
+            kind: "no-time",
+            say: NO_TIMES.to_owned(),
+        };
     } else if logs::is_access_log(head) {
         OWN_LAYOUT
     } else {
@@ -371,6 +379,10 @@ mod tests {
         }
         assert!(foreign(b"plain text").is_none());
         assert!(unknown(b"plain text\n").say.starts_with("text"));
+        let uvicorn = b"INFO:     Started server process [7]\nINFO:     Waiting for application startup.\n\
+            INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)\n\
+            INFO:     192.0.2.7:51624 - \"WebSocket /ws\" [accepted]\nINFO:     connection open\nINFO:     connection closed\n";
+        assert_eq!(unknown(uvicorn).kind, "no-time");
         assert!(unknown(&[0, 1, 2, 3, 0, 9]).say.starts_with("binary"));
     }
 }

@@ -235,7 +235,7 @@ fn entry(
         .started
         .as_deref()
         .and_then(|t| stamp::iso(t.as_bytes()))
-        .map(|d| d.stamp(0).0);
+        .map(|d| d.utc());
     let Some(start) = start else {
         summary.odd(
             "no-time",

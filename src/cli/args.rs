@@ -204,7 +204,7 @@ pub(super) struct Input {
     /// What keys of application records mean: 'clientId=client,ts=time'; repeatable [default: found by content]
     #[arg(long, value_name = "KEY=MEANING,...")]
     pub(super) map: Vec<String>,
-    /// The zone of stamps that carry none, of all files or of those that match: UTC, +02:00, 'app*.log=+02:00'; repeatable [default: that of the same program's other logs, else UTC]
+    /// The zone of stamps that carry none, of all files or of those that match: UTC, +02:00, 'app*.log=Europe/Berlin'; repeatable [default: that of the same program's other logs, else UTC]
     #[arg(long, value_name = "[SOURCE=]ZONE", allow_hyphen_values = true)]
     pub(super) assume_tz: Vec<String>,
     /// How the clock of files that match stands: auto measures it, none trusts it, +1.5s is ahead of the others; repeatable [default: auto]

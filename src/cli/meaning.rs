@@ -5,7 +5,7 @@ use super::failure::{Exit, Failure};
 use crate::analysis::{FieldMap, Forced, Meaning, Options, TimeSpec, parse_time};
 use crate::case::{Case, CaseError, OpenOptions};
 use crate::diagnose::Pack;
-use crate::model::{Analysis, Moment, SourceKind};
+use crate::model::{Analysis, LocalZone, Moment, SourceKind};
 use crate::report::{Look, Redact, Zone};
 use globset::GlobMatcher;
 use std::io::IsTerminal;
@@ -251,10 +251,10 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
         })?;
         map = map.and(&more);
     }
-    let (assumed_offset_s, zones) = zones(input)?;
+    let (assumed_zone, zones) = zones(input)?;
     Ok(Options {
         nginx_formats,
-        assumed_offset_s,
+        assumed_zone,
         zones,
         clocks: clocks(input)?,
         map,
@@ -266,19 +266,30 @@ pub(super) fn options(input: &Input, time: Option<&Time>) -> Result<Options, Fai
 }
 
 /// `--assume-tz ZONE` and `--assume-tz SOURCE=ZONE`.
-fn zones(input: &Input) -> Result<(Option<i32>, Vec<(GlobMatcher, i32)>), Failure> {
+fn zones(input: &Input) -> Result<(Option<LocalZone>, Vec<(GlobMatcher, LocalZone)>), Failure> {
     let mut everywhere = None;
     let mut own = Vec::new();
     for text in &input.assume_tz {
         match text.rsplit_once('=') {
             Some((source, of)) => own.push((
                 source_glob("--assume-tz", text, source)?,
-                zone("--assume-tz", of)?.0,
+                place("--assume-tz", of)?,
             )),
-            None => everywhere = Some(zone("--assume-tz", text)?.0),
+            None => everywhere = Some(place("--assume-tz", text)?),
         }
     }
     Ok((everywhere, own))
+}
+
+/// What `zone` takes, or a place whose clocks change.
+fn place(flag: &str, text: &str) -> Result<LocalZone, Failure> {
+    match (zone(flag, text), LocalZone::named(text)) {
+        (Ok(zone), _) => Ok(LocalZone::Fixed(zone.0)),
+        (Err(_), Some(place)) => Ok(place),
+        (Err(failure), None) => Err(failure.help(format!(
+            "{flag} Europe/Berlin, or another place of the IANA time zone database"
+        ))),
+    }
 }
 
 /// `--clock SOURCE=auto|none|±DUR`.

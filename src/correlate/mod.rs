@@ -28,6 +28,17 @@ pub fn correlate(
     observations: Observations,
     sources: &mut [Source],
 ) -> (Vec<Connection>, CaseContext) {
+    let (drafts, context) = tie(observations, sources);
+    let places = hops::Places::survey(&drafts, &context.settings);
+    (build::connections(drafts, &places), context)
+}
+
+/// Writes the same into `sources`, for whoever does not want the connections; gives the first and last record in reference time.
+pub fn survey(observations: Observations, sources: &mut [Source]) -> Option<(Moment, Moment)> {
+    tie(observations, sources).1.window
+}
+
+fn tie(observations: Observations, sources: &mut [Source]) -> (Vec<join::Draft>, CaseContext) {
     let Observations {
         mut legs,
         mut lines,
@@ -44,8 +55,6 @@ pub fn correlate(
             source.anomaly("tls-unknown-content", 1, record.ordinal, note);
         }
     }
-    let places = hops::Places::survey(&drafts, &settings);
-    let connections = build::connections(drafts, &places);
     let context = CaseContext {
         settings,
         paths: sources.iter().map(|s| s.path.clone()).collect(),
@@ -53,7 +62,7 @@ pub fn correlate(
         app_lines: rest.app_lines,
         window: window(sources),
     };
-    (connections, context)
+    (drafts, context)
 }
 
 /// First and last record of any source, in reference time.

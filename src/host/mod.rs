@@ -12,8 +12,8 @@ mod sockets;
 mod vpc_flow;
 
 use crate::model::{
-    Anomaly, AppEvent, AppLine, Line, Moment, RecordRef, SourceId, Stamp, Zone, ZoneBasis,
-    add_anomaly,
+    Anomaly, AppEvent, AppLine, Line, LocalZone, Moment, RecordRef, SourceId, Stamp, Zone,
+    ZoneBasis, add_anomaly,
 };
 use crate::text::peel::Outer;
 use crate::text::records::{self, Verdict};
@@ -24,7 +24,7 @@ use std::io::Read;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostOptions {
     /// Seconds east of UTC for stamps without a zone.
-    pub assumed_offset_s: i32,
+    pub assumed_zone: LocalZone,
     /// A moment of the same incident, from another source: it gives dates without a year theirs.
     pub near: Option<Moment>,
 }
@@ -81,7 +81,7 @@ impl<'a> Found<'a> {
 
     /// A date as written, by the zone it carries or the assumed one.
     fn dated(&mut self, date: Date) -> Stamp {
-        let (at, zone) = date.stamp(self.options.assumed_offset_s);
+        let (at, zone) = date.stamp(self.options.assumed_zone);
         self.saw(at, zone);
         at
     }
@@ -198,7 +198,7 @@ pub fn sniff(head: &[u8], forced: Option<&str>) -> Option<Choice> {
             let mut ignore = |_: Line| ();
             // The year does not matter here, only whether the lines are of the format.
             let any = HostOptions {
-                assumed_offset_s: 0,
+                assumed_zone: LocalZone::default(),
                 near: Some(Moment(0)),
             };
             let mut found = Found::new(&mut ignore, any);
@@ -263,13 +263,13 @@ mod tests {
         Vec<String>,
     ) {
         let choice = sniff(text.as_bytes(), None).expect("a format");
-        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.stamp(0).0.at);
+        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.utc().at);
         let mut lines = Vec::new();
         let summary = read(
             SourceId(0),
             choice,
             HostOptions {
-                assumed_offset_s: 0,
+                assumed_zone: LocalZone::default(),
                 near,
             },
             &mut text.as_bytes(),
@@ -296,7 +296,7 @@ mod tests {
                         let mut found = Found::new(
                             &mut ignore,
                             HostOptions {
-                                assumed_offset_s: 0,
+                                assumed_zone: LocalZone::default(),
                                 near: Some(Moment(0)),
                             },
                         );
@@ -338,9 +338,9 @@ mod tests {
     /// What a text tells of flows: the event, and from whom to whom.
     fn flows(text: &str) -> (&'static str, Vec<(crate::model::HopEvent, String, String)>) {
         let choice = sniff(text.as_bytes(), None).expect("a format");
-        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.stamp(0).0.at);
+        let near = crate::text::stamp::iso(b"2026-11-20T20:00:00").map(|d| d.utc().at);
         let options = HostOptions {
-            assumed_offset_s: 0,
+            assumed_zone: LocalZone::default(),
             near,
         };
         let mut lines = Vec::new();

@@ -28,7 +28,7 @@ impl HostFormat for Pm2 {
             return Vec::new();
         };
         let mut all = vec![
-            ("time".to_owned(), date.stamp(0).0.rfc3339()),
+            ("time".to_owned(), date.utc().rfc3339()),
             ("message".to_owned(), text::string(message)),
         ];
         if let Some(what) = classify(message) {

@@ -3,7 +3,7 @@
 use super::stamp::{self, Memo};
 use super::text;
 use super::{Out, Outcome};
-use crate::model::{HopKind, Line, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
+use crate::model::{HopKind, Line, LocalZone, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -281,13 +281,13 @@ pub(super) struct AccessState {
     paths: Vec<Vec<u8>>,
     /// Clients of tunnels without a request beside them; `true` = of plain requests as well.
     clients: BTreeMap<IpAddr, bool>,
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl AccessState {
-    pub(super) fn new(assumed_s: i32) -> Self {
+    pub(super) fn new(assumed: LocalZone) -> Self {
         Self {
-            assumed_s,
+            assumed,
             ..Self::default()
         }
     }
@@ -300,7 +300,7 @@ impl AccessState {
             stamp::iso
         };
         if let Some(date) = self.memo.get(value, parse) {
-            return Some(date.stamp(self.assumed_s));
+            return Some(date.stamp(self.assumed));
         }
         Some((
             stamp::epoch(value)?,
@@ -365,12 +365,12 @@ impl AccessState {
                 values.get(Var::Uri).and_then(text::present),
             ),
         };
-        let path = target.map(|u| &u[..memchr::memchr2(b'?', b'#', u).unwrap_or(u.len())]);
+        let path = target.map(text::path);
         let upgraded = status == Some(101) || upgrade_asked == Some(true) || ws_key.is_some();
         if upgraded
             && let Some(path) = path
             && self.paths.len() < MAX_PATHS
-            && !self.paths.iter().any(|p| p == path)
+            && !self.was_upgraded(path)
         {
             self.paths.push(path.to_vec());
         }
@@ -383,7 +383,7 @@ impl AccessState {
             || failed
                 && (upgrade_asked.is_none()
                     || status == Some(426)
-                    || path.is_some_and(|p| self.paths.iter().any(|known| known == p)));
+                    || path.is_some_and(|p| self.was_upgraded(p)));
         if target.is_none() && !stream {
             self.remember(client, upgraded, refused);
         }
@@ -465,6 +465,11 @@ impl AccessState {
             serial: values.number(Var::Serial),
         }));
         Outcome::Used
+    }
+
+    /// An upgrade was asked for on this path before.
+    pub(super) fn was_upgraded(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|known| known == path)
     }
 
     fn remember(&mut self, client: Option<(IpAddr, Option<u16>)>, upgraded: bool, refused: bool) {

@@ -152,7 +152,7 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         return None;
     }
     // For WebSockets the time is that of the close.
-    let (end, _) = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.stamp(0);
+    let end = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.utc();
     if plain(line).is_some() {
         out.saw(end);
         out.zone(UTC);
@@ -170,7 +170,7 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     if !web_socket && !status.is_some_and(|s| s == 101 || s >= 400) {
         return Some(Outcome::Used);
     }
-    let start = t.get(21).and_then(|s| stamp::iso(s)).map(|d| d.stamp(0).0);
+    let start = t.get(21).and_then(|s| stamp::iso(s)).map(|d| d.utc());
     let client = text::address(t[3]);
     let (method, uri) = text::request(t[12]).unzip();
     let (uri, host) = uri.map(text::relative).unzip();

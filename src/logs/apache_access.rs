@@ -3,7 +3,7 @@
 use super::access::{blank, matters};
 use super::stamp::Memo;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, MICRO_NS, RecordRef, SECOND_NS};
+use crate::model::{HopKind, Line, LocalZone, MICRO_NS, RecordRef, SECOND_NS};
 
 #[derive(Debug)]
 pub(super) struct ApacheAccess;
@@ -27,7 +27,7 @@ impl LogFormat for ApacheAccess {
         true
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
-        Box::new(Reader::new(options.assumed_offset_s))
+        Box::new(Reader::new(options.assumed_zone))
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
         let Some(e) = entry(line) else {
@@ -169,15 +169,15 @@ fn tail<'a>(mut rest: &'a [u8], e: &mut Entry<'a>) {
 #[derive(Debug)]
 pub(super) struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
     sure: bool,
 }
 
 impl Reader {
-    pub(super) fn new(assumed_s: i32) -> Self {
+    pub(super) fn new(assumed: LocalZone) -> Self {
         Self {
             memo: Memo::default(),
-            assumed_s,
+            assumed,
             sure: false,
         }
     }
@@ -195,7 +195,7 @@ impl Reader {
     }
 
     fn record(&mut self, record: RecordRef, e: &Entry<'_>, out: &mut Out<'_>) -> Option<Outcome> {
-        let (start, zone) = self.memo.get(e.date, stamp::clf)?.stamp(self.assumed_s);
+        let (start, zone) = self.memo.get(e.date, stamp::clf)?.stamp(self.assumed);
         let life_ns =
             stamp::decimal(e.life_us, MICRO_NS).or_else(|| stamp::decimal(e.life_s, SECOND_NS));
         let end = life_ns.map(|life| start.plus(life));

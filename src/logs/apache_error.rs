@@ -2,7 +2,7 @@
 
 use super::stamp::{self, Date, Memo};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
-use crate::model::{HopEvent, HopKind, HopLine, Line, RecordRef};
+use crate::model::{HopEvent, HopKind, HopLine, Line, LocalZone, RecordRef};
 
 #[derive(Debug)]
 pub(super) struct ApacheError;
@@ -25,7 +25,7 @@ impl LogFormat for ApacheError {
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
             memo: Memo::default(),
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -175,7 +175,7 @@ fn classify(message: &[u8]) -> HopEvent {
 
 struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 fn date(text: &[u8]) -> Option<Date> {
@@ -196,7 +196,7 @@ impl LineReader for Reader {
         let Some(date) = self.memo.get(head.date, date) else {
             return Outcome::Odd("unknown-line");
         };
-        let (at, zone) = date.stamp(self.assumed_s);
+        let (at, zone) = date.stamp(self.assumed);
         out.saw(at);
         out.zone(zone);
         let what = classify(head.message);

@@ -6,7 +6,7 @@ use super::app_roles::{is_code, is_time};
 use super::field_map::{FieldMap, Meaning};
 use super::json::{self, Kind, Leaf};
 use super::{stamp, text};
-use crate::model::{Stamp, Zone, ZoneBasis};
+use crate::model::{LocalZone, Stamp, Zone, ZoneBasis};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -83,8 +83,8 @@ fn named_code(value: &[u8]) -> Option<u16> {
 }
 
 impl<'a> Fields<'a> {
-    /// Takes the leaves of a JSON record; `assumed_s` for dates without a zone.
-    pub(super) fn json(leaves: &[Leaf<'a>], assumed_s: i32, map: &FieldMap) -> Self {
+    /// Takes the leaves of a JSON record; `assumed` for dates without a zone.
+    pub(super) fn json(leaves: &[Leaf<'a>], assumed: LocalZone, map: &FieldMap) -> Self {
         let mut fields = Self::default();
         let mut told = Vec::new();
         for (i, leaf) in leaves.iter().enumerate() {
@@ -98,21 +98,21 @@ impl<'a> Fields<'a> {
             let mut buffer = [0; 32];
             let parent = leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
             let parent = normal(parent, &mut buffer);
-            fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
+            fields.put(leaf.key, parent, leaf.text(), leaf.depth, assumed);
         }
         for (meaning, value) in told {
-            fields.told(meaning, value, assumed_s);
+            fields.told(meaning, value, assumed);
         }
         fields
     }
 
     /// A value whose meaning was told: it goes before what the content shows.
-    pub(super) fn told(&mut self, meaning: Meaning, value: Text<'a>, assumed_s: i32) {
+    pub(super) fn told(&mut self, meaning: Meaning, value: Text<'a>, assumed: LocalZone) {
         if value.is_empty() {
             return;
         }
         match meaning {
-            Meaning::Time => self.time = time(&value, assumed_s).or(self.time),
+            Meaning::Time => self.time = time(&value, assumed).or(self.time),
             Meaning::Level => self.level = Level::of(&value),
             Meaning::Event => self.event = value,
             Meaning::Message => self.message = value,
@@ -193,7 +193,7 @@ impl<'a> Fields<'a> {
         parent: &[u8],
         value: Text<'a>,
         depth: u8,
-        assumed_s: i32,
+        assumed: LocalZone,
     ) {
         if value.is_empty() {
             return;
@@ -215,7 +215,7 @@ impl<'a> Fields<'a> {
         match key {
             key if is_time(key) => {
                 if (self.time.is_none() || depth < self.time_depth)
-                    && let Some(found) = time(&value, assumed_s)
+                    && let Some(found) = time(&value, assumed)
                 {
                     (self.time, self.time_depth) = (Some(found), depth);
                 }
@@ -383,7 +383,7 @@ impl<'a> Fields<'a> {
 /// What was found in a record, and under which of its keys.
 pub(super) fn meanings(
     leaves: &[Leaf<'_>],
-    assumed_s: i32,
+    assumed: LocalZone,
     map: &FieldMap,
     found: &mut BTreeSet<(&'static str, String)>,
 ) {
@@ -402,7 +402,7 @@ pub(super) fn meanings(
             let parent = leaves.get(leaf.parent).map_or(&b""[..], |p| p.key);
             let parent = normal(parent, &mut buffer);
             let mut alone = Fields::default();
-            alone.put(leaf.key, parent, leaf.text(), leaf.depth, assumed_s);
+            alone.put(leaf.key, parent, leaf.text(), leaf.depth, assumed);
             alone.meaning()
         });
         if let Some(meaning) = meaning {
@@ -418,7 +418,7 @@ fn set<'a>(place: &mut Text<'a>, value: Text<'a>) {
 }
 
 /// A time in any spelling: number since the epoch, ISO 8601, asctime, CLF.
-pub(super) fn time(value: &[u8], assumed_s: i32) -> Option<(Stamp, Zone)> {
+pub(super) fn time(value: &[u8], assumed: LocalZone) -> Option<(Stamp, Zone)> {
     if let Some(stamp) = stamp::epoch(value) {
         return Some((
             stamp,
@@ -431,7 +431,7 @@ pub(super) fn time(value: &[u8], assumed_s: i32) -> Option<(Stamp, Zone)> {
     let date = stamp::iso(value)
         .or_else(|| stamp::clf(value))
         .or_else(|| stamp::asctime(value))?;
-    Some(date.stamp(assumed_s))
+    Some(date.stamp(assumed))
 }
 
 /// Keys and values of what Node's `util.inspect` and Python's `repr` print: `{ sessionId: '7f3a', code: 1006 }`.

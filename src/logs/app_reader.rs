@@ -10,7 +10,10 @@ use super::{
     FieldMap, LineReader, LogOptions, Out, Outcome, app_text, gate, haproxy, is_foreign_json,
     is_foreign_text, json, stamp, text,
 };
-use crate::model::{AppEvent, AppLine, Line, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis};
+use crate::model::{
+    AppEvent, AppLine, Line, LocalZone, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis,
+};
+use crate::text::records::Sample;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -49,7 +52,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Reader {
     own: Own,
-    assumed_s: i32,
+    assumed: LocalZone,
     block: Option<Block>,
     open: Option<Open>,
     /// The last record was itself about an error: a trace after it is its own.
@@ -73,7 +76,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn learn(line: &[u8], leaves: &[json::Leaf<'_>], assumed_s: i32) -> Option<Self> {
+    fn learn(line: &[u8], leaves: &[json::Leaf<'_>], assumed: LocalZone) -> Option<Self> {
         let at_top = |names: &[&[u8]]| {
             leaves
                 .iter()
@@ -88,7 +91,7 @@ impl Gate {
             b"@t",
         ])?;
         let message = at_top(&[b"msg", b"message", b"event", b"@m", b"@mt"])?;
-        app_fields::time(time.value, assumed_s)?;
+        app_fields::time(time.value, assumed)?;
         Some(Self {
             time: gate::Spot::learn(line, time.value)?,
             message: gate::Spot::learn(line, message.value)?,
@@ -109,7 +112,7 @@ impl Reader {
     pub(super) fn new(own: Own, options: &LogOptions) -> Self {
         Self {
             own,
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
             map: options.map.clone(),
             found: BTreeSet::new(),
             looked: 0,
@@ -147,10 +150,10 @@ impl Reader {
         if front.is_none() && is_foreign_json(&leaves) {
             return Some(Outcome::Odd("unknown-line"));
         }
-        let mut fields = Fields::json(&leaves, self.assumed_s, &self.map);
+        let mut fields = Fields::json(&leaves, self.assumed, &self.map);
         if self.looked < LOOKED_AT {
             self.looked += 1;
-            app_fields::meanings(&leaves, self.assumed_s, &self.map, &mut self.found);
+            app_fields::meanings(&leaves, self.assumed, &self.map, &mut self.found);
         }
         if let Some(front) = front {
             if fields.message.is_empty() {
@@ -181,10 +184,10 @@ impl Reader {
         // Where the user told what keys mean, any of them may decide: every record is read.
         if front.is_none() && self.map.is_empty() {
             if self.gate.is_none() {
-                self.gate = Gate::learn(object, &leaves, self.assumed_s);
+                self.gate = Gate::learn(object, &leaves, self.assumed);
             }
             if silent && !fields.has_stack && fields.level < Level::Error {
-                let roles = Roles::new(&leaves, self.assumed_s);
+                let roles = Roles::new(&leaves, self.assumed);
                 self.shapes.learn(object, &leaves, &mut |i| roles.of(i));
             }
         }
@@ -196,8 +199,8 @@ impl Reader {
         if self.block.is_some() || self.open.is_some() {
             return false;
         }
-        let time = self.shapes.time(line);
-        let Some((at, zone)) = time.and_then(|t| app_fields::time(t, self.assumed_s)) else {
+        let fit = self.shapes.fit(line);
+        let Some((at, zone)) = fit.and_then(|fit| app_fields::time(fit.time, self.assumed)) else {
             return false;
         };
         out.saw(at);
@@ -224,7 +227,7 @@ impl Reader {
             return None;
         }
         gate.message.value(line)?;
-        let (at, zone) = app_fields::time(gate.time.value(line)?, self.assumed_s)?;
+        let (at, zone) = app_fields::time(gate.time.value(line)?, self.assumed)?;
         out.saw(at);
         out.zone(zone);
         self.after_error = false;
@@ -301,7 +304,7 @@ impl Reader {
         let Some((at, zone)) = front.time else {
             return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
         };
-        let mut fields = of_text(front.message, self.assumed_s, &self.map);
+        let mut fields = of_text(front.message, self.assumed, &self.map);
         fields.pid = fields.pid.or(front.pid);
         fields.hostname = fields
             .hostname
@@ -322,7 +325,7 @@ impl Reader {
             && mark == Mark::None
             && !line.first().is_some_and(u8::is_ascii_whitespace)
         {
-            let fields = of_text(line, self.assumed_s, &self.map);
+            let fields = of_text(line, self.assumed, &self.map);
             self.record(
                 record,
                 &fields,
@@ -336,7 +339,7 @@ impl Reader {
             return self.of(Own::Text);
         }
         let Some(recent) = out.recent() else {
-            return Outcome::Odd(if inspected && tells(line, self.assumed_s, &self.map) {
+            return Outcome::Odd(if inspected && tells(line, self.assumed, &self.map) {
                 "no-time"
             } else {
                 "unknown-line"
@@ -347,9 +350,9 @@ impl Reader {
         if mark == Mark::None
             && inspected
             && self.block.is_none()
-            && tells(line, self.assumed_s, &self.map)
+            && tells(line, self.assumed, &self.map)
         {
-            let fields = of_text(line, self.assumed_s, &self.map);
+            let fields = of_text(line, self.assumed, &self.map);
             self.record(record, &fields, at, None, out);
             return self.of(Own::Text);
         }
@@ -432,7 +435,7 @@ impl Reader {
             }
             return self.bare(record, line, out);
         }
-        match front(line, self.assumed_s, out) {
+        match front(line, self.assumed, out) {
             Some(_) if is_foreign_text(line) => Outcome::Odd("unknown-line"),
             Some(found) => self.text(record, &found, out),
             None if haproxy::looks(line) => Outcome::Odd("unknown-line"),
@@ -477,11 +480,11 @@ impl LineReader for Reader {
             && line.len() < MAX_OBJECT_BYTES
             && !line.first().is_some_and(u8::is_ascii_whitespace)
         {
-            let dated = front(line, self.assumed_s, out).is_some_and(|f| f.time.is_some());
+            let dated = front(line, self.assumed, out).is_some_and(|f| f.time.is_some());
             if dated
                 || self.block.is_none()
                     && (out.outer.is_some() || out.recent().is_some())
-                    && tells(line, self.assumed_s, &self.map)
+                    && tells(line, self.assumed, &self.map)
             {
                 self.open = Some(Open {
                     record,
@@ -508,15 +511,33 @@ impl LineReader for Reader {
 }
 
 /// The line says something of a connection.
-fn tells(line: &[u8], assumed_s: i32, map: &FieldMap) -> bool {
-    let fields = of_text(line, assumed_s, map);
+fn tells(line: &[u8], assumed: LocalZone, map: &FieldMap) -> bool {
+    let fields = of_text(line, assumed, map);
     app_event::classify(&fields.said())
         .first()
         .is_some_and(|e| *e != AppEvent::Other)
 }
 
+/// Fewer lines that tell something may be any text's.
+const FEW: usize = 3;
+
+/// Half of the lines, and some of them, tell of connections or of the program's own life, and none says when.
+pub(super) fn lack_times(samples: &[Sample]) -> bool {
+    let (options, mut ignore) = (LogOptions::default(), |_: Line| ());
+    let out = Out::new(&mut ignore);
+    let zone = options.assumed_zone;
+    let timed = |s: &Sample| {
+        s.outer.stamp.is_some() || front(&s.line, zone, &out).is_some() || is_binary(&s.line)
+    };
+    let telling = samples
+        .iter()
+        .filter(|s| tells(&s.line, zone, &options.map))
+        .count();
+    telling >= FEW && telling * 2 >= samples.len() && !samples.iter().any(timed)
+}
+
 /// The date, program and level in front of a console line; `None` where there is no date.
-fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>> {
+fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Option<Front<'a>> {
     let mut rest = line;
     if let Some((pri, after)) = rest.strip_prefix(b"<").and_then(|r| text::cut(r, b'>'))
         && pri.len() <= 3
@@ -532,7 +553,7 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
         let process = process.trim_ascii();
         let pid = process.strip_prefix(b"#").and_then(text::unsigned);
         return Some(Front {
-            time: Some(date.stamp(assumed_s)),
+            time: Some(date.stamp(assumed)),
             no_year: false,
             pid: pid.and_then(|p| u32::try_from(p).ok()),
             hostname: None,
@@ -542,7 +563,7 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
     // Daphne: `127.0.0.1:1234 - - [20/Nov/2026:20:48:04] "WSCONNECT /ws" - -`.
     if let Some(date) = daphne(rest) {
         return Some(Front {
-            time: Some(date.stamp(assumed_s)),
+            time: Some(date.stamp(assumed)),
             no_year: false,
             pid: None,
             hostname: None,
@@ -579,7 +600,7 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
             .unwrap_or(message)
             .trim_ascii_start();
         let found = Front {
-            time: Some(date.stamp(assumed_s)),
+            time: Some(date.stamp(assumed)),
             message,
             ..whole
         };
@@ -587,7 +608,7 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
     }
     if let Some((date, len)) = stamp::syslog(inner, out.near()) {
         let message = inner[len..].trim_ascii_start();
-        let time = date.map(|d| d.stamp(assumed_s));
+        let time = date.map(|d| d.stamp(assumed));
         return Some(program(Front {
             time,
             no_year: date.is_none(),
@@ -603,7 +624,7 @@ fn front<'a>(line: &'a [u8], assumed_s: i32, out: &Out<'_>) -> Option<Front<'a>>
             let mut buffer = [0; 32];
             match super::access::normal(key, &mut buffer) {
                 b"time" | b"ts" | b"timestamp" | b"t" => {
-                    time = time.or_else(|| app_fields::time(value, assumed_s))
+                    time = time.or_else(|| app_fields::time(value, assumed))
                 }
                 b"level" | b"msg" | b"lvl" | b"message" | b"event" => others += 1,
                 _ => {}
@@ -659,7 +680,7 @@ fn program(mut front: Front<'_>) -> Front<'_> {
 }
 
 /// What the words of a console line hold: level, pairs, an inspected object, addresses.
-fn of_text<'a>(message: &'a [u8], assumed_s: i32, map: &FieldMap) -> Fields<'a> {
+fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap) -> Fields<'a> {
     let mut fields = Fields::default();
     let mut told = Vec::new();
     let mut pairs = 0;
@@ -669,7 +690,7 @@ fn of_text<'a>(message: &'a [u8], assumed_s: i32, map: &FieldMap) -> Fields<'a> 
         given |= matches!(key, b"msg" | b"message" | b"event");
         match map.meaning(key, String::new) {
             Some(meaning) => told.push((meaning, Cow::Borrowed(value))),
-            None => fields.put(key, b"", Cow::Borrowed(value), 1, assumed_s),
+            None => fields.put(key, b"", Cow::Borrowed(value), 1, assumed),
         }
         if pairs > 128 {
             break;
@@ -696,7 +717,7 @@ fn of_text<'a>(message: &'a [u8], assumed_s: i32, map: &FieldMap) -> Fields<'a> 
             let value = Cow::Owned(value.to_vec());
             match map.meaning(key, String::new) {
                 Some(meaning) => told.push((meaning, value)),
-                None => fields.put(key, b"", value, 1, assumed_s),
+                None => fields.put(key, b"", value, 1, assumed),
             }
         });
     }
@@ -705,7 +726,7 @@ fn of_text<'a>(message: &'a [u8], assumed_s: i32, map: &FieldMap) -> Fields<'a> 
     }
     addresses(message, &mut fields);
     for (meaning, value) in told {
-        fields.told(meaning, value, assumed_s);
+        fields.told(meaning, value, assumed);
     }
     if fields.session.is_none() && fields.connection_id.is_none() && fields.id.is_none() {
         app_names::named(message, &mut fields);
@@ -807,7 +828,7 @@ pub(super) fn trim(mut word: &[u8]) -> &[u8] {
 
 /// What was read from one line.
 pub(super) fn fields(line: &[u8], options: &LogOptions) -> Vec<(String, String)> {
-    let assumed_s = options.assumed_offset_s;
+    let assumed = options.assumed_zone;
     let plain = app_text::uncoloured(line);
     let line = plain.trim_ascii_end();
     let object = line.trim_ascii_start();
@@ -820,7 +841,7 @@ pub(super) fn fields(line: &[u8], options: &LogOptions) -> Vec<(String, String)>
     let mut ignore = |_: Line| ();
     let out = Out::new(&mut ignore);
     let mut all = Vec::new();
-    let message = match front(line, assumed_s, &out) {
+    let message = match front(line, assumed, &out) {
         Some(front) => {
             if let Some((at, _)) = front.time {
                 all.push(("time".to_owned(), at.rfc3339()));
@@ -844,7 +865,7 @@ pub(super) fn fields(line: &[u8], options: &LogOptions) -> Vec<(String, String)>
             all.extend(object);
         }
     }
-    let said = of_text(message, assumed_s, &options.map);
+    let said = of_text(message, assumed, &options.map);
     for event in app_event::classify(&said.said()) {
         all.push(("event".to_owned(), format!("{event:?}")));
     }

@@ -4,6 +4,7 @@ use super::access::normal;
 use super::app_fields::time;
 use super::gate::Role;
 use super::json::{Kind, Leaf};
+use crate::model::LocalZone;
 
 /// What each leaf of a record decides that told nothing: the other side of `Fields::put`.
 pub(super) struct Roles<'l, 'a> {
@@ -102,7 +103,7 @@ fn decides(key: &[u8]) -> bool {
 }
 
 impl<'l, 'a> Roles<'l, 'a> {
-    pub(super) fn new(leaves: &'l [Leaf<'a>], assumed_s: i32) -> Self {
+    pub(super) fn new(leaves: &'l [Leaf<'a>], assumed: LocalZone) -> Self {
         let first = leaves.iter().position(|leaf| {
             let mut buffer = [0; 32];
             leaf.kind != Kind::Tree && is_time(normal(leaf.key, &mut buffer))
@@ -111,7 +112,7 @@ impl<'l, 'a> Roles<'l, 'a> {
         let own = |i: &usize| {
             leaves
                 .get(*i)
-                .is_some_and(|l| l.depth == 1 && time(l.value, assumed_s).is_some())
+                .is_some_and(|l| l.depth == 1 && time(l.value, assumed).is_some())
         };
         Self {
             leaves,
@@ -179,7 +180,7 @@ mod tests {
                 for depth in [1, 2] {
                     let mut fields = Fields::default();
                     let value = Cow::Borrowed(value.as_bytes());
-                    fields.put(key.as_bytes(), b"", value, depth, 0);
+                    fields.put(key.as_bytes(), b"", value, depth, LocalZone::default());
                     let told = fields.words().iter().any(|w| !w.is_empty())
                         || fields.level != Level::Unknown
                         || fields.close_code.is_some()

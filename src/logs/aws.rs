@@ -165,7 +165,7 @@ pub(super) fn looks(line: &[u8]) -> bool {
 
 fn utc(text: &[u8]) -> Option<Stamp> {
     let date = stamp::iso(text)?;
-    (date.len == text.len() && date.offset_s.is_none_or(|o| o == 0)).then(|| date.stamp(0).0)
+    (date.len == text.len() && date.offset_s.is_none_or(|o| o == 0)).then(|| date.utc())
 }
 
 fn nlb(record: RecordRef, t: &[&[u8]], out: &mut Out<'_>) -> Option<()> {

@@ -4,7 +4,7 @@ use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
 use crate::model::{
-    HopEvent, HopKind, HopLine, Line, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis,
+    HopEvent, HopKind, HopLine, Line, LocalZone, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis,
 };
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl LogFormat for Caddy {
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -75,7 +75,7 @@ fn process_line(message: &[u8]) -> bool {
 }
 
 struct Reader {
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl Reader {
@@ -98,7 +98,7 @@ impl Reader {
                     basis: ZoneBasis::Epoch,
                 },
             ),
-            None => stamp::iso(written)?.stamp(self.assumed_s),
+            None => stamp::iso(written)?.stamp(self.assumed),
         };
         out.saw(at);
         out.zone(zone);

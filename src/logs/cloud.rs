@@ -77,7 +77,7 @@ fn time(value: &[u8]) -> Option<(Stamp, Zone)> {
     if let Some(at) = stamp::epoch(value) {
         return Some((at, known(ZoneBasis::Epoch)));
     }
-    Some((stamp::iso(value)?.stamp(0).0, known(ZoneBasis::Format)))
+    Some((stamp::iso(value)?.utc(), known(ZoneBasis::Format)))
 }
 
 fn cloudflare(record: RecordRef, leaves: &[Leaf<'_>]) -> Option<(TunnelLine, Zone)> {

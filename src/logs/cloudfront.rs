@@ -185,7 +185,7 @@ impl Reader {
         }
         let stamp_text = [date, b"T", time].concat();
         // The time is that of the end, and UTC.
-        let end = stamp::iso(&stamp_text)?.stamp(0).0;
+        let end = stamp::iso(&stamp_text)?.utc();
         out.saw(end);
         out.zone(Zone {
             offset_s: 0,

@@ -3,7 +3,7 @@
 use super::json::{self, Kind, Leaf};
 use super::stamp::{self, Memo};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
-use crate::model::{HopKind, Line, MILLI_NS, RecordRef, TunnelLine};
+use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, TunnelLine};
 
 #[derive(Debug)]
 pub(super) struct Envoy;
@@ -26,7 +26,7 @@ impl LogFormat for Envoy {
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
             memo: Memo::default(),
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -183,7 +183,7 @@ fn of_json<'a>(leaves: &[Leaf<'a>]) -> Option<Entry<'a>> {
 
 struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl LineReader for Reader {
@@ -207,7 +207,7 @@ impl LineReader for Reader {
 
 impl Reader {
     fn record(&mut self, record: RecordRef, e: &Entry<'_>, out: &mut Out<'_>) -> Option<Outcome> {
-        let (start, zone) = self.memo.get(e.start, stamp::iso)?.stamp(self.assumed_s);
+        let (start, zone) = self.memo.get(e.start, stamp::iso)?.stamp(self.assumed);
         let life_ns = stamp::decimal(e.duration, MILLI_NS);
         let end = life_ns.map(|life| start.plus(life));
         out.saw(end.unwrap_or(start));

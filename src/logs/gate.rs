@@ -48,6 +48,11 @@ pub(super) fn is_plain(status: &[u8]) -> bool {
     matches!(status, [b'2' | b'3', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
+/// An answer that ends a request which failed.
+pub(super) fn is_refusal(status: &[u8]) -> bool {
+    matches!(status, [b'4'..=b'9', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
+}
+
 /// Where a line stands: in its block, and in the stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
@@ -178,8 +183,10 @@ pub(super) enum Role {
     Free,
     /// Has to be the same.
     Same,
-    /// The status of a plain request.
-    Plain,
+    /// The status of a plain request, or of one that failed.
+    Status,
+    /// The request line: of one that failed, it decides.
+    Asked,
     /// Any number: a status, a code. Without a word beside it, it decides nothing.
     Digits,
     /// Has to be empty or a dash.
@@ -211,6 +218,30 @@ struct Shape {
 
 /// The longest number, or word without quotes, that is passed over.
 const MAX_BARE: usize = 32;
+
+/// What stands in numbers and in words without quotes.
+const BARE: [bool; 256] = {
+    let mut bare = [false; 256];
+    let mut c = 0;
+    while c < 256 {
+        let byte = c as u8;
+        bare[c] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+        c += 1;
+    }
+    bare
+};
+
+/// A line of a known shape that does not matter, if nothing comes of its having failed.
+#[derive(Debug, Default)]
+pub(super) struct Fit<'a> {
+    /// As written.
+    pub(super) time: &'a [u8],
+    /// The request failed with this status.
+    pub(super) refused: Option<&'a [u8]>,
+    pub(super) asked: Option<&'a [u8]>,
+    /// The line says that no upgrade was asked for.
+    pub(super) denies: bool,
+}
 
 impl Shape {
     fn learn(
@@ -248,12 +279,12 @@ impl Shape {
         timed.then_some(shape)
     }
 
-    /// The time of a line of this shape that does not matter.
-    fn time<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+    /// What decides about a line of this shape, if it may be passed over.
+    fn fit<'a>(&mut self, line: &'a [u8]) -> Option<Fit<'a>> {
         let mut rest = line;
-        let mut time = None;
+        let mut fit = Fit::default();
         for part in &self.parts {
-            rest = rest.strip_prefix(part.literal.as_slice())?;
+            rest = after(rest, &part.literal)?;
             let end = if part.quoted {
                 match memchr::memchr2(b'"', b'\\', rest)? {
                     end if rest[end] == b'"' => end,
@@ -261,20 +292,20 @@ impl Shape {
                     _ => return None,
                 }
             } else {
-                rest.iter()
-                    .take(MAX_BARE)
-                    .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+'))
-                    .count()
+                let bare = rest.iter().take(MAX_BARE);
+                bare.take_while(|c| BARE[usize::from(**c)]).count()
             };
             let value;
             (value, rest) = rest.split_at(end);
             match part.role {
                 Role::Free | Role::Same | Role::Never => {}
-                Role::Plain if !is_plain(value) => return None,
-                Role::Absent if text::present(value).is_some() => return None,
-                Role::Digits if !value.iter().all(u8::is_ascii_digit) => return None,
-                Role::Plain | Role::Absent | Role::Digits => {}
-                Role::Time => time = Some(value),
+                Role::Status if is_plain(value) => {}
+                Role::Status if is_refusal(value) => fit.refused = Some(value),
+                Role::Asked => fit.asked = Some(value),
+                Role::Absent if text::present(value).is_none() => fit.denies = true,
+                Role::Digits if value.iter().all(u8::is_ascii_digit) => {}
+                Role::Status | Role::Absent | Role::Digits => return None,
+                Role::Time => fit.time = value,
                 Role::Said => {
                     if self.said != value {
                         let coloured = memchr::memchr(0x1b, value).is_some();
@@ -286,8 +317,25 @@ impl Shape {
                 }
             }
         }
-        (rest == self.tail).then_some(time?)
+        (rest == self.tail && !fit.time.is_empty()).then_some(fit)
     }
+}
+
+/// What stands behind a text that is mostly so short that a call to compare it takes longer than to do it.
+fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    let (front, rest) = text.split_at_checked(literal.len())?;
+    let same = match literal.len() {
+        4..8 => {
+            front.first_chunk::<4>() == literal.first_chunk()
+                && front.last_chunk::<4>() == literal.last_chunk()
+        }
+        8..=16 => {
+            front.first_chunk::<8>() == literal.first_chunk()
+                && front.last_chunk::<8>() == literal.last_chunk()
+        }
+        _ => front == literal,
+    };
+    same.then_some(rest)
 }
 
 /// As many shapes are known at a time.
@@ -323,18 +371,18 @@ impl Shapes {
         }
     }
 
-    /// The time of a line that does not matter, as written.
-    pub(super) fn time<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
-        let (at, time) = self
+    /// What decides about a line of a shape that did not matter before.
+    pub(super) fn fit<'a>(&mut self, line: &'a [u8]) -> Option<Fit<'a>> {
+        let (at, fit) = self
             .all
             .iter_mut()
             .enumerate()
-            .find_map(|(at, shape)| Some((at, shape.time(line)?)))?;
+            .find_map(|(at, shape)| Some((at, shape.fit(line)?)))?;
         if at > 0 {
             self.all[..=at].rotate_right(1);
         }
         self.fitted += 1;
-        Some(time)
+        Some(fit)
     }
 }
 

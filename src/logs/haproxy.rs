@@ -4,7 +4,7 @@ use super::stamp::{self, Memo};
 use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, text};
 use crate::model::{
-    HopEvent, HopKind, HopLine, Line, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
+    HopEvent, HopKind, HopLine, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
 };
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl LogFormat for Haproxy {
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
             memo: Memo::default(),
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
             front: Front::default(),
         })
     }
@@ -267,7 +267,7 @@ fn process(message: &[u8]) -> Option<HopEvent> {
 
 struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
     /// What stood before the message of the last line: all of it but an RFC 3164 date says nothing of a request.
     front: Front,
 }
@@ -314,54 +314,98 @@ impl Front {
     }
 }
 
-/// The accept date and the total time of a plain request's line without captured headers.
-fn plain(message: &[u8]) -> Option<(&[u8], &[u8])> {
+/// What decides about a request's line without captured headers.
+struct Bare<'a> {
+    /// Of the accept.
+    date: &'a [u8],
+    /// The whole time.
+    total: &'a [u8],
+    status: &'a [u8],
+    /// The request line, with the quote behind it.
+    request: &'a [u8],
+}
+
+impl Bare<'_> {
+    /// The path that was asked for by a request which failed.
+    fn refused(&self) -> Option<&[u8]> {
+        let request = self.request.strip_suffix(b"\"").unwrap_or(self.request);
+        let (_, uri) = text::request(request).filter(|_| gate::is_refusal(self.status))?;
+        (!uri.starts_with(b"<BADREQ>")).then(|| text::relative(uri).0)
+    }
+}
+
+fn bare(message: &[u8]) -> Option<Bare<'_>> {
     let (client, rest) = text::cut(message, b' ')?;
     let (date, rest) = rest.strip_prefix(b"[")?.split_at_checked(24)?;
-    let rest = rest.strip_prefix(b"] ")?;
-    let (_, rest) = text::cut(rest, b' ')?;
-    let (_, rest) = text::cut(rest, b' ')?;
-    let (timers, rest) = text::cut(rest, b' ')?;
-    let digits = |c: &u8| c.is_ascii_digit() || matches!(c, b'/' | b'-' | b'+');
-    if client.is_empty()
-        || !timers.iter().all(digits)
-        || timers.iter().filter(|c| **c == b'/').count() != 4
-    {
+    let (_, rest) = word(rest.strip_prefix(b"] ")?)?;
+    let (_, rest) = word(rest)?;
+    let (timers, total, rest) = timers(rest)?;
+    let (status, rest) = rest.split_at_checked(3)?;
+    if client.is_empty() || timers != 5 {
         return None;
     }
-    let (status, rest) = rest.split_at_checked(3)?;
-    let (_, rest) = text::cut(rest.strip_prefix(b" ")?, b' ')?;
+    let (_, rest) = word(rest.strip_prefix(b" ")?)?;
     // Cookies captured, the state, counters, the request.
-    let (_, rest) = text::cut(rest, b' ')?;
-    let (_, rest) = text::cut(rest, b' ')?;
-    let (state, rest) = text::cut(rest, b' ')?;
-    let (counters, _) = text::cut(rest, b'"')?;
-    let bare = counters.iter().all(|c| digits(c) || *c == b' ');
-    let total = timers.rsplit(|c| *c == b'/').next()?;
-    (state.len() == 4 && bare && gate::is_plain(status)).then_some((date, total))
+    let rest = match rest.strip_prefix(b"- - ") {
+        Some(rest) => rest,
+        None => word(word(rest)?.1)?.1,
+    };
+    let (state, rest) = word(rest)?;
+    let counters = rest.iter().position(|c| !is_counter(*c) && *c != b' ')?;
+    let request = rest[counters..].strip_prefix(b"\"")?;
+    (state.len() == 4).then_some(Bare {
+        date,
+        total,
+        status,
+        request,
+    })
+}
+
+/// A word and what follows the blank behind it; for words so short that they are not worth a search.
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|c| *c == b' ')?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+const fn is_counter(c: u8) -> bool {
+    matches!(c, b'0'..=b'9' | b'/' | b'-' | b'+')
+}
+
+/// How many timers stand here, the last of them, and what follows the blank behind it.
+fn timers(text: &[u8]) -> Option<(usize, &[u8], &[u8])> {
+    let (mut count, mut last) = (1, 0);
+    for (at, c) in text.iter().enumerate() {
+        match c {
+            b' ' => return Some((count, &text[last..at], &text[at + 1..])),
+            b'/' => (count, last) = (count + 1, at + 1),
+            c if !is_counter(*c) => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 impl LineReader for Reader {
     fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
         let Self {
             memo,
-            assumed_s,
+            assumed,
             front,
         } = self;
-        gate::skim(block, from, |line, _| {
-            let mut end = || {
-                let (date, total) = plain(front.message(line)?)?;
-                let (start, zone) = memo.get(date, stamp::clf)?.stamp(*assumed_s);
-                let life = stamp::decimal(total, MILLI_NS).filter(|_| total.first() != Some(&b'+'));
-                Some((life.map_or(start, |life| start.plus(life)), zone))
-            };
-            let end = end();
-            if let Some((end, zone)) = end {
-                out.saw(end);
-                out.zone(zone);
+        let mut pass = |line: &[u8], place: gate::Place| {
+            let bare = bare(front.message(line)?)?;
+            let (start, zone) = memo.get(bare.date, stamp::clf)?.stamp(*assumed);
+            if !gate::is_plain(bare.status) {
+                let record = place.record(out.source, line);
+                out.puts_off(record, bare.refused()?).then_some(())?;
             }
-            end.is_some()
-        })
+            let early = bare.total.first() == Some(&b'+');
+            let life = stamp::decimal(bare.total, MILLI_NS).filter(|_| !early);
+            out.saw(life.map_or(start, |life| start.plus(life)));
+            out.zone(zone);
+            Some(())
+        };
+        gate::skim(block, from, |line, place| pass(line, place).is_some())
     }
 
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
@@ -397,10 +441,10 @@ impl Reader {
         let Some(date) = self.memo.get(parts.date, stamp::clf) else {
             return Outcome::Odd("unknown-line");
         };
-        let assumed = self.assumed_s;
+        let assumed = self.assumed;
         let (start, mut zone) = match prefix.rfc5424.and_then(|d| d.offset_s) {
             // One program on one host wrote both dates.
-            Some(offset) => (date.stamp(offset).0, date.stamp(offset).1),
+            Some(offset) => date.stamp(LocalZone::Fixed(offset)),
             None => date.stamp(assumed),
         };
         if prefix.rfc5424.is_some_and(|d| d.offset_s.is_some()) {
@@ -503,7 +547,7 @@ impl Reader {
         };
         let at: Stamp = match dated {
             Some(date) => {
-                let (at, zone) = date.stamp(self.assumed_s);
+                let (at, zone) = date.stamp(self.assumed);
                 out.saw(at);
                 out.zone(zone);
                 at

@@ -45,7 +45,7 @@ impl LogFormat for HerokuRouter {
 /// `2026-11-20T21:46:48.472964+00:00 heroku[router]: ...`, or the `heroku/router` of log drains.
 fn head(line: &[u8], outer: Option<Stamp>) -> Option<(Stamp, &[u8], &[u8])> {
     let (at, rest) = match stamp::iso(line).filter(|d| d.offset_s.is_some()) {
-        Some(date) => (date.stamp(0).0, line[date.len..].trim_ascii_start()),
+        Some(date) => (date.utc(), line[date.len..].trim_ascii_start()),
         None => (outer?, line),
     };
     let from = memchr::memmem::find(rest.get(..rest.len().min(96))?, b"heroku")?;

@@ -33,11 +33,13 @@ pub use field_map::{FieldMap, Meaning};
 
 use crate::model::attempt::{is_meant_for_websocket, path_number};
 use crate::model::{
-    Anomaly, Attempt, HopSettings, Line, Moment, RecordRef, SourceId, Stamp, Zone, add_anomaly,
+    Anomaly, Attempt, HopSettings, Line, LocalZone, Moment, RecordRef, SourceId, Stamp, Zone,
+    add_anomaly,
 };
 use crate::text::peel::Outer;
 use crate::text::records::{self, Verdict};
 use crate::text::{self, json, stamp};
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
@@ -47,8 +49,8 @@ use std::sync::Arc;
 pub struct LogOptions {
     /// nginx `log_format` definitions by name, from the case's configuration and the command line.
     pub nginx_formats: Vec<(String, String)>,
-    /// Seconds east of UTC for stamps without a zone.
-    pub assumed_offset_s: i32,
+    /// That of stamps which carry none.
+    pub assumed_zone: LocalZone,
     /// What the case's configuration says of its routes.
     pub settings: Arc<Vec<HopSettings>>,
     /// Keys of application records whose meaning was told.
@@ -117,7 +119,7 @@ pub struct Out<'a> {
 struct Paths {
     settings: Arc<Vec<HopSettings>>,
     /// Whether requests of a path are passed on at once.
-    known: HashMap<u64, bool>,
+    known: HashMap<u64, bool, FixedState>,
     put_off: Vec<PutOff>,
 }
 
@@ -128,26 +130,32 @@ impl Paths {
     fn new(settings: &Arc<Vec<HopSettings>>) -> Self {
         Self {
             settings: Arc::clone(settings),
-            known: HashMap::new(),
+            known: HashMap::default(),
             put_off: Vec::new(),
         }
     }
 
     fn speaks_websocket(&mut self, uri: &str) {
-        self.known.insert(path_number(uri), true);
+        self.known.insert(path_number(uri.as_bytes()), true);
     }
 
     /// True where nothing says so far that its path is for WebSockets.
-    fn puts_off(&mut self, record: RecordRef, uri: &str) -> bool {
+    fn puts_off(&mut self, record: RecordRef, uri: &[u8]) -> bool {
         let path = path_number(uri);
-        if self.known.len() > MAX_PATHS {
-            self.known.retain(|_, passed_on| *passed_on);
-        }
-        let settings = &self.settings;
-        let passed_on = *self
-            .known
-            .entry(path)
-            .or_insert_with(|| is_meant_for_websocket(uri, settings));
+        let passed_on = match self.known.get(&path) {
+            Some(passed_on) => *passed_on,
+            None => {
+                let Ok(uri) = std::str::from_utf8(uri) else {
+                    return false;
+                };
+                if self.known.len() > MAX_PATHS {
+                    self.known.retain(|_, passed_on| *passed_on);
+                }
+                let passed_on = is_meant_for_websocket(uri, &self.settings);
+                self.known.insert(path, passed_on);
+                passed_on
+            }
+        };
         if !passed_on {
             self.put_off.push(PutOff { record, path });
         }
@@ -206,7 +214,9 @@ impl<'a> Out<'a> {
         {
             if tunnel.says_websocket() {
                 paths.speaks_websocket(uri);
-            } else if tunnel.attempt(&[]) == Attempt::OfPath && paths.puts_off(tunnel.record, uri) {
+            } else if tunnel.attempt(&[]) == Attempt::OfPath
+                && paths.puts_off(tunnel.record, uri.as_bytes())
+            {
                 return;
             }
         }
@@ -216,10 +226,9 @@ impl<'a> Out<'a> {
     /// A request failed of which the line does not say whether it was one for a WebSocket. True = it is put off, and nothing is to be
     /// emitted for it now.
     fn puts_off(&mut self, record: RecordRef, uri: &[u8]) -> bool {
-        match (&mut self.paths, std::str::from_utf8(uri)) {
-            (Some(paths), Ok(uri)) => paths.puts_off(record, uri),
-            _ => false,
-        }
+        self.paths
+            .as_mut()
+            .is_some_and(|paths| paths.puts_off(record, uri))
     }
 
     /// A record's stamp, whether the record is passed on or not.
@@ -372,6 +381,11 @@ pub fn infer_layout(head: &[u8]) -> Option<String> {
 /// An access log, in whatever layout: its first lines have requests and stamps.
 pub fn is_access_log(head: &[u8]) -> bool {
     own_layout::is_access_log(head)
+}
+
+/// An application's lines that tell of connections and carry no time.
+pub fn lacks_times(head: &[u8]) -> bool {
+    app_reader::lack_times(&records::samples(head))
 }
 
 /// A format at work on a file.

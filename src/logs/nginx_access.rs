@@ -254,7 +254,8 @@ struct Reader {
 /// What a value of a JSON line decides, by the variable it holds.
 fn role(var: Var, exact: bool) -> gate::Role {
     match var {
-        Var::Status => gate::Role::Plain,
+        Var::Status => gate::Role::Status,
+        Var::Request => gate::Role::Asked,
         Var::Upgrade => gate::Role::Absent,
         Var::WsKey | Var::SessionTime => gate::Role::Never,
         Var::Msec if exact => gate::Role::Time,
@@ -287,13 +288,13 @@ impl Reader {
             parts: Vec::new(),
             own: false,
         });
-        let state = AccessState::new(options.assumed_offset_s);
+        let state = AccessState::new(options.assumed_zone);
         Self {
             layouts,
             common,
             hot: 0,
             state,
-            apache: apache_access::Reader::new(options.assumed_offset_s),
+            apache: apache_access::Reader::new(options.assumed_zone),
             is_apache: false,
             text_gate,
             websocket: gate::Ahead::new(gate::WEBSOCKET),
@@ -369,9 +370,9 @@ impl Reader {
     }
 
     /// A line that cannot matter, seen by its status alone; the file's span still takes its time in.
-    fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+    fn pass_by(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if line.first() == Some(&b'{') {
-            return self.pass_json(line, out);
+            return self.pass_json(record, line, out);
         }
         if !self.text_gate || self.is_apache {
             return None;
@@ -380,13 +381,29 @@ impl Reader {
         self.passed(date, out)
     }
 
-    fn pass_json(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
-        let time = self.shapes.time(line)?;
-        if let Some(exact) = super::stamp::epoch(time) {
+    fn pass_json(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let fit = self.shapes.fit(line)?;
+        let exact = super::stamp::epoch(fit.time);
+        if let Some(status) = fit.refused {
+            let (_, uri) = text::request(fit.asked?)?;
+            let dated = exact.is_some() || self.state.date(fit.time).is_some();
+            if !dated || memchr::memchr(b'\\', uri).is_some() {
+                return None;
+            }
+            let passes = if fit.denies {
+                status != b"426" && !self.state.was_upgraded(text::path(uri))
+            } else {
+                out.puts_off(record, text::relative(uri).0)
+            };
+            if !passes {
+                return None;
+            }
+        }
+        if let Some(exact) = exact {
             out.saw(exact);
             return Some(Outcome::Used);
         }
-        self.passed(time, out)
+        self.passed(fit.time, out)
     }
 
     /// The answer was that to a plain request, or to one that failed and is put off.
@@ -582,7 +599,10 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
 impl LineReader for Reader {
     fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
         match block.bytes.get(from) {
-            Some(b'{') => gate::skim(block, from, |line, _| self.pass_json(line, out).is_some()),
+            Some(b'{') => gate::skim(block, from, |line, place| {
+                let record = place.record(out.source, line);
+                self.pass_json(record, line, out).is_some()
+            }),
             // An address; a wrapper's time stamp has dashes.
             Some(b'1'..=b'9') if self.text_gate && !self.is_apache => {
                 gate::skim(block, from, |line, place| {
@@ -601,7 +621,7 @@ impl LineReader for Reader {
 
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {
         let line = line.trim_ascii_end();
-        if let Some(outcome) = self.pass_by(line, out) {
+        if let Some(outcome) = self.pass_by(record, line, out) {
             return outcome;
         }
         if self.is_apache

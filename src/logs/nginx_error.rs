@@ -3,7 +3,7 @@
 use super::json::{self, Kind, Leaf};
 use super::stamp::{self, Memo};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
-use crate::model::{HopEvent, HopKind, HopLine, Line, RecordRef};
+use crate::model::{HopEvent, HopKind, HopLine, Line, LocalZone, RecordRef};
 
 #[derive(Debug)]
 pub(super) struct NginxError;
@@ -27,7 +27,7 @@ impl LogFormat for NginxError {
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
             memo: Memo::default(),
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -242,7 +242,7 @@ fn lifecycle(message: &[u8]) -> HopEvent {
 
 struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl Reader {
@@ -259,7 +259,7 @@ impl Reader {
         };
         let (at, zone) = match stamp::epoch(&get(b"timestamp")?) {
             Some(_) => return None,
-            None => stamp::iso(&get(b"timestamp")?)?.stamp(self.assumed_s),
+            None => stamp::iso(&get(b"timestamp")?)?.stamp(self.assumed),
         };
         out.saw(at);
         out.zone(zone);
@@ -315,7 +315,7 @@ impl LineReader for Reader {
         let Some(date) = line.get(..19).and_then(|d| self.memo.get(d, stamp::iso)) else {
             return Outcome::Odd("unknown-line");
         };
-        let (at, zone) = date.stamp(self.assumed_s);
+        let (at, zone) = date.stamp(self.assumed);
         out.saw(at);
         out.zone(zone);
         let (message, tail) = split(head.message);

@@ -3,7 +3,8 @@
 use super::access::normal;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
 use crate::model::{
-    HopKind, Line, MICRO_NS, MILLI_NS, RecordRef, SECOND_NS, Stamp, TunnelLine, Zone, ZoneBasis,
+    HopKind, Line, LocalZone, MICRO_NS, MILLI_NS, RecordRef, SECOND_NS, Stamp, TunnelLine, Zone,
+    ZoneBasis,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,7 +26,7 @@ impl LogFormat for ProxyPairs {
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -126,7 +127,7 @@ pub(super) fn looks(line: &[u8]) -> bool {
 }
 
 struct Reader {
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl Reader {
@@ -134,7 +135,7 @@ impl Reader {
         let front = line.strip_prefix(b"[").unwrap_or(line);
         for text in [Some(front), e.time].into_iter().flatten() {
             if let Some(date) = stamp::iso(text).or_else(|| stamp::clf(text)) {
-                return Some(date.stamp(self.assumed_s));
+                return Some(date.stamp(self.assumed));
             }
         }
         let epoch = Zone {
@@ -145,7 +146,7 @@ impl Reader {
             return Some((stamp, epoch));
         }
         if let Some((Some(date), _)) = stamp::syslog(front, out.near()) {
-            return Some(date.stamp(self.assumed_s));
+            return Some(date.stamp(self.assumed));
         }
         out.outer.map(|s| (s, epoch))
     }

@@ -284,7 +284,7 @@ fn failed_requests_wait_until_their_path_is_known() {
     assert_eq!(ordinals, [3, 4, 5]);
     let put_off: Vec<u64> = read.put_off.iter().map(|p| p.record.ordinal).collect();
     assert_eq!(put_off, [1, 2]);
-    assert_eq!(read.put_off[0].path, path_number("/live"));
+    assert_eq!(read.put_off[0].path, path_number(b"/live"));
     assert!(size_of::<PutOff>() <= 32);
 
     let mut again = Vec::new();
@@ -340,5 +340,43 @@ fn told_keys_are_never_passed_over() {
             &mut |_| lines += 1,
         );
         assert_eq!((lines, summary.used), (expected, 400), "{map}");
+    }
+}
+
+/// A shape that fits every line tells of refused requests what reading each of them does: what was asked for decides.
+#[test]
+fn refused_requests_of_json_lines_are_as_those_read_in_full() {
+    type Told = (u64, Option<u16>, Option<String>, Option<bool>);
+    let told = |text: &str| -> (Vec<Told>, Vec<(u64, u64)>) {
+        let read = with_skimming("nginx-access", text.as_bytes());
+        let lines = read.lines.into_iter().map(|line| match line {
+            Line::Tunnel(t) => (t.record.ordinal, t.status, t.uri, t.upgrade_asked),
+            other => panic!("{other:?}"),
+        });
+        let put_off = read.put_off.iter().map(|p| (p.record.ordinal, p.path));
+        (lines.collect(), put_off.collect())
+    };
+    for upgrade in ["", r#""http_upgrade":"","#] {
+        let mut chance = Chance(77);
+        let (mut alike, mut apart) = (String::new(), String::new());
+        for n in 0..3_000 {
+            let path = ["/", "/live?a=1", "/logo.png", "/x/ws", "/only/426"][chance.below(5)];
+            let status = [200, 200, 304, 404, 426, 502][chance.below(6)];
+            let asks = n % 501 == 500;
+            let (upgrade, path, status) = match asks {
+                true => (r#""http_upgrade":"websocket","#, "/live?b=2", 101),
+                false => (upgrade, path, status),
+            };
+            let line = format!(
+                r#"{{"time":"2026-11-20T20:00:00+00:00","remote_addr":"192.0.2.7",{upgrade}"request":"GET {path} HTTP/1.1","status":"{status}","request_time":"0.01""#
+            );
+            alike.push_str(&format!("{line}}}\n"));
+            // A key of its own, so that no shape fits.
+            apart.push_str(&format!("{line},\"k{n}\":1}}\n"));
+        }
+        let (lines, put_off) = told(&alike);
+        assert_eq!((&lines, &put_off), (&told(&apart).0, &told(&apart).1));
+        assert!(lines.len() > 100, "{}", lines.len());
+        assert_eq!(put_off.is_empty(), !upgrade.is_empty());
     }
 }

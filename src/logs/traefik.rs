@@ -4,7 +4,7 @@ use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
 use super::stamp::Memo;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, MILLI_NS, RecordRef};
+use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef};
 
 #[derive(Debug)]
 pub(super) struct Traefik;
@@ -25,7 +25,7 @@ impl LogFormat for Traefik {
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {
             memo: Memo::default(),
-            assumed_s: options.assumed_offset_s,
+            assumed: options.assumed_zone,
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
@@ -113,13 +113,13 @@ pub(super) fn is_traefik(leaves: &[Leaf<'_>]) -> bool {
 
 struct Reader {
     memo: Memo,
-    assumed_s: i32,
+    assumed: LocalZone,
 }
 
 impl Reader {
     fn text(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         let e = of_text(line)?;
-        let (start, zone) = self.memo.get(e.start, stamp::clf)?.stamp(self.assumed_s);
+        let (start, zone) = self.memo.get(e.start, stamp::clf)?.stamp(self.assumed);
         let life_ns = stamp::decimal(e.life_ms, MILLI_NS)?;
         let end = start.plus(life_ns);
         out.saw(end);
@@ -191,7 +191,7 @@ impl Reader {
                 _ => {}
             }
         }
-        let (start, zone) = utc.or(local)?.stamp(self.assumed_s);
+        let (start, zone) = utc.or(local)?.stamp(self.assumed);
         tunnel.start = Some(start);
         tunnel.end = tunnel.life_ns.map(|life| start.plus(life));
         tunnel.upstream_status = origin;

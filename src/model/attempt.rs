@@ -2,7 +2,8 @@
 
 use super::line::{HopKind, TunnelLine};
 use super::settings::HopSettings;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hasher};
 
 /// Whether a line is about a WebSocket, or a request for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,10 @@ pub fn path(uri: &str) -> &str {
 }
 
 /// A URI's path as a number: the same in every run.
-pub fn path_number(uri: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path(uri).hash(&mut hasher);
+pub fn path_number(uri: &[u8]) -> u64 {
+    let end = memchr::memchr2(b'?', b'#', uri).unwrap_or(uri.len());
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(&uri[..end]);
     hasher.finish()
 }
 
@@ -94,7 +96,7 @@ mod tests {
         ] {
             assert_eq!(is_meant_for_websocket(uri, &[]), expected, "{uri}");
         }
-        assert_eq!(path_number("/a?x=1"), path_number("/a#y"));
-        assert_ne!(path_number("/a"), path_number("/b"));
+        assert_eq!(path_number(b"/a?x=1"), path_number(b"/a#y"));
+        assert_ne!(path_number(b"/a"), path_number(b"/b"));
     }
 }

@@ -133,6 +133,9 @@ pub(crate) fn request(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Path and query of an absolute URI (`http://host:80/ws?x` -> `/ws?x`), and its host.
 pub(crate) fn relative(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
+    if uri.first() == Some(&b'/') {
+        return (uri, None);
+    }
     let Some(at) = memchr::memmem::find(uri, b"://").filter(|at| *at <= 6) else {
         return (uri, None);
     };
@@ -141,6 +144,11 @@ pub(crate) fn relative(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(slash) => (&rest[slash..], Some(&rest[..slash])),
         None => (b"/", Some(rest)),
     }
+}
+
+/// A URI without its query.
+pub(crate) fn path(uri: &[u8]) -> &[u8] {
+    &uri[..memchr::memchr2(b'?', b'#', uri).unwrap_or(uri.len())]
 }
 
 /// What stands before and after the first `byte`.

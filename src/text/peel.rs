@@ -360,7 +360,7 @@ fn stackdriver(line: &[u8]) -> Option<Layer<'_>> {
                 at = value
                     .strip_prefix(b"\"")
                     .and_then(stamp::iso)
-                    .map(|d| d.stamp(0).0);
+                    .map(|d| d.utc());
             }
             b"httpRequest" => return None,
             b"resource" => {
@@ -383,7 +383,7 @@ fn docker(line: &[u8]) -> Option<Layer<'_>> {
     let stream = memmem::find(tail, b"\"stream\":\"std").and_then(|at| tail.get(at + 13))?;
     let stamp = super::between(tail, b"\"time\":\"", b"\"")
         .and_then(stamp::iso)
-        .map(|d| d.stamp(0).0);
+        .map(|d| d.utc());
     let mut line = super::unescape(&rest[..end]);
     let whole = line.last() == Some(&b'\n') || line.len() < DOCKER_CUT;
     while matches!(line.last(), Some(b'\n' | b'\r')) {
@@ -406,7 +406,7 @@ fn stamped(line: &[u8]) -> Option<Layer<'_>> {
     }
     let date = stamp::iso(line).filter(|d| d.offset_s.is_some())?;
     let rest = line[date.len..].strip_prefix(b" ")?;
-    let stamp = Some(date.stamp(0).0);
+    let stamp = Some(date.utc());
     if let Some(after) = rest.strip_prefix(b"std") {
         let (stream, flags) = after
             .strip_prefix(b"out ")

@@ -1,6 +1,6 @@
 //! Dates as logs write them -> moments, each with its fineness and the offset it carried.
 
-use crate::model::{Moment, SECOND_NS, Stamp, Zone, ZoneBasis};
+use crate::model::{LocalZone, Moment, SECOND_NS, Stamp, Zone, ZoneBasis};
 
 /// A date read from the front of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +11,18 @@ pub(crate) struct Date {
     pub(crate) tick_ns: i64,
     /// Seconds east of UTC, as written.
     pub(crate) offset_s: Option<i32>,
+    /// Bytes up to the fraction of its second; 0 where dates of one second do not begin alike.
+    second: usize,
     /// Bytes that were read.
     pub(crate) len: usize,
 }
 
 impl Date {
-    /// The stamp, with `assumed_s` for a date without an offset, and how its zone is known.
-    pub(crate) fn stamp(self, assumed_s: i32) -> (Stamp, Zone) {
+    /// The stamp, with the zone of clocks that name none for a date without an offset, and how its zone is known.
+    pub(crate) fn stamp(self, assumed: LocalZone) -> (Stamp, Zone) {
         let (offset_s, basis) = match self.offset_s {
             Some(o) => (o, ZoneBasis::Line),
-            None => (assumed_s, ZoneBasis::Assumed),
+            None => (assumed.offset_at(self.wall_s), ZoneBasis::Assumed),
         };
         let ns = (self.wall_s - i64::from(offset_s))
             .saturating_mul(SECOND_NS)
@@ -29,6 +31,11 @@ impl Date {
             Stamp::new(Moment(ns), self.tick_ns),
             Zone { offset_s, basis },
         )
+    }
+
+    /// The stamp of a date that is UTC where it does not say otherwise.
+    pub(crate) fn utc(self) -> Stamp {
+        self.stamp(LocalZone::default()).0
     }
 }
 
@@ -139,6 +146,7 @@ fn with_tail(b: &[u8], wall_s: i64, at: usize) -> Date {
         nanos,
         tick_ns,
         offset_s,
+        second: at,
         len: at + frac + len,
     }
 }
@@ -196,6 +204,7 @@ pub(crate) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, us
             nanos,
             tick_ns,
             offset_s: None,
+            second: 0,
             len,
         }),
         len,
@@ -225,6 +234,7 @@ pub(crate) fn asctime(b: &[u8]) -> Option<Date> {
         nanos,
         tick_ns,
         offset_s: None,
+        second: 0,
         len,
     })
 }
@@ -235,8 +245,12 @@ pub(crate) fn epoch(text: &[u8]) -> Option<Stamp> {
     if !(9..=19).contains(&whole) {
         return None;
     }
+    let (head, tail) = text[..whole].split_at(whole.min(18));
     let mut value = 0i64;
-    for c in &text[..whole] {
+    for c in head {
+        value = value * 10 + i64::from(c - b'0');
+    }
+    for c in tail {
         value = value.checked_mul(10)?.checked_add(i64::from(c - b'0'))?;
     }
     let unit = match value {
@@ -304,7 +318,7 @@ pub(crate) fn decimal(text: &[u8], unit_ns: i64) -> Option<i64> {
     Some(ns)
 }
 
-/// Remembers the last date of a hot format: in a busy log most lines carry the same second as the line before.
+/// Remembers the last date of a hot format: in a busy log most lines carry the same second as the line before, if not the same date.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     text: Vec<u8>,
@@ -313,11 +327,20 @@ pub(crate) struct Memo {
 
 impl Memo {
     pub(crate) fn get(&mut self, text: &[u8], parse: fn(&[u8]) -> Option<Date>) -> Option<Date> {
-        if self.date.is_none() || self.text != text {
-            self.date = parse(text);
-            self.text.clear();
-            self.text.extend_from_slice(text);
-        }
+        let begun = match self.date {
+            Some(_) if self.text == text => return self.date,
+            Some(date) if date.second > 0 => text
+                .get(..date.second)
+                .is_some_and(|second| self.text.starts_with(second))
+                .then_some(date),
+            _ => None,
+        };
+        self.date = match begun {
+            Some(date) => Some(with_tail(text, date.wall_s, date.second)),
+            None => parse(text),
+        };
+        self.text.clear();
+        self.text.extend_from_slice(text);
         self.date
     }
 }
@@ -365,7 +388,7 @@ mod tests {
 
     fn check(date: Option<Date>, want: &str, offset: Option<i32>) {
         let date = date.expect(want);
-        assert_eq!(date.stamp(0).0.rfc3339(), want);
+        assert_eq!(date.utc().rfc3339(), want);
         assert_eq!(date.offset_s, offset);
     }
 
@@ -379,7 +402,7 @@ mod tests {
             "2026-11-20T21:42:31.123456789Z",
             "2026-12-31T23:59:60.5Z",
         ] {
-            let want = iso(text.as_bytes()).map(|d| d.stamp(0).0);
+            let want = iso(text.as_bytes()).map(|d| d.utc());
             assert!(want.is_some(), "{text}");
             assert_eq!(seconds.utc(text.as_bytes()), want, "{text}");
         }
@@ -481,7 +504,7 @@ mod tests {
 
     #[test]
     fn a_year_comes_from_the_nearest_date() {
-        let near = iso(b"2027-01-01T00:00:03").map(|d| d.stamp(0).0.at);
+        let near = iso(b"2027-01-01T00:00:03").map(|d| d.utc().at);
         let (date, len) = syslog(b"Dec 31 23:59:58 lb1 haproxy", near).expect("a date");
         check(date, "2026-12-31T23:59:58Z", None);
         assert_eq!(len, 15);
