@@ -55,17 +55,22 @@ impl Chance {
                 let mut row = sample.row();
                 let some = usize::try_from(self.of(6)).ok()?;
                 for (fact, value) in other.facts.iter().take(some) {
-                    if let Some(reading) = row.readings.get_mut(*fact) {
-                        reading.value = Some(value.clone());
-                    }
+                    let value = Some(value.clone());
+                    row.put(
+                        *fact,
+                        Reading {
+                            value,
+                            ..Reading::default()
+                        },
+                    );
                 }
-                for reading in &mut row.readings {
+                row.change(|reading| {
                     match &mut reading.value {
                         Some(Value::Duration(ns)) if self.of(2) == 0 => {
-                            *ns = i64::try_from(self.of(120_000_000_000)).ok()?;
+                            *ns = i64::try_from(self.of(120_000_000_000)).unwrap_or(0);
                         }
                         Some(Value::Count(n)) if self.of(4) == 0 => {
-                            *n = i64::try_from(self.of(12)).ok()?;
+                            *n = i64::try_from(self.of(12)).unwrap_or(0);
                         }
                         _ => {}
                     }
@@ -73,7 +78,7 @@ impl Chance {
                         reading.value = None;
                     }
                     reading.witness = self.witness();
-                }
+                });
                 Some((row, sample.handshake_failed(rule)))
             })
             .collect()
@@ -82,15 +87,16 @@ impl Chance {
     /// Any facts at all, half of them observed: what no connection ever shows, and every condition meets.
     pub fn row(&mut self) -> Row {
         let mut row = Row::new();
-        for (spec, reading) in FACTS.iter().zip(&mut row.readings) {
+        for (fact, spec) in FACTS.iter().enumerate() {
             if self.of(2) == 0 {
                 continue;
             }
-            *reading = Reading {
+            let reading = Reading {
                 value: self.value(spec.kind),
                 records: Vec::new(),
                 witness: self.witness(),
             };
+            row.put(fact, reading);
         }
         row
     }

@@ -1,6 +1,6 @@
 //! A weighed row -> the verdict: its sentence, evidence, rivals, what could not be tested, and the fix in the user's numbers.
 
-use super::eval::{self, Score, Standing, Weighed};
+use super::eval::{self, Score, Standing, Weighed, WhyOut};
 use super::explain;
 use super::fact::{self, FACTS, NamedDuration, Row, Value};
 use super::pack::Pack;
@@ -260,10 +260,7 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
             }
             _ => continue,
         };
-        let record = row
-            .readings
-            .get(line.condition.fact)
-            .and_then(|r| r.records.first());
+        let record = row.at(line.condition.fact).and_then(|r| r.records.first());
         out.push(Evidence {
             say,
             supports: shown,
@@ -358,10 +355,12 @@ fn why_weaker(rule: &Rule, other: &Rule, score: &Score, row: &Row, words: &Words
 }
 
 fn why_refuted(rule: &Rule, score: &Score, words: &Words<'_>) -> Option<String> {
-    match score.standing {
-        Standing::OutOfScope(at) => rule.scope.get(at).map(|c| words.refuted(c)),
-        Standing::RuledOut(at) => Some(words.refuted_line(rule, at)),
-        _ => None,
+    if score.standing != Standing::Out {
+        return None;
+    }
+    match eval::why_out(rule, words.row)? {
+        WhyOut::Scope(at) => rule.scope.get(at).map(|c| words.refuted(c)),
+        WhyOut::Line(at) => Some(words.refuted_line(rule, at)),
     }
 }
 

@@ -95,16 +95,17 @@ pub fn coverage(pack: &Pack) -> Vec<Covered> {
 /// The row with one fact changed.
 fn with(row: &Row, fact: usize, value: Option<Value>) -> Row {
     let mut out = row.clone();
-    if let Some(reading) = out.readings.get_mut(fact) {
-        *reading = Reading {
+    out.put(
+        fact,
+        Reading {
             value,
             records: Vec::new(),
             witness: Witnesses {
                 capture: true,
                 ..Witnesses::default()
             },
-        };
-    }
+        },
+    );
     out
 }
 

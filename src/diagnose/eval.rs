@@ -11,18 +11,25 @@ pub const POSSIBLE_BITS: i32 = 4;
 /// How a rule stands for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// A condition of its scope is refuted: index into `scope`.
-    OutOfScope(usize),
-    /// An evidence line takes it out: index into `evidence`.
-    RuledOut(usize),
+    /// A condition of its scope is refuted, or a line of evidence takes it out; [`why_out`] says which.
+    Out,
     /// Not refuted, and too little is shown. The index is that of the first required line that nothing shows, if any.
     Untestable(Option<usize>),
     /// In the running, at [`Score::tier`].
     Running,
 }
 
+/// What takes a rule out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyOut {
+    /// A condition of its scope is refuted: index into `scope`.
+    Scope(usize),
+    /// Index into `evidence`.
+    Line(usize),
+}
+
 /// How one rule came out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Score {
     pub cause: Cause,
     pub standing: Standing,
@@ -60,7 +67,7 @@ impl Weighed {
 pub fn score_of(weighed: &Weighed, rule: &Rule, row: &Row) -> Option<Score> {
     match rule.own {
         Some(_) => Some(score(rule, row)),
-        None => weighed.score(rule.cause).cloned(),
+        None => weighed.score(rule.cause).copied(),
     }
 }
 
@@ -175,19 +182,32 @@ pub fn truths(rule: &Rule, row: &Row) -> Vec<Truth> {
 
 /// Weighs one rule, line by line. The program of a pack does the same for a whole pack at once.
 pub fn score(rule: &Rule, row: &Row) -> Score {
+    weighed_or_out(rule, row).unwrap_or(Score {
+        cause: rule.cause,
+        standing: Standing::Out,
+        tier: Tier::Undecided,
+        bits: 0,
+    })
+}
+
+/// What takes a rule out, if anything does.
+pub fn why_out(rule: &Rule, row: &Row) -> Option<WhyOut> {
+    weighed_or_out(rule, row).err()
+}
+
+fn weighed_or_out(rule: &Rule, row: &Row) -> Result<Score, WhyOut> {
     let scored = |standing, tier, bits| Score {
         cause: rule.cause,
         standing,
         tier,
         bits,
     };
-    let out = |standing| scored(standing, Tier::Undecided, 0);
     if let Some(at) = rule
         .scope
         .iter()
         .position(|c| truth(c, row) == Truth::Refuted)
     {
-        return out(Standing::OutOfScope(at));
+        return Err(WhyOut::Scope(at));
     }
     let (mut bits, mut missing, mut seen) = (0, None, false);
     let mut doubt = false;
@@ -229,7 +249,7 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         }
         // A decisive refutation stands, unless a witness of some strength saw the same thing happen.
         if let Some(by) = decisive.filter(|_| strongest < Some(Strength::Strong)) {
-            return out(Standing::RuledOut(by));
+            return Err(WhyOut::Line(by));
         }
         if shown > 0 {
             seen = true;
@@ -238,7 +258,7 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
         }
         if required {
             if refuted == members.len() {
-                return out(Standing::RuledOut(first));
+                return Err(WhyOut::Line(first));
             }
             missing = missing.or(Some(first));
         }
@@ -255,9 +275,12 @@ pub fn score(rule: &Rule, row: &Row) -> Score {
             }
         }
         _ if seen && bits >= POSSIBLE_BITS => Tier::Possible,
-        _ => return scored(Standing::Untestable(missing), Tier::Undecided, bits),
+        _ => {
+            let standing = Standing::Untestable(missing);
+            return Ok(scored(standing, Tier::Undecided, bits));
+        }
     };
-    scored(Standing::Running, tier, bits)
+    Ok(scored(Standing::Running, tier, bits))
 }
 
 pub(super) fn strength_bits(strength: Option<Strength>) -> i32 {
@@ -265,7 +288,7 @@ pub(super) fn strength_bits(strength: Option<Strength>) -> i32 {
 }
 
 fn reading(row: &Row, fact: usize) -> Option<&Reading> {
-    row.readings.get(fact)
+    row.at(fact)
 }
 
 pub fn value(row: &Row, fact: usize) -> Option<&Value> {
@@ -616,7 +639,7 @@ mod tests {
                 let whole = weigh(&pack, &sample.row(), failed);
                 for taken in 0..sample.facts.len() {
                     let mut less = sample.row();
-                    less.readings[sample.facts[taken].0] = Reading::default();
+                    less.put(sample.facts[taken].0, Reading::default());
                     let weighed = weigh(&pack, &less, failed);
                     let swapped =
                         weighed.best.is_some_and(|b| b != rule.cause) && weighed.tier >= whole.tier;

@@ -33,7 +33,7 @@ fn test(rule: &Rule, line: &Line, row: &Row) -> Test {
 }
 
 fn records(fact: usize, row: &Row) -> Vec<RecordRef> {
-    row.readings.get(fact).map_or_else(Vec::new, |r| {
+    row.at(fact).map_or_else(Vec::new, |r| {
         r.records.iter().map(|(record, _)| *record).collect()
     })
 }

@@ -89,13 +89,46 @@ impl Witnesses {
 /// Every fact of one connection, in the order of [`FACTS`].
 #[derive(Debug, Clone, Default)]
 pub struct Row {
-    pub readings: Vec<Reading>,
+    readings: Vec<Reading>,
+    /// Which of them have a value, one bit each: most facts of a connection have none.
+    observed: u128,
 }
+
+// A bit for each fact.
+const _: () = assert!(FACTS.len() <= 128);
 
 impl Row {
     pub fn new() -> Self {
         Self {
             readings: vec![Reading::default(); FACTS.len()],
+            observed: 0,
+        }
+    }
+    /// The reading of a fact by its place in the catalogue.
+    pub fn at(&self, fact: usize) -> Option<&Reading> {
+        self.readings.get(fact)
+    }
+    /// The places of the facts that have a value, one bit each.
+    pub(super) const fn observed(&self) -> u128 {
+        self.observed
+    }
+    /// Sets a fact by its place in the catalogue.
+    pub fn put(&mut self, fact: usize, reading: Reading) {
+        if let Some(known) = self.readings.get_mut(fact) {
+            let bit = 1 << (fact % 128);
+            self.observed = match reading.value {
+                Some(_) => self.observed | bit,
+                None => self.observed & !bit,
+            };
+            *known = reading;
+        }
+    }
+    /// Changes every reading, in the order of the catalogue.
+    pub fn change(&mut self, mut how: impl FnMut(&mut Reading)) {
+        for fact in 0..self.readings.len() {
+            let mut reading = std::mem::take(&mut self.readings[fact]);
+            how(&mut reading);
+            self.put(fact, reading);
         }
     }
     pub fn get(&self, name: &str) -> Option<&Reading> {
@@ -106,7 +139,7 @@ impl Row {
         let at = index(name);
         debug_assert!(at.is_some(), "no such fact: {name}");
         if let Some(at) = at {
-            self.readings[at] = reading;
+            self.put(at, reading);
         }
     }
 }

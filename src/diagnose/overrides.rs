@@ -323,11 +323,11 @@ fn behind(connection: &mut Connection) {
 
 /// Takes out records of files that are no source of the case: an override is named, not shown.
 pub(super) fn strip(row: &mut Row, sources: usize) {
-    for reading in &mut row.readings {
+    row.change(|reading| {
         reading
             .records
             .retain(|(record, _)| (record.source.0 as usize) < sources);
-    }
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Rule files, built in and given -> the pack in force, or every mistake in them.
 
-use super::eval::{self, Score, Standing, Weighed};
+use super::eval::{self, Score, Standing, Weighed, WhyOut};
 use super::fact::{self, FACTS, Reading, Row, Value, Witnesses};
 use super::lint::{self, RuleError};
 use super::overrides::Overrides;
@@ -256,13 +256,14 @@ impl Sample {
             ..Witnesses::default()
         };
         for (fact, value) in &self.facts {
-            if let Some(reading) = row.readings.get_mut(*fact) {
-                *reading = Reading {
+            row.put(
+                *fact,
+                Reading {
                     value: Some(value.clone()),
                     records: Vec::new(),
                     witness,
-                };
-            }
+                },
+            );
         }
         row
     }
@@ -306,8 +307,7 @@ fn wrong(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
     let came = format!("{} ({})", best.id(), weighed.tier.name());
     let own = best == rule.cause && (rule.own.is_none() || weighed.own == rule.own);
     let row = sample.row();
-    let refuted = eval::score_of(weighed, rule, &row)
-        .is_some_and(|s| matches!(s.standing, Standing::RuledOut(_) | Standing::OutOfScope(_)));
+    let refuted = eval::score_of(weighed, rule, &row).is_some_and(|s| s.standing == Standing::Out);
     let held = match sample.expect {
         Expect::Fires => own && weighed.tier >= Tier::Likely,
         Expect::NearMiss => !own,
@@ -333,17 +333,20 @@ fn wrong(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
 }
 
 fn standing_help(rule: &Rule, sample: &Sample, weighed: &Weighed) -> Option<String> {
-    let score = eval::score_of(weighed, rule, &sample.row())?;
+    let row = sample.row();
+    let score = eval::score_of(weighed, rule, &row)?;
     let name = |c: &super::rule::Condition| FACTS.get(c.fact).map_or("", |f| f.name);
     Some(match score.standing {
-        Standing::OutOfScope(at) => format!(
-            "`{}` takes the rule out of scope",
-            rule.scope.get(at).map_or("", name)
-        ),
-        Standing::RuledOut(at) => format!(
-            "`{}` rules it out",
-            rule.evidence.get(at).map_or("", |l| name(&l.condition))
-        ),
+        Standing::Out => match eval::why_out(rule, &row)? {
+            WhyOut::Scope(at) => format!(
+                "`{}` takes the rule out of scope",
+                rule.scope.get(at).map_or("", name)
+            ),
+            WhyOut::Line(at) => format!(
+                "`{}` rules it out",
+                rule.evidence.get(at).map_or("", |l| name(&l.condition))
+            ),
+        },
         Standing::Untestable(_) => format!("too little is shown: {} bits", score.bits),
         Standing::Running => format!("it is {} with {} bits", score.tier.name(), score.bits),
     })

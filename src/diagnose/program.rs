@@ -37,6 +37,10 @@ impl Answers {
     const fn refuted(&self, at: Place) -> bool {
         self.refuted[at.word as usize % WORDS] & at.bit != 0
     }
+    const fn answered(&self, at: Place) -> bool {
+        let word = at.word as usize % WORDS;
+        (self.shown[word] | self.refuted[word]) & at.bit != 0
+    }
     fn add(&mut self, answer: Answer) {
         self.shown[usize::from(answer.word) % WORDS] |= answer.shown;
         self.refuted[usize::from(answer.word) % WORDS] |= answer.refuted;
@@ -57,6 +61,8 @@ struct Member {
 #[derive(Debug, Clone)]
 struct Group {
     members: Box<[Member]>,
+    /// All its members, a mask for each word: most groups of most rows have no answer at all. `None`: they lie in too many words.
+    reach: Option<[Place; 2]>,
     first: usize,
     required: bool,
 }
@@ -67,7 +73,6 @@ struct Compiled {
     rule: usize,
     cause: Cause,
     phase: Phase,
-    scope: Box<[Place]>,
     /// Answers that take it out wherever they are refuted: its scope, and lines that no other one of their group can save.
     fatal: Box<[Place]>,
     groups: Box<[Group]>,
@@ -91,8 +96,8 @@ pub(super) struct Program {
     beats: Vec<u64>,
 }
 
-// A bit for each fact, and for each cause.
-const _: () = assert!(FACTS.len() <= 128 && Cause::ALL.len() <= 64);
+// A bit for each cause.
+const _: () = assert!(Cause::ALL.len() <= 64);
 
 impl Program {
     /// `None` where there are more conditions than fit.
@@ -200,13 +205,7 @@ impl Program {
             shown: [0; WORDS],
             refuted: [0; WORDS],
         };
-        let observed = row
-            .readings
-            .iter()
-            .enumerate()
-            .fold(0_u128, |bits, (at, reading)| {
-                bits | u128::from(reading.value.is_some()) << (at % 128)
-            });
+        let observed = row.observed();
         // Kind after kind: what branches then goes the same way.
         for fact in Ones(observed & self.of_bools) {
             if let (Some(Value::Bool(is)), Some(said)) =
@@ -266,9 +265,8 @@ impl Program {
 }
 
 fn compile(rule: usize, r: &Rule, place: impl Fn(&Condition) -> Option<Place>) -> Option<Compiled> {
-    let scope: Box<[Place]> = r.scope.iter().map(&place).collect::<Option<_>>()?;
     let mut groups = Vec::with_capacity(r.groups.len());
-    let mut fatal: Vec<Place> = scope.to_vec();
+    let mut fatal: Vec<Place> = r.scope.iter().map(&place).collect::<Option<_>>()?;
     for members in &r.groups {
         let first = *members.first()?;
         let required = r.evidence.get(first)?.required;
@@ -287,8 +285,15 @@ fn compile(rule: usize, r: &Rule, place: impl Fn(&Condition) -> Option<Place>) -
         {
             fatal.push(only.at);
         }
+        let nowhere = Place { word: 0, bit: 0 };
+        let reach = match *merged(members.iter().map(|m| m.at).collect()) {
+            [one] => Some([one, nowhere]),
+            [one, other] => Some([one, other]),
+            _ => None,
+        };
         groups.push(Group {
             members,
+            reach,
             first,
             required,
         });
@@ -297,7 +302,6 @@ fn compile(rule: usize, r: &Rule, place: impl Fn(&Condition) -> Option<Place>) -
         rule,
         cause: r.cause,
         phase: r.phase,
-        scope,
         fatal: merged(fatal),
         groups: groups.into(),
     })
@@ -316,29 +320,6 @@ fn merged(mut places: Vec<Place>) -> Box<[Place]> {
         .collect()
 }
 
-impl Group {
-    /// The line that takes the rule out.
-    fn out(&self, answers: &Answers) -> Option<usize> {
-        let (mut strongest, mut shown, mut refuted, mut out) = (None, false, 0, None);
-        for m in &self.members {
-            if answers.shown(m.at) {
-                shown = true;
-                strongest = strongest.max(m.if_true);
-            } else if answers.refuted(m.at) {
-                refuted += 1;
-                if m.if_false == Some(Strength::Decisive) {
-                    out = out.or(Some(usize::from(m.line)));
-                }
-            }
-        }
-        out.filter(|_| strongest < Some(Strength::Strong))
-            .or_else(|| {
-                let all = !shown && self.required && refuted == self.members.len();
-                all.then_some(self.first)
-            })
-    }
-}
-
 impl Compiled {
     /// The same as [`eval::score`] makes of the rule's own lines.
     fn score(&self, answers: &Answers, rules: &[Rule], row: &Row) -> Score {
@@ -348,20 +329,24 @@ impl Compiled {
             tier,
             bits,
         };
-        let out = |standing| scored(standing, Tier::Undecided, 0);
+        let out = scored(Standing::Out, Tier::Undecided, 0);
         if self.fatal.iter().any(|m| answers.refuted(*m)) {
-            if let Some(at) = self.scope.iter().position(|p| answers.refuted(*p)) {
-                return out(Standing::OutOfScope(at));
-            }
-            if let Some(at) = self.groups.iter().find_map(|g| g.out(answers)) {
-                return out(Standing::RuledOut(at));
-            }
+            return out;
         }
         let (mut bits, mut missing, mut seen, mut doubt) = (0, None, false, false);
         for group in &self.groups {
+            if let Some([one, other]) = group.reach
+                && !answers.answered(one)
+                && !answers.answered(other)
+            {
+                if group.required {
+                    missing = missing.or(Some(group.first));
+                }
+                continue;
+            }
             let (mut strongest, mut against) = (None, None);
             let (mut shown, mut refuted) = (false, 0);
-            let mut decisive = None;
+            let mut decisive = false;
             for m in &group.members {
                 if answers.shown(m.at) {
                     shown = true;
@@ -369,13 +354,11 @@ impl Compiled {
                 } else if answers.refuted(m.at) {
                     refuted += 1;
                     against = against.max(m.if_false);
-                    if m.if_false == Some(Strength::Decisive) {
-                        decisive = decisive.or(Some(usize::from(m.line)));
-                    }
+                    decisive |= m.if_false == Some(Strength::Decisive);
                 }
             }
-            if let Some(by) = decisive.filter(|_| strongest < Some(Strength::Strong)) {
-                return out(Standing::RuledOut(by));
+            if decisive && strongest < Some(Strength::Strong) {
+                return out;
             }
             if shown {
                 seen = true;
@@ -384,7 +367,7 @@ impl Compiled {
             }
             if group.required {
                 if refuted == group.members.len() {
-                    return out(Standing::RuledOut(group.first));
+                    return out;
                 }
                 missing = missing.or(Some(group.first));
             }
