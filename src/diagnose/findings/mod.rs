@@ -190,7 +190,12 @@ fn spread(members: &[&Judged], timeout: i64) -> String {
     };
     match (silences().min(), silences().max(), silences().count()) {
         (Some(least), Some(most), n) if n >= 2 => {
-            format!(", measured {} to {} in {n}", tenth(least), tenth(most))
+            let (least, most) = (tenth(least), tenth(most));
+            if least == most {
+                format!(", measured {least} in each of {n}")
+            } else {
+                format!(", measured {least} to {most} in {n}")
+            }
         }
         _ => String::new(),
     }

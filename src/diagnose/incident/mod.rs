@@ -273,7 +273,7 @@ fn mass_drop(
         let name = value.say();
         match (spared, survivors.len()) {
             (0, 0) => format!(": all that {name} carried"),
-            (0, n) => format!(": all that {name} carried, while {n} of others stood"),
+            (0, n) => format!(": all that {name} carried, while {n} others stood"),
             (n, _) => format!(
                 ": {} of the {} that {name} carried",
                 members.len(),
