@@ -404,13 +404,26 @@ fn zones_change_no_verdict() {
     }
 }
 
+/// The program as a shell in a terminal starts it: what runs these tests in the background has SIGINT ignored, and that is inherited.
+#[cfg(unix)]
+fn with_default_signals(program: &str) -> Command {
+    let set = "--default-signal=INT,TERM";
+    let able = Command::new("env").args([set, "true"]).output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args([set, program]);
+    command
+}
+
 #[cfg(unix)]
 #[test]
 fn signals_end_it_as_they_end_any_program() {
     use std::os::unix::process::ExitStatusExt;
     for (name, number) in [("INT", 2), ("TERM", 15)] {
         let dir = folder();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wsdrop"))
+        let mut child = with_default_signals(env!("CARGO_BIN_EXE_wsdrop"))
             .args(["report", "-"])
             .current_dir(dir.path())
             .stdin(Stdio::piped())
