@@ -664,6 +664,7 @@ impl<'a> Stoppable<'a> {
             kind: "reading-stopped".to_owned(),
             count: 1,
             first_record: 0,
+            records: Vec::new(),
             note: format!(
                 "reading was stopped after {taken} of {bytes} bytes: what stands behind is in no verdict"
             ),

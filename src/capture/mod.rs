@@ -22,7 +22,7 @@ mod tracker;
 
 use crate::model::{
     Anomaly, Frame, LegObservation, Mark, Moment, RecordRef, SourceId, SourceKind, Stamp,
-    add_anomaly,
+    add_anomaly, add_odd,
 };
 use file::{PacketFile, Record};
 use fragments::Fragments;
@@ -262,13 +262,7 @@ impl Vantage {
             Packet::Other => None,
             Packet::Odd(kind) => {
                 summary.odd += 1;
-                add_anomaly(
-                    &mut summary.anomalies,
-                    kind,
-                    1,
-                    record.ordinal,
-                    explain(kind),
-                );
+                add_odd(&mut summary.anomalies, kind, mark.record, explain(kind));
                 None
             }
         }
@@ -324,6 +318,9 @@ impl FileSummary {
                 a.first_record,
                 a.note,
             );
+            if let Some(known) = self.anomalies.iter_mut().find(|k| k.kind == a.kind) {
+                known.keep(&a.records);
+            }
         }
     }
 }

@@ -61,6 +61,7 @@ impl Problem {
             kind: self.kind.to_owned(),
             count: 1,
             first_record: 0,
+            records: Vec::new(),
             note: self.say.clone(),
         }
     }

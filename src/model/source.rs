@@ -139,6 +139,19 @@ pub struct Anomaly {
     pub first_record: u64,
     /// One sentence for the reader: what it means, what to do.
     pub note: String,
+    /// The first ones it was met at, as far as each stands in a place of its own; at most [`ODD_KEPT`].
+    pub records: Vec<RecordRef>,
+}
+
+/// Records kept of one kind of anomaly.
+pub const ODD_KEPT: usize = 100;
+
+impl Anomaly {
+    /// Remembers a place it was met at.
+    pub fn keep(&mut self, records: &[RecordRef]) {
+        let room = ODD_KEPT.saturating_sub(self.records.len());
+        self.records.extend(records.iter().take(room));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -203,6 +216,20 @@ pub fn add_anomaly(
             count,
             first_record,
             note: note.into(),
+            records: Vec::new(),
         });
+    }
+}
+
+/// One more of that kind, at this record.
+pub fn add_odd(
+    anomalies: &mut Vec<Anomaly>,
+    kind: &str,
+    record: RecordRef,
+    note: impl Into<String>,
+) {
+    add_anomaly(anomalies, kind, 1, record.ordinal, note);
+    if let Some(anomaly) = anomalies.iter_mut().find(|a| a.kind == kind) {
+        anomaly.keep(&[record]);
     }
 }

@@ -457,6 +457,7 @@ impl Page<'_> {
                 count,
                 first_record,
                 note,
+                records: _,
             } = anomaly;
             let at = match (first_record, source.kind.is_capture()) {
                 (0, _) => String::new(),

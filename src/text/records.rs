@@ -3,7 +3,7 @@
 use super::lines::{Block, RawLine, Sink, Skimmed};
 use super::peel::{Fed, Outer, Peeler};
 use super::{elements, lines};
-use crate::model::{Anomaly, RecordRef, SourceId, add_anomaly};
+use crate::model::{Anomaly, ODD_KEPT, RecordRef, SourceId, add_anomaly};
 use std::io::Read;
 
 /// What became of one record.
@@ -41,24 +41,29 @@ pub(crate) struct Tally {
 /// One line's part in the counting, before the file is over.
 struct Counter {
     tally: Tally,
-    odd: Vec<(&'static str, u64, u64)>,
+    odd: Vec<(&'static str, u64, Vec<RecordRef>)>,
 }
 
 impl Counter {
-    fn count(&mut self, verdict: Verdict, ordinal: u64) {
+    fn count(&mut self, verdict: Verdict, record: RecordRef) {
         self.tally.records += 1;
-        self.judge(verdict, ordinal);
+        self.judge(verdict, record);
     }
 
-    fn judge(&mut self, verdict: Verdict, ordinal: u64) {
+    fn judge(&mut self, verdict: Verdict, record: RecordRef) {
         let Verdict::Odd(kind) = verdict else {
             self.tally.used += 1;
             return;
         };
         self.tally.odd += 1;
         match self.odd.iter_mut().find(|(known, ..)| *known == kind) {
-            Some((_, count, _)) => *count += 1,
-            None => self.odd.push((kind, 1, ordinal)),
+            Some((_, count, records)) => {
+                *count += 1;
+                if records.len() < ODD_KEPT {
+                    records.push(record);
+                }
+            }
+            None => self.odd.push((kind, 1, vec![record])),
         }
     }
 }
@@ -122,21 +127,21 @@ impl<R: Reader> Sink for Unwrapping<'_, R> {
         if raw.ordinal == 1 {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
-        if line.first() == Some(&0) && !peeler.in_binary() {
-            // A log cut while its writer had it open begins with zeros.
-            let zeros = line.iter().take_while(|c| **c == 0).count();
-            line = &line[zeros..];
-            if line.trim_ascii().is_empty() {
-                counter.count(Verdict::Odd("binary-line"), raw.ordinal);
-                return;
-            }
-        }
         let record = RecordRef {
             source: *source,
             ordinal: raw.ordinal,
             start: raw.start,
             len: u32::try_from(raw.bytes.len()).unwrap_or(u32::MAX),
         };
+        if line.first() == Some(&0) && !peeler.in_binary() {
+            // A log cut while its writer had it open begins with zeros.
+            let zeros = line.iter().take_while(|c| **c == 0).count();
+            line = &line[zeros..];
+            if line.trim_ascii().is_empty() {
+                counter.count(Verdict::Odd("binary-line"), record);
+                return;
+            }
+        }
         let tail = raw.last && raw.ordinal > 1;
         let cut = |verdict| match verdict {
             Verdict::Odd(_) if tail => Verdict::Odd("truncated-tail"),
@@ -146,21 +151,21 @@ impl<R: Reader> Sink for Unwrapping<'_, R> {
             // A blank line ends what was written in several.
             if let Some((record, line, outer)) = peeler.blank() {
                 counter.tally.used = counter.tally.used.saturating_sub(1);
-                counter.judge(reader.record(record, &line, &outer), record.ordinal);
+                counter.judge(reader.record(record, &line, &outer), record);
             }
             return;
         }
         match peeler.feed(record, line) {
-            Fed::Plain => counter.count(cut(reader.record(record, line, none)), raw.ordinal),
+            Fed::Plain => counter.count(cut(reader.record(record, line, none)), record),
             Fed::Peeled(record, inner, outer) => {
                 let verdict = if inner.trim_ascii().is_empty() {
                     Verdict::Used
                 } else {
                     cut(reader.record(record, &inner, &outer))
                 };
-                counter.count(verdict, record.ordinal);
+                counter.count(verdict, record);
             }
-            Fed::Part => counter.count(Verdict::Used, raw.ordinal),
+            Fed::Part => counter.count(Verdict::Used, record),
         }
     }
 }
@@ -215,15 +220,19 @@ pub(crate) fn read_with(
     } = unwrapping;
     for (record, line, outer) in peeler.finish() {
         counter.tally.used = counter.tally.used.saturating_sub(1);
-        counter.judge(reader.record(record, &line, &outer), record.ordinal);
+        counter.judge(reader.record(record, &line, &outer), record);
     }
     let Counter { mut tally, odd } = counter;
-    for (kind, count, first) in odd {
+    for (kind, count, records) in odd {
+        let first = records.first().map_or(0, |r| r.ordinal);
         let note = ODD
             .iter()
             .find(|(k, _)| *k == kind)
             .map_or("", |(_, note)| *note);
         add_anomaly(&mut tally.anomalies, kind, count, first, note);
+        if let Some(anomaly) = tally.anomalies.last_mut() {
+            anomaly.keep(&records);
+        }
     }
     if ended.overlong > 0 {
         tally.records += ended.overlong;
