@@ -33,6 +33,33 @@ pub(super) fn by_cause(analysis: &Analysis) -> Vec<(Cause, Vec<&Judged>)> {
     groups
 }
 
+/// How long it stood; a handshake that failed never did.
+pub(super) fn lived(judged: &Judged) -> Option<i64> {
+    let stood = judged.verdict.outcome != Outcome::FailedHandshake;
+    judged.connection.duration_ns().filter(|_| stood)
+}
+
+/// The silence before its end, where there was something to be silent on.
+pub(super) fn silent(judged: &Judged) -> Option<i64> {
+    let stood = judged.verdict.outcome != Outcome::FailedHandshake;
+    judged.connection.silence_ns.filter(|_| stood)
+}
+
+/// A text in pieces: those between two backticks are code.
+pub(super) fn spans(text: &str) -> Vec<(&str, bool)> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('`')
+        && let Some((code, behind)) = after.split_once('`')
+    {
+        pieces.extend([(before, false), (code, true)]);
+        rest = behind;
+    }
+    pieces.push((rest, false));
+    pieces.retain(|(piece, _)| !piece.is_empty());
+    pieces
+}
+
 pub(super) fn is_drop(judged: &Judged) -> bool {
     matches!(
         judged.verdict.outcome,
@@ -251,12 +278,8 @@ impl<'a> CauseRow<'a> {
                 .min_by_key(|j| std::cmp::Reverse((j.verdict.tier == tier, first_fix(j) == fix)))
                 .copied(),
             closer,
-            lived: median(
-                all.iter()
-                    .filter_map(|j| j.connection.duration_ns())
-                    .collect(),
-            ),
-            silent: median(all.iter().filter_map(|j| j.connection.silence_ns).collect()),
+            lived: median(all.iter().filter_map(|j| lived(j)).collect()),
+            silent: median(all.iter().filter_map(|j| silent(j)).collect()),
             fix,
         }
     }

@@ -1,8 +1,8 @@
 //! An `Analysis` -> Markdown for the incident channel: the answer first, the causes, the first drop of each with its evidence, the sources.
 
 use super::groups::{
-    CauseRow, answer, bare, by_cause, client, clip, closer, during, needs, place, plural, short,
-    span, understood,
+    CauseRow, answer, bare, by_cause, client, clip, closer, during, lived, needs, place, plural,
+    short, silent, span, spans, understood,
 };
 use super::{Redactor, Selected, Zone};
 use crate::model::{
@@ -78,6 +78,17 @@ struct Page<'a> {
 impl Page<'_> {
     fn text(&self, text: &str) -> String {
         escape(&clip(&self.redactor.text(text), LONGEST))
+    }
+
+    /// Text of ours with code in backticks; for where a bar is no border of a cell.
+    fn marked(&self, text: &str) -> String {
+        let text = clip(&self.redactor.text(text), LONGEST);
+        let pieces = spans(&text).into_iter().map(|(piece, code)| match code {
+            // What is nothing but blanks, or begins or ends with one, makes no span that reads as written.
+            true if piece.trim() == piece => format!("`{}`", inert(piece)),
+            _ => escape(piece),
+        });
+        pieces.collect()
     }
 
     fn head(&self, summary: &Summary, out: &mut impl Write) -> io::Result<()> {
@@ -192,7 +203,7 @@ impl Page<'_> {
         )?;
         writeln!(out, "{}\n", self.text(&v.sentence))?;
         for fix in v.fix.iter().take(LINES) {
-            writeln!(out, "- **Fix:** {}", self.text(fix))?;
+            writeln!(out, "- **Fix:** {}", self.marked(fix))?;
         }
         let mut facts = vec![escape(&client(judged, self.redactor))];
         facts.extend(c.request.uri.iter().map(|uri| self.code(uri)));
@@ -201,14 +212,8 @@ impl Page<'_> {
             facts.push(format!("closed {} {}", zone.time(closed, 3), zone.name()));
         }
         facts.push(format!("by {}", self.text(&closer(judged))));
-        facts.extend(
-            c.duration_ns()
-                .map(|ns| format!("lived {}", say_duration(ns))),
-        );
-        facts.extend(
-            c.silence_ns
-                .map(|ns| format!("silent {}", say_duration(ns))),
-        );
+        facts.extend(lived(judged).map(|ns| format!("lived {}", say_duration(ns))));
+        facts.extend(silent(judged).map(|ns| format!("silent {}", say_duration(ns))));
         let alone = if drops > 1 { "for example " } else { "" };
         writeln!(out, "- **Seen:** {alone}`{}`: {}", c.id, facts.join(" · "))?;
         let said = v.evidence.iter().take(EVIDENCE);
@@ -241,7 +246,7 @@ impl Page<'_> {
             .untestable
             .iter()
             .take(LINES)
-            .map(|u| format!("{} (needs {})", u.cause.id(), self.text(&u.needs)))
+            .map(|u| format!("{} (needs {})", u.cause.id(), self.marked(&u.needs)))
             .collect();
         if !open.is_empty() {
             writeln!(out, "- **Not testable:** {}", open.join("; "))?;
@@ -308,7 +313,7 @@ impl Page<'_> {
         for (code, kind, when, say, fix) in happened.chain(found).take(most) {
             let fix = fix.first().filter(|f| !said.contains(&bare(f)));
             said.extend(fix.map(|f| bare(f)));
-            let fix = fix.map_or_else(String::new, |f| format!(" **Fix:** {}", self.text(f)));
+            let fix = fix.map_or_else(String::new, |f| format!(" **Fix:** {}", self.marked(f)));
             writeln!(
                 out,
                 "- **{} {}** {when}{}{fix}",

@@ -15,6 +15,7 @@ pub mod show;
 pub mod sources;
 mod style;
 pub mod text;
+pub mod veil;
 
 pub use groups::ranked;
 pub use redact::{Redact, Redactor};

@@ -33,11 +33,12 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// `quiet` = as little as was asked for; a file that was named is written whole all the same.
     fn write(
         &self,
         format: Format,
         redact: Redact,
-        look: Look,
+        (look, quiet): (Look, bool),
         out: &mut impl Write,
     ) -> std::io::Result<()> {
         let redactor = Redactor::new(redact, self.analysis);
@@ -45,16 +46,16 @@ impl Writing<'_> {
             Format::Json | Format::JsonV1 => json::write(self.analysis, &redactor, out)?,
             Format::Ndjson => ndjson::write(self.analysis, &redactor, out)?,
             Format::Text => {
+                let quiet = quiet && self.screen.quiet > 0;
                 let options = text::Options {
                     look,
                     zone: self.zone,
                     top: self.top,
                     verbose: self.screen.verbose,
-                    quiet: self.screen.quiet > 0 || self.gate.is_some(),
+                    quiet: quiet || self.gate.is_some(),
                     paths: self.paths,
                     selected: self.selected,
                 };
-                let quiet = self.screen.quiet > 0;
                 if self.gate.is_none() || !quiet {
                     text::write(self.analysis, &redactor, &options, out)?;
                 }
@@ -170,12 +171,12 @@ pub(super) fn deliver(
     if format == Format::Text && screen.pager.is_some() {
         let mut page = Vec::new();
         writing
-            .write(format, redact, screen.look, &mut page)
+            .write(format, redact, (screen.look, true), &mut page)
             .map_err(|e| Stop::writing("standard output", &e))?;
         return super::page(page, screen).map(|_| ());
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match writing.write(format, redact, screen.look, &mut out) {
+    match writing.write(format, redact, (screen.look, true), &mut out) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
             // what is left in the buffer can't be written either
@@ -238,8 +239,10 @@ fn to_file(writing: &Writing<'_>, path: &Path, format: Format, redact: Redact) -
         width: 100,
         ascii: writing.screen.look.ascii,
     };
+    let mut out = BufWriter::new(file);
     writing
-        .write(format, redact, look, &mut BufWriter::new(file))
+        .write(format, redact, (look, false), &mut out)
+        .and_then(|()| out.flush())
         .map_err(|e| Failure::usage(format!("can't write {name}: {e}")))?;
     if writing.screen.quiet == 0 {
         eprintln!("wrote {}", crate::model::inert(&name));
@@ -300,7 +303,7 @@ pub(in crate::cli) fn demo(args: &Demo, screen: &Screen) -> Result<Exit, Stop> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let format = args.format.unwrap_or(Format::Text);
-    let written = writing.write(format, Redact::NONE, screen.look, &mut out);
+    let written = writing.write(format, Redact::NONE, (screen.look, true), &mut out);
     if let Err(e) = written {
         let _ = out.into_parts();
         return Err(Stop::writing("standard output", &e));

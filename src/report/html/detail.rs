@@ -25,7 +25,7 @@ pub(super) fn fold(page: &Page<'_>, judged: &Judged) -> String {
         id = escape(&c.id),
     );
     for fix in v.fix.iter().take(ROWS) {
-        let fix = page.text(fix);
+        let fix = page.marked(fix);
         let _ = writeln!(out, "<p class=\"fix\"><strong>Fix:</strong> {fix}</p>");
     }
     facts(page, judged, &mut out);
@@ -69,9 +69,12 @@ fn facts(page: &Page<'_>, judged: &Judged, out: &mut String) {
         ("opened", when(c.opened)),
         ("closed", closed),
         ("closed by", page.text(&closer(judged))),
-        ("lived", duration(c.duration_ns())),
-        ("silent before", duration(c.silence_ns)),
     ];
+    // A handshake that failed never stood.
+    if v.outcome != Outcome::FailedHandshake {
+        rows.push(("lived", duration(c.duration_ns())));
+        rows.push(("silent before", duration(c.silence_ns)));
+    }
     if let Some(ns) = v.timeout_ns {
         let from = v
             .timeout_from
@@ -157,7 +160,7 @@ fn rivals(page: &Page<'_>, judged: &Judged, out: &mut String) {
         .iter()
         .map(|r| (r.cause, r.verdict.name(), page.text(&r.why)));
     let open = v.untestable.iter().map(|u| {
-        let needs = format!("needs {}", page.text(&u.needs));
+        let needs = format!("needs {}", page.marked(&u.needs));
         (u.cause, "untestable", needs)
     });
     for (cause, verdict, why) in weighed.chain(open).take(ROWS) {

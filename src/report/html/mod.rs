@@ -5,8 +5,8 @@ mod detail;
 mod escape;
 
 use super::groups::{
-    CauseRow, answer, bare, by_cause, client, clip, closer, during, is_drop, needs, plural, seen,
-    short, span, understood,
+    CauseRow, answer, bare, by_cause, client, clip, closer, during, is_drop, lived, needs, plural,
+    seen, short, silent, span, spans, understood,
 };
 use super::{Redactor, Selected, Zone};
 use crate::model::{
@@ -79,6 +79,16 @@ struct Group {
 impl Page<'_> {
     fn text(&self, text: &str) -> String {
         escape(&clip(&self.redactor.text(text), LONGEST))
+    }
+
+    /// Text of ours with code in backticks.
+    fn marked(&self, text: &str) -> String {
+        let text = clip(&self.redactor.text(text), LONGEST);
+        let pieces = spans(&text).into_iter().map(|(piece, code)| match code {
+            true => format!("<code>{}</code>", escape(piece)),
+            false => escape(piece),
+        });
+        pieces.collect()
     }
 
     fn zone(&self) -> Zone {
@@ -183,7 +193,7 @@ impl Page<'_> {
             writeln!(
                 out,
                 "<p class=\"fix\"><strong>Fix:</strong> {}</p>",
-                self.text(fix)
+                self.marked(fix)
             )?;
         }
         let mut facts = vec![format!("closed by {}", self.text(&row.closer))];
@@ -228,7 +238,7 @@ impl Page<'_> {
     /// When they dropped, and how long each had been silent: what many share stands out.
     fn charts(&self, out: &mut impl Write) -> io::Result<()> {
         let drops = || self.analysis.connections.iter().filter(|j| is_drop(j));
-        let silences: Vec<i64> = drops().filter_map(|j| j.connection.silence_ns).collect();
+        let silences: Vec<i64> = drops().filter_map(silent).collect();
         let moments: Vec<i64> = drops()
             .filter_map(|j| Some(j.connection.closed.or(j.connection.opened)?.at.0))
             .collect();
@@ -318,7 +328,7 @@ impl Page<'_> {
             let fix = fix.map_or_else(String::new, |f| {
                 format!(
                     "<p class=\"fix\"><strong>Fix:</strong> {}</p>",
-                    self.text(f)
+                    self.marked(f)
                 )
             });
             let line = format!(
@@ -489,8 +499,8 @@ impl Page<'_> {
             request.unwrap_or_default(),
             escape(&clip(&self.redactor.text(&closer(judged)), 40)),
             self.when(c.closed),
-            seconds(c.duration_ns()),
-            seconds(c.silence_ns),
+            seconds(lived(judged)),
+            seconds(silent(judged)),
         )
     }
 
