@@ -159,8 +159,8 @@ impl Board {
                 return;
             }
             self.most.store(most, Ordering::Relaxed);
-            let start = Instant::now();
             self.ask();
+            let start = Instant::now();
             let Some(read) = self.read_so_far() else {
                 return;
             };
@@ -168,7 +168,13 @@ impl Board {
             if self.hold().over {
                 return;
             }
+            let empty = analysis.connections.is_empty();
             watch(analysis);
+            if empty {
+                // Nothing was to be seen yet, and somebody waits for the first row.
+                pause = SOON.max(start.elapsed() * 2);
+                continue;
+            }
             pause = (pause * 3 / 2)
                 .clamp(PACE, SLOWEST)
                 .max(start.elapsed() * SHARE);
