@@ -98,6 +98,7 @@ mod measure {
         });
         let mut command = CommandBuilder::new(program);
         command.arg(case);
+        command.cwd(std::env::current_dir().map_err(|e| say(&e))?);
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
         let start = Instant::now();

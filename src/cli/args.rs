@@ -102,6 +102,20 @@ pub(super) struct Display {
     /// Draw with ASCII characters only
     #[arg(long, global = true)]
     pub(super) ascii: bool,
+    /// Colours of the terminal UI: the terminal's own, for a dark or a light background, none
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "NAME",
+        env = "WSDROP_THEME",
+        hide_env = true
+    )]
+    pub(super) theme: ThemeName,
+    /// Take the mouse in the terminal UI: wheel, click, double click; Shift keeps the terminal's own selection
+    #[arg(long, global = true)]
+    pub(super) mouse: bool,
     /// How progress is told on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) progress: ProgressKind,
@@ -140,6 +154,15 @@ pub(super) enum When {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ThemeName {
+    #[default]
+    Auto,
+    Dark,
+    Light,
+    Mono,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

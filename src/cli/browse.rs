@@ -45,8 +45,9 @@ pub(super) fn browse(
 ) -> Result<Exit, Stop> {
     use super::desk::{Desk, FORMATS, Trouble, Work};
     use super::failure::Failure;
-    use crate::tui::{self, Theme, TuiOptions};
+    use crate::tui::{self, TuiOptions};
 
+    let pages = pages(&pack);
     let demo = paths == super::demo::NAME;
     let filter = chosen.as_ref().map(Chosen::filter).unwrap_or_default();
     let chosen = chosen.map(Chosen::without_filters);
@@ -58,12 +59,10 @@ pub(super) fn browse(
     };
     let mut desk = Desk::open(case, reopen, work, paths, zone).map_err(cant)?;
     let look = TuiOptions {
-        theme: Theme {
-            mono: !screen.look.color,
-            ascii: screen.look.ascii,
-            rich: many_colours(),
-            ..Theme::default()
-        },
+        theme: theme(screen),
+        mouse: screen.mouse,
+        east_s: zone.0,
+        pages,
         formats: FORMATS.to_vec(),
         again: Some(again(&typed())),
         filter,
@@ -90,6 +89,44 @@ pub(super) fn browse(
         return Ok(Exit::Signal(u8::try_from(signal).unwrap_or_default()));
     }
     Ok(Exit::Done)
+}
+
+/// What was asked for, and what the terminal can show of it.
+#[cfg(feature = "tui")]
+fn theme(screen: &Screen) -> crate::tui::Theme {
+    use super::args::ThemeName;
+    use crate::tui::Theme;
+
+    let name = match screen.theme {
+        ThemeName::Auto => "auto",
+        ThemeName::Dark => "dark",
+        ThemeName::Light => "light",
+        ThemeName::Mono => "mono",
+    };
+    let named = Theme::named(name).unwrap_or_default();
+    Theme {
+        mono: named.mono || !screen.look.color,
+        ascii: screen.look.ascii,
+        rich: many_colours(),
+        ..named
+    }
+}
+
+/// What the rules say of themselves, for the screen of rules.
+#[cfg(feature = "tui")]
+fn pages(pack: &Pack) -> Vec<crate::tui::RulePage> {
+    use crate::diagnose::explain;
+    use crate::model::inert;
+
+    let rules = pack.rules.iter().chain(&pack.own);
+    rules
+        .map(|rule| crate::tui::RulePage {
+            code: rule.name().to_owned(),
+            file: inert(&rule.path),
+            meaning: inert(&rule.meaning.replace('\n', " ")),
+            samples: explain::samples(rule).iter().map(|s| inert(s)).collect(),
+        })
+        .collect()
 }
 
 /// What the terminal says of itself: 256 colours or more.

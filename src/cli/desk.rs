@@ -11,7 +11,7 @@ use crate::model::{
     Analysis, FileProgress, FileState, Loading, Notes, Raw, RawReader, RecordRef, SourceId,
     SourceKind, inert,
 };
-use crate::report::Zone;
+use crate::report::{Redact, Redactor, Zone, veil};
 use crate::tui::export::PACKETS;
 use crate::tui::{Exporter, Fed, Feed, Keeper, Shown};
 use std::any::Any;
@@ -132,6 +132,12 @@ pub(super) struct Desk<'a> {
     kinds: Vec<SourceKind>,
     /// Connections of the case so far.
     of: usize,
+    /// The last analysis that was handed out, as it was recorded.
+    plain: Option<Arc<Analysis>>,
+    /// What hides secrets, while they are to be hidden.
+    veil: Option<Redactor>,
+    /// The last analysis has to be handed out once more.
+    again_shown: bool,
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -198,6 +204,9 @@ impl<'a> Desk<'a> {
             raw: None,
             kinds: Vec::new(),
             of: 0,
+            plain: None,
+            veil: None,
+            again_shown: false,
             trouble: None,
         };
         desk.wait_for_the_end();
@@ -295,7 +304,20 @@ impl<'a> Desk<'a> {
             ));
             self.kinds = kinds;
         }
-        Fed::Newer(Arc::new(analysis))
+        let analysis = Arc::new(analysis);
+        self.plain = Some(Arc::clone(&analysis));
+        if self.veil.is_some() {
+            self.veil = Some(Redactor::new(Redact::SHARED, &analysis));
+        }
+        Fed::Newer(self.veiled(&analysis))
+    }
+
+    /// The analysis as it is to be shown.
+    fn veiled(&self, analysis: &Arc<Analysis>) -> Arc<Analysis> {
+        match &self.veil {
+            Some(redactor) => Arc::new(veil::analysis(redactor, analysis)),
+            None => Arc::clone(analysis),
+        }
     }
 
     fn write(
@@ -305,7 +327,7 @@ impl<'a> Desk<'a> {
         filter: &str,
         out: &mut impl std::io::Write,
     ) -> std::io::Result<()> {
-        use crate::report::{Redact, Redactor, Selected, csv, html, json, markdown, ndjson};
+        use crate::report::{Selected, csv, html, json, markdown, ndjson};
 
         let redactor = Redactor::new(Redact::SHARED, shown);
         let selected = (!filter.is_empty()).then(|| Selected {
@@ -356,6 +378,11 @@ impl Feed for Desk<'_> {
     fn next(&mut self) -> Fed {
         if let Some(sent) = self.early.take() {
             return self.take(sent);
+        }
+        if std::mem::take(&mut self.again_shown)
+            && let Some(plain) = &self.plain
+        {
+            return Fed::Newer(self.veiled(plain));
         }
         if self.over {
             return Fed::Nothing;
@@ -424,6 +451,12 @@ impl Feed for Desk<'_> {
         self.watch.stop.store(true, Ordering::Relaxed);
     }
 
+    fn veil(&mut self, on: bool) {
+        let plain = self.plain.as_ref().filter(|_| on);
+        self.veil = plain.map(|plain| Redactor::new(Redact::SHARED, plain));
+        self.again_shown = true;
+    }
+
     fn reload(&mut self) -> Result<(), String> {
         let case = (self.reopen)()?;
         self.abandon();
@@ -457,9 +490,13 @@ impl Keeper for Desk<'_> {
 
 impl RawReader for Desk<'_> {
     fn read(&mut self, record: RecordRef) -> Raw {
-        match &mut self.raw {
+        let read = match &mut self.raw {
             Some(raw) => raw.read(record),
             None => Raw::Missing("its file was not looked at yet".to_owned()),
+        };
+        match &self.veil {
+            Some(redactor) => veil::raw(redactor, read),
+            None => read,
         }
     }
 }

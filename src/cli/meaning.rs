@@ -1,6 +1,8 @@
 //! The words of the command line -> what they mean, validated once.
 
-use super::args::{Display, Format, Input, Privacy, ProgressKind, RuleFiles, Time, When};
+use super::args::{
+    Display, Format, Input, Privacy, ProgressKind, RuleFiles, ThemeName, Time, When,
+};
 use super::failure::{Exit, Failure};
 use crate::analysis::{FieldMap, Forced, Meaning, Options, TimeSpec, parse_time};
 use crate::case::{Case, CaseError, OpenOptions};
@@ -18,6 +20,8 @@ pub(super) struct Screen {
     pub(super) look: Look,
     pub(super) stderr_color: bool,
     pub(super) stdout_tty: bool,
+    pub(super) theme: ThemeName,
+    pub(super) mouse: bool,
     pub(super) progress: ProgressKind,
     pub(super) quiet: u8,
     pub(super) verbose: u8,
@@ -32,6 +36,8 @@ impl Screen {
         let Display {
             color,
             ascii,
+            theme,
+            mouse,
             progress,
             quiet,
             verbose,
@@ -62,6 +68,8 @@ impl Screen {
             },
             stderr_color: err,
             stdout_tty,
+            theme,
+            mouse,
             progress,
             quiet,
             verbose,

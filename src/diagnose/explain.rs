@@ -338,6 +338,21 @@ fn section(out: &mut String, title: &str, lines: impl IntoIterator<Item = String
     }
 }
 
+/// The samples of a rule, one line each: what must come of it, and of which facts.
+pub fn samples(rule: &Rule) -> Vec<String> {
+    let say = |sample: &Sample| {
+        let what = match (sample.expect, sample.like) {
+            (_, Some(like)) => format!("looks like it, is {}", like.id()),
+            (Expect::Fires, None) => "fires".to_owned(),
+            (Expect::NearMiss, None) => "near miss".to_owned(),
+            (Expect::RuledOut, None) => "ruled out".to_owned(),
+            (Expect::Undecided, None) => "undecided".to_owned(),
+        };
+        format!("{what}: {}", example(sample).join(", "))
+    };
+    rule.samples.iter().map(say).collect()
+}
+
 fn example(sample: &Sample) -> Vec<String> {
     sample
         .facts

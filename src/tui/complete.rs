@@ -7,8 +7,6 @@ use crate::model::{Analysis, Judged, filter};
 use super::rows;
 use super::state::Input;
 
-/// Connections looked at for values: enough to know them all, few enough to type along.
-const LOOKED_AT: usize = 5_000;
 const OFFERED: usize = 12;
 
 /// What a word may become.
@@ -19,17 +17,26 @@ pub struct Candidate {
     pub count: Option<usize>,
 }
 
-/// What the word at the cursor may become, most frequent first, and where that word begins.
-pub fn candidates(input: &Input, analysis: &Analysis) -> (usize, Vec<Candidate>) {
-    let head = input
-        .text
-        .get(..input.cursor.min(input.text.len()))
-        .unwrap_or_default();
-    let start = head
+/// Where the word at the cursor begins.
+fn word_start(input: &Input) -> usize {
+    let head = input.text.get(..input.cursor.min(input.text.len()));
+    head.unwrap_or_default()
         .iter()
         .rposition(|c| matches!(c, ' ' | '(' | '-'))
-        .map_or(0, |i| i + 1);
-    let word: String = head.get(start..).unwrap_or_default().iter().collect();
+        .map_or(0, |i| i + 1)
+}
+
+/// The word up to the cursor, and where it begins.
+fn word(input: &Input) -> (usize, String) {
+    let start = word_start(input);
+    let end = input.cursor.clamp(start, input.text.len().max(start));
+    let word = input.text.get(start..end).unwrap_or_default();
+    (start, word.iter().collect())
+}
+
+/// Finds anew what the word at the cursor may become, most frequent first.
+pub(super) fn offer(input: &mut Input, analysis: &Analysis) {
+    let (_, word) = word(input);
     let Some((key, value)) = word.split_once([':', '=']) else {
         let keys = filter::KEYS
             .iter()
@@ -39,29 +46,34 @@ pub fn candidates(input: &Input, analysis: &Analysis) -> (usize, Vec<Candidate>)
             text: format!("{k}:"),
             count: None,
         };
-        return (start, keys.map(key).collect());
+        input.offers = keys.map(key).collect();
+        return;
     };
-    let start = start + key.chars().count() + 1;
+    if input.known.as_ref().is_none_or(|(k, _)| k != key) {
+        let mut all: Vec<Candidate> = values(key, analysis)
+            .into_iter()
+            .map(|(text, count)| Candidate {
+                text,
+                count: Some(count),
+            })
+            .collect();
+        all.sort_by(|a, b| (b.count, &a.text).cmp(&(a.count, &b.text)));
+        input.known = Some((key.to_owned(), all));
+    }
     let value = value.to_ascii_lowercase();
-    let mut found: Vec<Candidate> = values(key, analysis)
-        .into_iter()
-        .filter(|(v, _)| v.to_ascii_lowercase().starts_with(&value))
-        .map(|(text, count)| Candidate {
-            text,
-            count: Some(count),
-        })
-        .collect();
-    found.sort_by(|a, b| (b.count, &a.text).cmp(&(a.count, &b.text)));
-    found.truncate(OFFERED);
-    (start, found)
+    let known = input.known.as_ref().map_or(&[][..], |(_, all)| all);
+    let fits = |c: &&Candidate| c.text.to_ascii_lowercase().starts_with(&value);
+    input.offers = known.iter().filter(fits).take(OFFERED).cloned().collect();
 }
 
 /// Takes the first candidate.
-pub(super) fn complete(input: &mut Input, analysis: &Analysis) {
-    let (start, candidates) = candidates(input, analysis);
-    let Some(first) = candidates.first() else {
+pub(super) fn complete(input: &mut Input) {
+    let Some(first) = input.offers.first() else {
         return;
     };
+    let (start, word) = word(input);
+    let key = word.find([':', '=']).map_or(0, |at| at + 1);
+    let start = start + word.get(..key).unwrap_or_default().chars().count();
     let end = input.cursor.min(input.text.len());
     if start > end {
         return;
@@ -69,6 +81,18 @@ pub(super) fn complete(input: &mut Input, analysis: &Analysis) {
     let new: Vec<char> = first.text.chars().collect();
     input.cursor = start + new.len();
     input.text.splice(start..end, new);
+}
+
+/// The text without the word at the cursor, while that is a key whose value is still to come: nothing is narrowed by half a word.
+pub(super) fn without_the_unfinished(input: &Input) -> Option<String> {
+    if input.offers.is_empty() {
+        return None;
+    }
+    let start = word_start(input);
+    let minus = start > 0 && input.text.get(start - 1) == Some(&'-');
+    let (head, rest) = input.text.split_at_checked(start - usize::from(minus))?;
+    let tail = rest.iter().skip_while(|c| **c != ' ');
+    Some(head.iter().chain(tail).collect())
 }
 
 /// The values that connections have for a key, and how many have each.
@@ -80,7 +104,7 @@ fn values(key: &str, analysis: &Analysis) -> BTreeMap<String, usize> {
         _ => &[],
     };
     counts.extend(known.iter().map(|v| ((*v).to_owned(), 0)));
-    for judged in analysis.connections.iter().take(LOOKED_AT) {
+    for judged in &analysis.connections {
         for value in of(key, judged, analysis) {
             *counts.entry(value).or_default() += 1;
         }
@@ -89,7 +113,7 @@ fn values(key: &str, analysis: &Analysis) -> BTreeMap<String, usize> {
 }
 
 /// The values of one connection, each once.
-fn of(key: &str, j: &Judged, analysis: &Analysis) -> Vec<String> {
+pub(super) fn of(key: &str, j: &Judged, analysis: &Analysis) -> Vec<String> {
     let quoted = |t: &str| filter::quoted(t);
     let c = &j.connection;
     let mut all: Vec<String> = match key {

@@ -11,7 +11,7 @@ pub(super) fn text(command: Command, state: &State, analysis: &Analysis) -> Opti
     let judged = match state.screen {
         Screen::Drops => state.example(analysis),
         Screen::Timeline => state.on_line(analysis),
-        Screen::Sources | Screen::Rules | Screen::Story => None,
+        Screen::Sources | Screen::Rules | Screen::Story | Screen::Facets | Screen::Oddities => None,
         _ => state.judged(analysis),
     };
     match command {
@@ -72,7 +72,8 @@ pub(super) fn record(state: &State, analysis: &Analysis) -> Option<RecordRef> {
                 _ => None,
             }
         }
-        Screen::Sources | Screen::Rules | Screen::Help => None,
+        Screen::Oddities => state.oddity(),
+        Screen::Sources | Screen::Rules | Screen::Facets | Screen::Help => None,
     }
 }
 
@@ -95,6 +96,21 @@ fn row(state: &State, analysis: &Analysis, judged: Option<&Judged>) -> Option<St
                 r.code, r.name, r.hits, r.weaker, r.ruled_out, r.untestable
             ))
         });
+    }
+    if state.screen == Screen::Facets {
+        let facet = state.facets.get(state.facet)?;
+        return Some(inert(&format!(
+            "{}:{}, {} connections",
+            facet.key, facet.value, facet.count
+        )));
+    }
+    if let (Screen::Oddities, Some(odd)) = (state.screen, &state.oddities) {
+        let (kind, record) = odd.rows.get(odd.row)?;
+        let text = odd.texts.get(record).map_or("", String::as_str);
+        return Some(format!(
+            "{} {kind} {text}",
+            inert(&place(analysis, *record))
+        ));
     }
     if let (Screen::Story, Some(story)) = (state.screen, &state.story) {
         let chapter = story.chapters.get(story.row)?;

@@ -135,7 +135,12 @@ impl State {
         match self.screen {
             Screen::Drops => self.example(analysis),
             Screen::Timeline => self.on_line(analysis),
-            Screen::Sources | Screen::Rules | Screen::Story | Screen::Help => None,
+            Screen::Sources
+            | Screen::Rules
+            | Screen::Story
+            | Screen::Facets
+            | Screen::Oddities
+            | Screen::Help => None,
             _ => self.judged(analysis),
         }
     }

@@ -24,6 +24,9 @@ pub trait Feed {
     fn loading(&mut self) -> Option<Loading>;
     /// Reads no further; an analysis of what was read follows.
     fn stop(&mut self);
+    /// Hides tokens, cookies and payload in all that is handed out from here on, or shows them again; what was handed out last
+    /// comes once more.
+    fn veil(&mut self, on: bool);
     /// Reads all files again.
     fn reload(&mut self) -> Result<(), String>;
 }

@@ -111,6 +111,10 @@ pub enum Command {
     ExportMarkdown,
     ExportHtml,
     ExportPackets,
+    Facets,
+    Layout,
+    Zone,
+    Veil,
     Note,
     Show,
     Reload,
@@ -179,6 +183,10 @@ impl Command {
         Self::ExportMarkdown,
         Self::ExportHtml,
         Self::ExportPackets,
+        Self::Facets,
+        Self::Layout,
+        Self::Zone,
+        Self::Veil,
         Self::Note,
         Self::Show,
         Self::Reload,
@@ -241,18 +249,20 @@ pub const RULES: Places = 256;
 pub const EXPORT: Places = 512;
 /// The story of an incident.
 pub const STORY: Places = 1024;
+pub const FACETS: Places = 2048;
+pub const ODD: Places = 4096;
 #[cfg(test)]
-const EVERY: [Places; 11] = [
-    DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY, TIMELINE, RULES, EXPORT, STORY,
+const EVERY: [Places; 13] = [
+    DROPS, LADDER, WHY, RAW, SOURCES, HELP, COPY, TIMELINE, RULES, EXPORT, STORY, FACETS, ODD,
 ];
 const ONE_DROP: Places = LADDER | WHY | RAW;
 const TABS: Places = DROPS | TIMELINE | SOURCES | RULES;
-const SCREENS: Places = TABS | ONE_DROP | STORY;
+const SCREENS: Places = TABS | ONE_DROP | STORY | FACETS | ODD;
 const LISTS: Places = SCREENS | HELP;
 /// Where a connection is selected.
 const CONNECTION: Places = DROPS | ONE_DROP | TIMELINE;
 const PREFIXES: Places = COPY | EXPORT;
-const PANES: Places = DROPS | LADDER | RAW | SOURCES | TIMELINE;
+const PANES: Places = DROPS | LADDER | RAW | SOURCES | TIMELINE | RULES;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -292,8 +302,8 @@ use Key::{Char, Ctrl};
 
 #[rustfmt::skip]
 pub const TABLE: &[Binding] = &[
-    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, an incident's story, a record as it stands in its file, a rule's drops", DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES | STORY, DROPS | LADDER | WHY | TIMELINE | RULES | STORY, "open"),
-    row(&[Char('/')], Command::Filter, "filter", "filter (words, key:value, -not, /regex/); Enter keeps it, Esc brings the last one back", DROPS | TIMELINE, DROPS | TIMELINE, "filter"),
+    row(&[Key::Enter], Command::Open, "open", "open: a drop's evidence, an incident's story, a record as it stands in its file, a file's odd records, a rule's drops", DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES | STORY | FACETS | ODD, DROPS | LADDER | WHY | SOURCES | TIMELINE | RULES | STORY | FACETS | ODD, "open"),
+    row(&[Char('/')], Command::Filter, "filter", "filter (words, key:value, -not, /regex/); Enter keeps it, Esc brings the last one back", DROPS | TIMELINE | FACETS, DROPS | TIMELINE, "filter"),
     row(&[Char('?'), Key::F(1)], Command::Help, "help", "the keys that work here; type to search them", SCREENS, SCREENS, "keys"),
     row(&[Char('w')], Command::Why, "why", "why this verdict: every test of the rule, the rivals, what could not be tested", DROPS | LADDER | RAW | TIMELINE, DROPS | LADDER | TIMELINE, "why"),
     row(&[Key::Right, Char('l')], Command::Expand, "expand", "show the connections of a group; one level deeper elsewhere", DROPS | LADDER | WHY, DROPS, "expand"),
@@ -305,11 +315,12 @@ pub const TABLE: &[Binding] = &[
     row(&[Char('f')], Command::Fold, "fold", "fold or unfold runs of like frames", LADDER, LADDER, "fold"),
     row(&[Char('t')], Command::Time, "time", "times: to the close, UTC, since the line above", LADDER, LADDER, "time"),
     row(&[Char('x')], Command::Hex, "hex", "the payload as text, or the bytes of the packet", RAW, RAW, "text/hex"),
-    row(&[Char('=')], Command::Only, "only", "only what is like the selected row", DROPS, DROPS, "only this"),
-    row(&[Char('!')], Command::Not, "not", "leave out what is like the selected row", DROPS, 0, ""),
+    row(&[Char('=')], Command::Only, "only", "only what is like the selected row", DROPS | FACETS, DROPS | FACETS, "only this"),
+    row(&[Char('!')], Command::Not, "not", "leave out what is like the selected row", DROPS | FACETS, FACETS, "not this"),
     row(&[Char('+')], Command::Closer, "closer", "half as much time, around the selected connection", TIMELINE, TIMELINE, "closer"),
     row(&[Char('-')], Command::Wider, "wider", "twice as much time", TIMELINE, TIMELINE, "wider"),
     row(&[Char('a')], Command::Group, "group", "group by: cause, client net, path, hop, code, none", DROPS, DROPS, "group"),
+    row(&[Char('F')], Command::Facets, "facets", "which values the connections have under each key, and how many have each: Enter keeps only those, ! leaves them out", DROPS | TIMELINE, DROPS, "facets"),
     row(&[Char('s')], Command::Sort, "sort", "sort by the next column", DROPS, DROPS, "sort"),
     row(&[Char('S')], Command::Reverse, "reverse", "reverse the order", DROPS, 0, ""),
     row(&[Char('c')], Command::Clean, "clean", "show connections that closed cleanly or are still open", DROPS, 0, ""),
@@ -343,17 +354,20 @@ pub const TABLE: &[Binding] = &[
     row(&[Ctrl('u')], Command::HalfUp, "half-up", "half a page up", LISTS, 0, ""),
     row(&[Key::PageDown, Ctrl('f'), Char(' ')], Command::PageDown, "page-down", "a page down", LISTS, 0, ""),
     row(&[Key::PageUp, Ctrl('b'), Char('b')], Command::PageUp, "page-up", "a page up", LISTS, 0, ""),
-    row(&[Key::Tab], Command::NextPane, "next-pane", "the other pane: the move keys work there", PANES, RAW | SOURCES | TIMELINE, "pane"),
+    row(&[Key::Tab], Command::NextPane, "next-pane", "the other pane: the move keys work there", PANES, RAW | SOURCES | TIMELINE | RULES, "pane"),
     row(&[Key::BackTab], Command::PrevPane, "previous-pane", "the pane before", PANES, 0, ""),
     row(&[Char('z')], Command::Zoom, "zoom", "this pane alone, and back", PANES, 0, ""),
     row(&[Char('1')], Command::Drops, "drops", "the drops", SCREENS, TIMELINE | SOURCES | RULES, "drops"),
     row(&[Char('2')], Command::Timeline, "timeline", "all connections as bars over time, with reloads, restarts, crashes and incidents", SCREENS, DROPS, "timeline"),
     row(&[Char('3')], Command::Sources, "sources", "the files: what each was read as, its clock, what was wrong with it", SCREENS, DROPS, "sources"),
     row(&[Char('4')], Command::Rules, "rules", "the rules: what each decided, what came close, what it would need", SCREENS, DROPS, "rules"),
+    row(&[Char('v')], Command::Layout, "layout", "panes side by side, or one above the other", DROPS | RAW, 0, ""),
+    row(&[Char('T')], Command::Zone, "zone", "times in UTC, in the zone of --tz, in those that the files name", SCREENS, 0, ""),
+    row(&[Char('R')], Command::Veil, "redact", "hide tokens, cookies and payload on all screens, or show them again", SCREENS, 0, ""),
     row(&[Key::F(5)], Command::Reload, "reload", "read the files again", SCREENS, 0, ""),
     row(&[Ctrl('l')], Command::Redraw, "redraw", "draw the screen anew", LISTS, 0, ""),
     row(&[Ctrl('z')], Command::Suspend, "suspend", "back to the shell; fg returns", LISTS, 0, ""),
-    row(&[Key::Esc], Command::Back, "back", "one level back; while files are read, no further ones from the first screen", LISTS | PREFIXES, ONE_DROP | TIMELINE | SOURCES | RULES | HELP | STORY | PREFIXES, "back"),
+    row(&[Key::Esc], Command::Back, "back", "one level back; while files are read, no further ones from the first screen", LISTS | PREFIXES, ONE_DROP | TIMELINE | SOURCES | RULES | HELP | STORY | FACETS | ODD | PREFIXES, "back"),
     row(&[Char('q')], Command::Quit, "quit", "one level back; leave from the first screen", SCREENS, DROPS, "quit"),
     row(&[Char('Q'), Ctrl('c')], Command::Leave, "leave", "leave from anywhere", LISTS | PREFIXES, 0, ""),
 ];

@@ -11,6 +11,9 @@ use super::state::{Screen, State};
 
 /// A log line about a connection may be written so long after its end.
 const AFTERWORD_NS: i64 = 60 * SECOND_NS;
+/// Said when the reader has had enough, and when what was read is judged.
+pub(super) const STOPPING: &str = "reading stopped; what was read is being judged";
+const STOPPED_SAY: &str = "reading was stopped; 3 tells how much of each file was read";
 /// The anomaly of a file that was not read to its end because the user had enough.
 const STOPPED: &str = "reading-stopped";
 
@@ -32,6 +35,10 @@ impl State {
         // All files are read, and what they say together is not told yet.
         if loading.is_some() && self.unread.is_empty() {
             self.unread.push(None);
+        }
+        let over = self.loading.is_some() && loading.is_none();
+        if over && self.message.as_deref() == Some(STOPPING) {
+            self.message = Some(STOPPED_SAY.to_owned());
         }
         self.loading = loading;
     }
@@ -63,6 +70,10 @@ impl State {
             let id = old.connections.get(i)?.connection.id.as_str();
             index.get(id).copied()
         };
+        if let Some(input) = &mut self.input {
+            input.known = None;
+            super::complete::offer(input, new);
+        }
         self.summary = new.summary();
         self.happenings = happenings::build(new);
         self.happening = self.happening.min(self.happenings.len().saturating_sub(1));
@@ -105,6 +116,17 @@ impl State {
                 story.row = row.min(story.chapters.len().saturating_sub(1));
             } else if self.screen == Screen::Story {
                 self.show(Screen::Drops);
+            }
+        }
+        if let Some(old) = self.oddities.take() {
+            self.oddities = super::oddities::build(new, old.source);
+            match &mut self.oddities {
+                Some(odd) => {
+                    odd.row = old.row.min(odd.rows.len().saturating_sub(1));
+                    odd.texts = old.texts;
+                }
+                None if self.screen == Screen::Oddities => self.show(Screen::Sources),
+                None => {}
             }
         }
         self.source = self.source.min(new.sources.len().saturating_sub(1));

@@ -4,11 +4,13 @@ pub mod complete;
 mod copy;
 mod edit;
 pub mod export;
+pub mod facets;
 pub mod feed;
 pub mod happenings;
 pub mod keys;
 mod live;
 mod marked;
+pub mod oddities;
 mod open;
 mod overview;
 pub mod palette;
@@ -17,6 +19,7 @@ pub mod rows;
 pub mod rulebook;
 mod run;
 pub mod rungs;
+mod spots;
 pub mod state;
 pub mod story;
 pub mod text;
@@ -27,6 +30,7 @@ pub mod view;
 
 pub use export::{Exporter, NoExport};
 pub use feed::{Fed, Feed, Keeper, Outside, Shown};
+pub use rulebook::RulePage;
 pub use run::{Farewell, run, usable};
 pub use state::{State, TuiOptions};
 pub use theme::Theme;
@@ -35,3 +39,5 @@ pub use theme::Theme;
 mod tests;
 #[cfg(test)]
 mod tests_live;
+#[cfg(test)]
+mod tests_panes;

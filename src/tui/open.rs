@@ -48,7 +48,13 @@ impl State {
                     None => self.message = Some("no record stands behind this line".to_owned()),
                 }
             }
-            Screen::Sources => self.zoom = !self.zoom,
+            Screen::Sources => self.open_source(analysis),
+            Screen::Oddities => {
+                if let Some(record) = self.oddity() {
+                    self.read(record);
+                }
+            }
+            Screen::Facets => self.narrow("", analysis),
             Screen::Timeline if self.second => {
                 let happening = self.happenings.get(self.happening).copied();
                 if let Some(Happening::Incident(i)) = happening {

@@ -418,7 +418,7 @@ fn key_of(judged: &Judged, grouping: Grouping) -> GroupKey {
 }
 
 /// The /24 or /64 that an address lies in.
-fn net(ip: IpAddr) -> String {
+pub fn net(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, c, _] = ip.octets();

@@ -7,6 +7,17 @@ use crate::model::{Analysis, Cause, RivalVerdict, Tier, Truth};
 /// Different texts counted for one rule; more are not told apart.
 const TEXTS: usize = 200;
 
+/// What a rule says of itself, whatever the case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RulePage {
+    pub code: String,
+    /// The file it was read from.
+    pub file: String,
+    pub meaning: String,
+    /// Rows of facts and what must come of each: `fires: idle.gap_before_close = 60 s, ...`.
+    pub samples: Vec<String>,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct RuleRow {
     /// `None` for what is found over many connections.
@@ -28,6 +39,9 @@ pub struct RuleRow {
     pub needs: Vec<(String, usize)>,
     /// What findings of this kind say.
     pub says: Vec<String>,
+    /// The surest connection that it decided, and one that it came near to without deciding it: id, what was said.
+    pub example: Option<(String, String)>,
+    pub near_miss: Option<(String, String)>,
 }
 
 #[derive(Default)]
@@ -40,6 +54,8 @@ struct Tally {
     tests: BTreeMap<(bool, String), (usize, usize)>,
     against: BTreeMap<String, usize>,
     needs: BTreeMap<String, usize>,
+    example: Option<(Tier, String, String)>,
+    near_miss: Option<(RivalVerdict, String, String)>,
 }
 
 fn count(texts: &mut BTreeMap<String, usize>, text: &str) {
@@ -58,6 +74,11 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
         let v = &judged.verdict;
         if let Some(tally) = v.cause.and_then(|c| tallies.get_mut(&c)) {
             tally.hits += 1;
+            let surer = |known: &(Tier, String, String)| known.0 >= v.tier;
+            if !tally.example.as_ref().is_some_and(surer) {
+                let id = judged.connection.id.clone();
+                tally.example = Some((v.tier, id, v.sentence.clone()));
+            }
             match v.tier {
                 Tier::Certain => tally.tiers[0] += 1,
                 Tier::Likely => tally.tiers[1] += 1,
@@ -79,6 +100,17 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
             let Some(tally) = tallies.get_mut(&rival.cause) else {
                 continue;
             };
+            // One that held, and another held better, is nearer than one that was ruled out.
+            let nearer = match &tally.near_miss {
+                None => rival.verdict != RivalVerdict::Untestable,
+                Some((known, ..)) => {
+                    *known == RivalVerdict::RuledOut && rival.verdict == RivalVerdict::Weaker
+                }
+            };
+            if nearer {
+                let id = judged.connection.id.clone();
+                tally.near_miss = Some((rival.verdict, id, rival.why.clone()));
+            }
             match rival.verdict {
                 RivalVerdict::Weaker => tally.weaker += 1,
                 RivalVerdict::RuledOut => {
@@ -116,6 +148,8 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
             against: most(tally.against),
             needs: most(tally.needs),
             says: Vec::new(),
+            example: tally.example.map(|(_, id, say)| (id, say)),
+            near_miss: tally.near_miss.map(|(_, id, why)| (id, why)),
         })
         .collect();
     rows.extend(beside(analysis));

@@ -5,13 +5,13 @@ use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
-    Event, KeyEventKind, MouseEventKind,
+    Event, KeyEventKind, MouseButton, MouseEvent, MouseEventKind,
 };
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
@@ -32,6 +32,8 @@ use super::view;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The same while files are read: how often the screen tells how far that is.
 const GLANCE: Duration = Duration::from_millis(80);
+/// Two clicks within this are one double click.
+const DOUBLE: Duration = Duration::from_millis(400);
 /// What a terminal takes over OSC 52 at most, in bytes before base64; xterm's limit is the lowest in use.
 const CLIPBOARD: usize = 74_000;
 
@@ -71,6 +73,7 @@ pub fn run(
         state,
         analysis,
         outside,
+        clicks: Clicks::default(),
     };
     let ended = session.drive(&signals);
     drop(screen);
@@ -96,6 +99,7 @@ struct Session<'a> {
     state: State,
     analysis: Arc<Analysis>,
     outside: &'a mut dyn Outside,
+    clicks: Clicks,
 }
 
 /// Why the waiting for keys is over.
@@ -130,7 +134,7 @@ impl Session<'_> {
             }
             // All that is waiting is taken before the next frame: a held key or a paste never lags behind.
             loop {
-                let effect = match action(event::read()?) {
+                let effect = match self.clicks.action(event::read()?) {
                     Some(action) => self.state.update(action, &self.analysis),
                     None => Effect::None,
                 };
@@ -186,6 +190,7 @@ impl Session<'_> {
             Effect::Copy(text) => copy(&text)?,
             Effect::Suspend => suspend(&mut self.terminal, &mut self.state, &self.analysis)?,
             Effect::Show(record) => self.show(record)?,
+            Effect::Veil(on) => self.outside.veil(on),
             Effect::Reload => {
                 if let Err(why) = self.outside.reload() {
                     self.state.message = Some(why);
@@ -234,17 +239,37 @@ impl Session<'_> {
     }
 }
 
-fn action(event: Event) -> Option<Action> {
-    match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => Key::of(key).map(Action::Press),
-        Event::Resize(columns, rows) => Some(Action::Resize(columns, rows)),
-        Event::Paste(text) => Some(Action::Paste(text)),
-        Event::Mouse(mouse) => match mouse.kind {
+/// The last click, so that a second one in the same place is told from two.
+#[derive(Debug, Default)]
+struct Clicks {
+    last: Option<((u16, u16), Instant)>,
+}
+
+impl Clicks {
+    fn action(&mut self, event: Event) -> Option<Action> {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => Key::of(key).map(Action::Press),
+            Event::Resize(columns, rows) => Some(Action::Resize(columns, rows)),
+            Event::Paste(text) => Some(Action::Paste(text)),
+            Event::Mouse(mouse) => self.mouse(mouse),
+            _ => None,
+        }
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) -> Option<Action> {
+        match mouse.kind {
             MouseEventKind::ScrollDown => Some(Action::Wheel(3)),
             MouseEventKind::ScrollUp => Some(Action::Wheel(-3)),
+            MouseEventKind::Down(MouseButton::Left) => {
+                let at = (mouse.column, mouse.row);
+                let twice = self
+                    .last
+                    .is_some_and(|(where_, when)| where_ == at && when.elapsed() < DOUBLE);
+                self.last = (!twice).then(|| (at, Instant::now()));
+                Some(Action::Click(at, twice))
+            }
             _ => None,
-        },
-        _ => None,
+        }
     }
 }
 

@@ -7,14 +7,19 @@ use crate::model::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::complete::Candidate;
 use super::export::Prompt;
+use super::facets::Facet;
 use super::happenings::{self, Happening};
 use super::keys::{self, Places};
+use super::oddities::Oddities;
 use super::palette::Palette;
 use super::rows::{Grouping, List, Row, Sort, Wish};
-use super::rulebook::{self, RuleRow};
+use super::rulebook::{self, RulePage, RuleRow};
 use super::rungs::{self, Rung};
+use super::spots::Spots;
 use super::story::Story;
+use super::text;
 use super::theme::Theme;
 
 /// How the UI starts and looks.
@@ -31,8 +36,12 @@ pub struct TuiOptions {
     pub guide: bool,
     /// Marks and notes of former sessions.
     pub notes: Notes,
-    /// Take the mouse (wheel scrolls); off, so that the terminal's own selection works.
+    /// Take the mouse (wheel, click, double click); off, so that the terminal's own selection works.
     pub mouse: bool,
+    /// The zone that times are shown in at first, seconds east of UTC.
+    pub east_s: i32,
+    /// What the rules say of themselves.
+    pub pages: Vec<RulePage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,10 @@ pub enum Screen {
     Rules,
     /// One incident from its first sign to the last return.
     Story,
+    /// Values under each key, with counts.
+    Facets,
+    /// The odd records of one source.
+    Oddities,
     Help,
 }
 
@@ -60,6 +73,8 @@ impl Screen {
             Self::Sources => keys::SOURCES,
             Self::Rules => keys::RULES,
             Self::Story => keys::STORY,
+            Self::Facets => keys::FACETS,
+            Self::Oddities => keys::ODD,
             Self::Help => keys::HELP,
         }
     }
@@ -78,6 +93,10 @@ pub struct Input {
     pub text: Vec<char>,
     pub cursor: usize,
     pub error: Option<FilterError>,
+    /// What the word at the cursor may become.
+    pub offers: Vec<Candidate>,
+    /// The values of one key and how many connections have each, counted once while it is typed.
+    pub known: Option<(String, Vec<Candidate>)>,
     /// What `Esc` brings back.
     pub before: Filter,
 }
@@ -134,6 +153,9 @@ pub struct State {
     pub span: (i64, i64),
     pub rules: Vec<RuleRow>,
     pub rule: usize,
+    pub facets: Vec<Facet>,
+    pub facet: usize,
+    pub oddities: Option<Oddities>,
     /// Marks and notes, and the ids of those changed since they were last kept.
     pub notes: Arc<Notes>,
     pub changed: BTreeSet<String>,
@@ -141,6 +163,14 @@ pub struct State {
     pub story: Option<Story>,
     pub fold: bool,
     pub times: Times,
+    /// Times are shown so many seconds east of UTC.
+    pub east_s: i32,
+    /// Panes lie one above the other even where there is room beside.
+    pub stacked: bool,
+    /// Tokens, cookies and payload are hidden.
+    pub veiled: bool,
+    /// Where the last frame drew what.
+    pub(super) spots: Spots,
     /// The record of the raw screen, and the one last read.
     pub record: Option<RecordRef>,
     pub raw: Option<(RecordRef, Raw)>,
@@ -189,12 +219,19 @@ impl State {
             span: happenings::whole(analysis),
             rules: Vec::new(),
             rule: 0,
+            facets: Vec::new(),
+            facet: 0,
+            oddities: None,
             notes: Arc::new(options.notes.clone()),
             changed: BTreeSet::new(),
             drop: None,
             story: None,
             fold: true,
             times: Times::ToClose,
+            east_s: options.east_s,
+            stacked: false,
+            veiled: false,
+            spots: Spots::default(),
             record: None,
             raw: None,
             field: 0,
@@ -270,6 +307,7 @@ impl State {
         self.line = here
             .map_or(0, |h| self.lines.partition_point(|i| *i < h))
             .min(self.lines.len().saturating_sub(1));
+        self.recount(analysis);
     }
 
     /// Counts what the rules did; once, when it is first looked at.
@@ -345,9 +383,33 @@ impl State {
         let wanted = match self.screen {
             Screen::Raw => self.record?,
             Screen::Ladder if self.size.1 >= 20 => self.ladder_record(analysis)?,
+            Screen::Oddities => return self.unread_oddity(),
             _ => return None,
         };
         (self.raw.as_ref().map(|r| r.0) != Some(wanted)).then_some(wanted)
+    }
+
+    /// A time as this session shows it, as finely as it was told.
+    pub fn clock(&self, at: Moment, tick_ns: i64) -> String {
+        text::clock(at, tick_ns, self.east_s)
+    }
+
+    /// What the rules say of themselves.
+    pub fn pages(&self) -> impl Iterator<Item = &RulePage> {
+        self.options.pages.iter()
+    }
+
+    /// The zones that times can be shown in: UTC, the one asked for, and those that files name.
+    pub(super) fn zones(&self, analysis: &Analysis) -> Vec<i32> {
+        let named = analysis.sources.iter().filter_map(|s| s.zone);
+        let all = [0, self.options.east_s].into_iter();
+        let mut zones = Vec::new();
+        for zone in all.chain(named.map(|z| z.offset_s)) {
+            if !zones.contains(&zone) {
+                zones.push(zone);
+            }
+        }
+        zones
     }
 
     pub fn loaded(&self, record: RecordRef) -> Option<&Raw> {
@@ -356,7 +418,7 @@ impl State {
 
     /// Rows that the Drops list has at this size; what `view::drops` lays out.
     pub fn list_height(&self) -> usize {
-        usize::from(super::view::drops::list_rows(self.size))
+        usize::from(super::view::drops::list_rows(self.size, self.stacked))
     }
 
     /// Shows another connection of the list on the screen that is open.

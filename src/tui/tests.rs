@@ -38,7 +38,7 @@ fn keys_of(text: &str) -> Vec<Key> {
     keys
 }
 
-fn press(state: &mut State, analysis: &Analysis, text: &str) -> Effect {
+pub(super) fn press(state: &mut State, analysis: &Analysis, text: &str) -> Effect {
     let mut effect = Effect::None;
     state.settle(analysis);
     for key in keys_of(text) {
@@ -52,14 +52,14 @@ fn press(state: &mut State, analysis: &Analysis, text: &str) -> Effect {
     effect
 }
 
-fn after(keys: &str, size: (u16, u16)) -> (State, Effect) {
+pub(super) fn after(keys: &str, size: (u16, u16)) -> (State, Effect) {
     let analysis = fixture();
     let mut state = State::new(&analysis, TuiOptions::default(), size);
     let effect = press(&mut state, &analysis, keys);
     (state, effect)
 }
 
-fn buffer(analysis: &Analysis, state: &State, (columns, rows): (u16, u16)) -> Buffer {
+pub(super) fn buffer(analysis: &Analysis, state: &State, (columns, rows): (u16, u16)) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("a test backend");
     terminal
         .draw(|frame| view::draw(frame, analysis, state))
@@ -68,7 +68,7 @@ fn buffer(analysis: &Analysis, state: &State, (columns, rows): (u16, u16)) -> Bu
 }
 
 /// What a screen says, with `»` before rows that are reversed.
-fn screen(buffer: &Buffer) -> String {
+pub(super) fn screen(buffer: &Buffer) -> String {
     let area = buffer.area;
     let mut out = String::new();
     for y in 0..area.height {
@@ -190,6 +190,7 @@ fn screens_look_as_they_should() {
     shot("sources", "3 j j j");
     shot("timeline", "2 j j");
     shot("timeline_lines", "2 Tab j");
+    shot("timeline_near", "2 j j + +");
     shot("rules", "4 j");
     shot("palette", ":ex");
     shot("marked", "j m j m");
@@ -199,6 +200,8 @@ fn screens_look_as_they_should() {
     shot("undecided", "/ cause:undecided Enter Enter");
     shot("noted", "j A odd Enter");
     shot("values", "/ cause:");
+    shot("facets", "F j j");
+    shot("rules_pane", "4 Tab z");
 }
 
 #[test]

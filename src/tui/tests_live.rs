@@ -234,6 +234,16 @@ fn escape_stops_the_reading_once() {
         stopped: true,
         ..loading(1)
     };
+    state.told(Some(stopped.clone()), &some);
+    let said = |state: &State| state.message.clone().unwrap_or_default();
+    assert!(said(&state).contains("is being judged"));
+    // Once it is judged, that is no longer said.
+    state.told(None, &some);
+    assert!(
+        said(&state).starts_with("reading was stopped"),
+        "{}",
+        said(&state)
+    );
     state.told(Some(stopped), &some);
     assert_eq!(press(&mut state, &some, &[Key::Esc]), Effect::None);
     let text = screen(&some, &state);

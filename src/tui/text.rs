@@ -97,14 +97,29 @@ pub fn seconds(ns: i64) -> String {
     }
 }
 
-/// `09:26:05` and as many decimals as the tick carries, at most three, UTC.
-pub fn clock(at: Moment, tick_ns: i64) -> String {
+/// `09:26:05` and as many decimals as the tick carries, at most three, so many seconds east of UTC.
+pub fn clock(at: Moment, tick_ns: i64, east_s: i32) -> String {
     let format = if tick_ns >= SECOND_NS {
         "%H:%M:%S"
     } else {
         "%H:%M:%S%.3f"
     };
-    at.utc().format(format).to_string()
+    there(at, east_s).utc().format(format).to_string()
+}
+
+/// The moment whose UTC reads as this one does so many seconds east of it.
+pub fn there(at: Moment, east_s: i32) -> Moment {
+    at.plus(i64::from(east_s) * SECOND_NS)
+}
+
+/// `UTC`, `+05:30`.
+pub fn zone_name(east_s: i32) -> String {
+    if east_s == 0 {
+        return "UTC".to_owned();
+    }
+    let sign = if east_s < 0 { '-' } else { '+' };
+    let minutes = east_s.abs() / 60;
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// `error.log:12` for a line, `edge.pcap#91` for a packet.

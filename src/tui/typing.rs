@@ -2,15 +2,17 @@
 
 use crate::model::{Analysis, Filter};
 
+use super::complete;
 use super::edit;
 use super::keys::Key;
 use super::rows::Row;
-use super::state::State;
+use super::state::{Screen, State};
 
 impl State {
     /// Adds what the selected row stands for to the filter.
     pub(super) fn narrow(&mut self, sign: &str, analysis: &Analysis) {
         let term = match self.selected() {
+            _ if self.screen == Screen::Facets => self.facet_term(),
             Some(Row::Group(g)) => self
                 .list
                 .groups
@@ -59,13 +61,14 @@ impl State {
                 self.rebuild(analysis);
                 return;
             }
-            Key::Tab => super::complete::complete(input, analysis),
+            Key::Tab => complete::complete(input),
             key => {
                 if !edit::press(&mut input.text, &mut input.cursor, key) {
                     return;
                 }
             }
         }
+        complete::offer(input, analysis);
         let text: String = input.text.iter().collect();
         match Filter::parse(&text) {
             Ok(filter) => {
@@ -74,8 +77,15 @@ impl State {
                 self.filter = filter.over(&self.notes);
                 self.stale |= !same;
             }
-            // The list stays as the last whole filter made it.
-            Err(e) => input.error = Some(e),
+            // The list stays as the last whole filter made it, a word that is still being typed left out.
+            Err(e) => {
+                let whole = complete::without_the_unfinished(input);
+                input.error = Some(e);
+                if let Some(Ok(filter)) = whole.map(|text| Filter::parse(&text)) {
+                    self.stale |= filter.text() != self.filter.text();
+                    self.filter = filter.over(&self.notes);
+                }
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::reasons;
 use super::rows::Row;
 use super::rungs::{self, Rung};
 use super::state::{Input, Screen, State, Times};
+use super::text;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -18,6 +19,8 @@ pub enum Action {
     Resize(u16, u16),
     /// Rows up (negative) or down, from the wheel.
     Wheel(isize),
+    /// A click at a column and row, and whether it is the second one there.
+    Click((u16, u16), bool),
     Loaded(RecordRef, Raw),
 }
 
@@ -35,6 +38,8 @@ pub enum Effect {
     Show(RecordRef),
     /// Read all files again.
     Reload,
+    /// Hide tokens, cookies and payload in all that comes, or show them again.
+    Veil(bool),
     /// Write what the filter leaves to this path.
     Export {
         format: &'static str,
@@ -54,9 +59,13 @@ impl State {
                 if self.screen == Screen::Raw && self.record == Some(record) {
                     self.field = self.field.min(raw_len(&raw).saturating_sub(1));
                 }
+                if self.screen == Screen::Oddities {
+                    self.note_oddity(record, &raw);
+                }
                 self.raw = Some((record, raw));
             }
             Action::Wheel(by) => self.go(by, analysis),
+            Action::Click(at, twice) => return self.click(at, twice, analysis),
             Action::Paste(text) => {
                 for c in text.chars().filter(|c| !c.is_control()).take(1000) {
                     let typing =
@@ -173,8 +182,50 @@ impl State {
                     cursor: text.len(),
                     text,
                     error: None,
+                    offers: Vec::new(),
+                    known: None,
                     before: self.filter.clone(),
                 });
+            }
+            Command::Facets => self.enter_facets(analysis),
+            Command::Layout => {
+                self.stacked = !self.stacked;
+                self.message = Some(
+                    if self.stacked {
+                        "panes one above the other"
+                    } else {
+                        "panes side by side where there is room"
+                    }
+                    .to_owned(),
+                );
+            }
+            Command::Zone => {
+                let zones = self.zones(analysis);
+                let here = zones.iter().position(|z| *z == self.east_s);
+                let next = here.map_or(0, |i| (i + 1) % zones.len());
+                self.east_s = zones.get(next).copied().unwrap_or_default();
+                let name = text::zone_name(self.east_s);
+                self.message = Some(if zones.len() > 1 {
+                    format!("times in {name}")
+                } else {
+                    format!("times in {name}; no file and no --tz names another zone")
+                });
+            }
+            Command::Veil => {
+                self.veiled = !self.veiled;
+                self.raw = None;
+                if let Some(odd) = &mut self.oddities {
+                    odd.texts.clear();
+                }
+                self.message = Some(
+                    if self.veiled {
+                        "tokens, cookies and payload are hidden; R shows them again"
+                    } else {
+                        "everything is shown as it was recorded"
+                    }
+                    .to_owned(),
+                );
+                return Effect::Veil(self.veiled);
             }
             Command::Only => self.narrow("", analysis),
             Command::Not => self.narrow("-", analysis),
@@ -272,7 +323,9 @@ impl State {
             .count();
         let (cursor, len) = match self.screen {
             // The end of a pane's text is known to its view alone, which holds the scroll there.
-            Screen::Drops | Screen::Ladder | Screen::Raw | Screen::Sources if second => {
+            Screen::Drops | Screen::Ladder | Screen::Raw | Screen::Sources | Screen::Rules
+                if second =>
+            {
                 (&mut self.scroll, 10_000)
             }
             Screen::Timeline if second => (&mut self.happening, self.happenings.len()),
@@ -305,9 +358,20 @@ impl State {
                 Some(s) => (&mut s.row, s.chapters.len()),
                 None => return,
             },
+            Screen::Facets => (&mut self.facet, self.facets.len()),
+            Screen::Oddities => match &mut self.oddities {
+                Some(odd) => (&mut odd.row, odd.rows.len()),
+                None => return,
+            },
             Screen::Help => (&mut self.binding, found),
         };
         *cursor = cursor.saturating_add_signed(by).min(len.saturating_sub(1));
+    }
+
+    /// Puts the cursor on this row.
+    pub(super) fn go_absolute(&mut self, index: usize, analysis: &Analysis) {
+        self.go(isize::MIN, analysis);
+        self.go(isize::try_from(index).unwrap_or(isize::MAX), analysis);
     }
 
     /// The place whose keys the help screen lists: the screen below it.
@@ -340,7 +404,7 @@ impl State {
         } else if leave {
             return Effect::Leave;
         } else if self.loading.as_ref().is_some_and(|l| !l.stopped) {
-            self.message = Some("reading stopped; what was read is being judged".to_owned());
+            self.message = Some(super::live::STOPPING.to_owned());
             return Effect::Stop;
         } else if !self.filter.is_empty() {
             self.filter = Filter::default().over(&self.notes);

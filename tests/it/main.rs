@@ -8,6 +8,8 @@ mod captures;
 mod cli;
 mod clocks;
 mod config;
+#[cfg(all(unix, feature = "tui"))]
+mod handover;
 mod hostile;
 mod house;
 mod http2;

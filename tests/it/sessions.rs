@@ -89,6 +89,8 @@ impl Feed for Slow {
         self.stopped = true;
     }
 
+    fn veil(&mut self, _: bool) {}
+
     fn reload(&mut self) -> Result<(), String> {
         Ok(())
     }
@@ -190,6 +192,7 @@ fn keys_work_while_files_are_read() {
     session.until("the end of reading", |s| {
         text(s).contains("23 of 44 dropped") && !text(s).contains("reading 1/3")
     });
+    session.until_text("reading was stopped");
     session.press("q");
     assert_eq!(session.ends(), 0);
     session.is_back_with("Same view: wsdrop report");

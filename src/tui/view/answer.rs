@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::model::{Analysis, Judged, RivalVerdict, SourceKind};
 use crate::tui::rows::{Group, GroupKey, Row};
 use crate::tui::state::State;
-use crate::tui::text::{clock, place};
+use crate::tui::text::{place, zone_name};
 use crate::tui::theme::{ACCENT, BOLD, DIM, GOOD, PLAIN, WARN};
 
 use super::{Piece, panel, paragraph, tier_word, wrapped};
@@ -19,7 +19,7 @@ pub(super) fn draw_answer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, 
         _ => None,
     };
     match (group, state.example(analysis)) {
-        (Some(g), _) if g.is_finding() => lines = finding_lines(analysis, g, area.width),
+        (Some(g), _) if g.is_finding() => lines = finding_lines(analysis, state, g, area.width),
         (_, Some(_)) if state.nothing_dropped() => {
             wrapped(&mut lines, "", &calm(state), area.width, GOOD);
         }
@@ -67,9 +67,10 @@ fn calm_lines(lines: &mut Vec<Vec<Piece>>, analysis: &Analysis, state: &State, c
     .collect();
     let span = analysis.window.map_or_else(String::new, |(a, b)| {
         format!(
-            ", {} to {} UTC ({})",
-            clock(a.at, i64::MAX),
-            clock(b.at, i64::MAX),
+            ", {} to {} {} ({})",
+            state.clock(a.at, i64::MAX),
+            state.clock(b.at, i64::MAX),
+            zone_name(state.east_s),
             crate::model::say_duration(b.at.since(a.at))
         )
     });
@@ -125,7 +126,7 @@ pub(super) fn draw_detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, 
         ..inner
     };
     let lines = match group {
-        Some(g) if g.is_finding() => finding_lines(analysis, g, inner.width),
+        Some(g) if g.is_finding() => finding_lines(analysis, state, g, inner.width),
         _ => state.example(analysis).map_or_else(Vec::new, |j| {
             let mut lines = Vec::new();
             match group {
@@ -189,15 +190,21 @@ fn agreement(group: &Group) -> Vec<Piece> {
     vec![tier_word(tier), (more, DIM)]
 }
 
-fn finding_lines(analysis: &Analysis, group: &Group, columns: u16) -> Vec<Vec<Piece>> {
+fn finding_lines(
+    analysis: &Analysis,
+    state: &State,
+    group: &Group,
+    columns: u16,
+) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
     let (say, fix) = match group.key {
         GroupKey::Incident(i) => match analysis.incidents.get(i) {
             Some(i) => {
                 let span = format!(
-                    "{}–{} UTC",
-                    clock(i.start.at, i.start.tick_ns),
-                    clock(i.end.at, i.end.tick_ns)
+                    "{}–{} {}",
+                    state.clock(i.start.at, i.start.tick_ns),
+                    state.clock(i.end.at, i.end.tick_ns),
+                    zone_name(state.east_s)
                 );
                 lines.push(vec![(span, DIM)]);
                 (&i.say, &i.fix)

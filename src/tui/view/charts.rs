@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{Analysis, Moment, SECOND_NS};
 use crate::tui::state::State;
-use crate::tui::text::{clock, seconds, width};
+use crate::tui::text::{seconds, width};
 use crate::tui::theme::{ACCENT, DIM};
 
 use super::{panel, put};
@@ -76,7 +76,7 @@ pub(super) fn draw_when(buffer: &mut Buffer, area: Rect, analysis: &Analysis, st
     } else {
         SECOND_NS
     };
-    let (first, last) = (clock(Moment(lo), tick), clock(Moment(hi), tick));
+    let (first, last) = (state.clock(Moment(lo), tick), state.clock(Moment(hi), tick));
     put(buffer, inner, 0, axis, &first, DIM);
     put(
         buffer,

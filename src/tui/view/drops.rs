@@ -22,7 +22,8 @@ struct Plan {
     charts: Option<(Rect, Rect)>,
 }
 
-fn plan(body: Rect) -> Plan {
+/// `stacked` = nothing stands beside the list, even where there is room.
+fn plan(body: Rect, stacked: bool) -> Plan {
     let Rect {
         x,
         y,
@@ -60,8 +61,9 @@ fn plan(body: Rect) -> Plan {
         height: charts,
     };
     let left = width * 13 / 20;
+    let beside = wide && !stacked;
     let charts = (charts > 0).then(|| (strip(x, left), strip(x + left, width - left)));
-    if wide {
+    if beside {
         let list = Rect {
             x,
             y,
@@ -101,14 +103,14 @@ fn plan(body: Rect) -> Plan {
 }
 
 /// Rows of the list at this size of the terminal.
-pub fn list_rows((columns, rows): (u16, u16)) -> u16 {
+pub fn list_rows((columns, rows): (u16, u16), stacked: bool) -> u16 {
     let screen = Rect {
         x: 0,
         y: 0,
         width: columns,
         height: rows,
     };
-    let list = plan(super::body(screen)).list;
+    let list = plan(super::body(screen), stacked).list;
     if super::framed(list, screen) {
         list.height.saturating_sub(3)
     } else {
@@ -122,7 +124,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
         mut detail,
         mut answer,
         mut charts,
-    } = plan(body);
+    } = plan(body, state.stacked);
     if state.zoom || (state.second && detail.is_none()) {
         (list, detail, charts) = if state.second {
             (Rect::default(), Some(body), None)
@@ -267,6 +269,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State
                 }
             }
         }
+        state.spots.row(inner, y, at, false);
         if at == state.row {
             select(buffer, inner, y);
         }

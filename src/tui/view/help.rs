@@ -26,6 +26,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
             .collect::<Vec<_>>()
             .join(" ");
         keys.insert_str(0, keys::prefix(b, state.help_place()));
+        let keys = super::spelled(keys, state);
         let x = put(buffer, inner, 1, y, &cell(&keys, 12, false), BOLD);
         let x = if inner.width >= 110 {
             put(buffer, inner, x + 1, y, &cell(b.name, 16, false), DIM)

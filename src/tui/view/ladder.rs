@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::tui::rungs::Rung;
 use crate::tui::state::{Drop, State, Times};
-use crate::tui::text::{cell, clock, fit, place, width};
+use crate::tui::text::{cell, fit, place, width, zone_name};
 use crate::tui::theme::{ACCENT, BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 
 use super::{Piece, panel, paragraph, put, select, top, wrapped};
@@ -139,10 +139,11 @@ fn draw_ladder(
     });
     let place = u16::try_from(places.max().unwrap_or_default().max(5)).unwrap_or(u16::MAX);
     let lanes = Lanes::new(inner.width, c.hops.len(), place);
+    let zone = zone_name(state.east_s);
     let head = match state.times {
         Times::ToClose if c.closed.is_some() => "to close",
         Times::ToClose => "from start",
-        Times::Absolute => "UTC",
+        Times::Absolute => &zone,
         Times::Delta => "since above",
     };
     if lanes.width >= 60 {
@@ -222,6 +223,7 @@ fn draw_ladder(
                     y += 1;
                 }
                 gap(buffer, inner, y, &lanes, &gap_text(c, ns, unlisted, silent));
+                state.spots.row(inner, y, i, false);
                 if i == open.rung {
                     select(buffer, inner, y);
                 }
@@ -246,6 +248,7 @@ fn draw_ladder(
                         before,
                     },
                 );
+                state.spots.row(inner, y, i, false);
                 if i == open.rung {
                     put(buffer, inner, 0, y, "▶", PLAIN);
                     select(buffer, inner, y);
@@ -308,7 +311,7 @@ fn rung_row(buffer: &mut Buffer, area: Rect, y: u16, lanes: &Lanes, row: &Row<'_
         return;
     };
     let c = &row.judged.connection;
-    let time = say_time(c, row.state.times, event.at, row.before.map(|e| e.at));
+    let time = say_time(c, row.state, event.at, row.before.map(|e| e.at));
     put(
         buffer,
         area,
@@ -470,9 +473,9 @@ fn origin(c: &Connection) -> Moment {
     c.closed.or(c.opened).map_or(c.sort_at, |s| s.at)
 }
 
-fn say_time(c: &Connection, times: Times, at: Stamp, before: Option<Stamp>) -> String {
-    let ns = match times {
-        Times::Absolute => return clock(at.at, at.tick_ns),
+fn say_time(c: &Connection, state: &State, at: Stamp, before: Option<Stamp>) -> String {
+    let ns = match state.times {
+        Times::Absolute => return state.clock(at.at, at.tick_ns),
         Times::ToClose => at.at.since(origin(c)),
         Times::Delta => match before {
             Some(before) => at.at.since(before.at),

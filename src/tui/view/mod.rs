@@ -3,9 +3,11 @@
 mod answer;
 mod charts;
 pub mod drops;
+mod facets;
 pub mod help;
 pub mod ladder;
 mod loading;
+mod oddities;
 pub mod raw;
 pub mod rules;
 pub mod sources;
@@ -24,7 +26,7 @@ use crate::model::{Analysis, SourceKind, Tier};
 use super::export::Ask;
 use super::keys;
 use super::state::{Screen, State};
-use super::text::{cell, clock, fit, width};
+use super::text::{cell, fit, there, width, zone_name};
 use super::theme::{ACCENT, BAD, BOLD, DIM, PLAIN, SELECTED, WARN};
 
 /// Smaller than this and only a word about it is drawn.
@@ -33,6 +35,7 @@ const LEAST: (u16, u16) = (20, 5);
 pub fn draw(frame: &mut Frame<'_>, analysis: &Analysis, state: &State) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    state.spots.forget();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         put(
             buffer,
@@ -54,6 +57,8 @@ pub fn draw(frame: &mut Frame<'_>, analysis: &Analysis, state: &State) {
             Screen::Sources => sources::draw(buffer, body, analysis, state),
             Screen::Rules => rules::draw(buffer, body, state),
             Screen::Story => story::draw(buffer, body, analysis, state),
+            Screen::Facets => facets::draw(buffer, body, analysis, state),
+            Screen::Oddities => oddities::draw(buffer, body, analysis, state),
             Screen::Help => help::draw(buffer, body, state),
         }
         if state.palette.is_some() {
@@ -254,8 +259,11 @@ fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
     };
     let read = format!("{used}/{all} files{}", if odd { ", see 3" } else { " ✓" });
     let span = analysis.window.map(|(first, last)| {
-        let day = first.at.utc().format("%Y-%m-%d");
-        let (first, last) = (clock(first.at, i64::MAX), clock(last.at, i64::MAX));
+        let day = there(first.at, state.east_s).utc().format("%Y-%m-%d");
+        let (first, last) = (
+            state.clock(first.at, i64::MAX),
+            state.clock(last.at, i64::MAX),
+        );
         format!("{day} {first}–{last}")
     });
     let root = Some(fit(&analysis.root, usize::from(columns) / 3));
@@ -307,7 +315,15 @@ fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
             continue;
         }
         let here = screen == open;
-        x = put(buffer, area, x, 1, name, if here { BOLD } else { DIM }) + 1;
+        let end = put(buffer, area, x, 1, name, if here { BOLD } else { DIM });
+        let tab = Rect {
+            x: area.x + x,
+            y: area.y + 1,
+            width: end - x,
+            height: 1,
+        };
+        state.spots.tab(tab, screen);
+        x = end + 1;
     }
     if deep && let (Some(j), Some(d)) = (state.judged(analysis), &state.drop) {
         let group = state.list.groups.get(d.group);
@@ -340,7 +356,8 @@ fn header(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     } else {
         format!("filter {}", state.filter.text())
     };
-    let note = format!("{filter} · UTC ");
+    let veil = if state.veiled { "redacted · " } else { "" };
+    let note = format!("{veil}{filter} · {} ", zone_name(state.east_s));
     let from = area
         .width
         .saturating_sub(u16::try_from(width(&note)).unwrap_or(u16::MAX))
@@ -370,9 +387,9 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         let (lead, note) = match &prompt.ask {
             Ask::Path(format) => (
                 format!("write {format} to: "),
-                "↵ writes it, Esc does not; a file that exists is left alone",
+                "Enter writes it, Esc does not; a file that exists is left alone",
             ),
-            Ask::Note(id) => (format!("note on {id}: "), "↵ keeps it, Esc does not"),
+            Ask::Note(id) => (format!("note on {id}: "), "Enter keeps it, Esc does not"),
         };
         return Some(typed(
             buffer,
@@ -383,7 +400,7 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         ));
     }
     if let Some(palette) = &state.palette {
-        let note = "↵ does it  ↑ ↓ choose  Esc back";
+        let note = "Enter does it  Esc back";
         return Some(typed(
             buffer,
             row,
@@ -420,6 +437,7 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
         _ => {}
     }
     for (key, word) in rest {
+        let key = spelled(key, state);
         if usize::from(x) + width(&key) + 1 + width(word) + 2 > usize::from(out_x) {
             break;
         }
@@ -428,6 +446,17 @@ fn footer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) -
     }
     put(buffer, row, out_x, 0, &out, PLAIN);
     None
+}
+
+/// A key as this terminal can show it: without the sign for Enter, which ASCII has not.
+fn spelled(key: String, state: &State) -> String {
+    if state.options.theme.ascii {
+        key.replace('↵', "Enter")
+            .replace('→', "Right")
+            .replace('←', "Left")
+    } else {
+        key
+    }
 }
 
 /// A line that is being typed, and what may be done with it; where the text cursor stands.
@@ -484,6 +513,7 @@ fn commands(buffer: &mut Buffer, body: Rect, state: &State) {
     for (y, (i, b)) in (0..list.height).zip(found.iter().enumerate().skip(first)) {
         let key = b.keys.first().map_or_else(String::new, |k| k.label());
         let key = format!("{}{key}", keys::prefix(b, state.screen.place()));
+        let key = spelled(key, state);
         let x = put(buffer, list, 1, y, &cell(b.name, 17, false), BOLD);
         let x = put(buffer, list, x, y, &cell(&key, 6, false), ACCENT);
         put(buffer, list, x, y, b.help, DIM);
@@ -500,12 +530,12 @@ fn filter_line(
     state: &State,
     input: &super::state::Input,
 ) -> u16 {
-    let (_, candidates) = super::complete::candidates(input, analysis);
-    let values: Vec<String> = candidates
-        .into_iter()
+    let values: Vec<String> = input
+        .offers
+        .iter()
         .map(|c| match c.count {
             Some(n) if n > 0 => format!("{} ({n})", c.text),
-            _ => c.text,
+            _ => c.text.clone(),
         })
         .collect();
     // A value that is still to come is no mistake as long as there are some to choose from.

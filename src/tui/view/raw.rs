@@ -53,7 +53,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
             payload,
             ..
         }) => {
-            let split = if body.width >= 120 {
+            let split = if body.width >= 120 && !state.stacked {
                 Split::Columns
             } else {
                 Split::Rows
@@ -189,6 +189,7 @@ fn parsed(buffer: &mut Buffer, area: Rect, state: &State, fields: &[(String, Str
     for (y, (i, (name, value))) in (0..inner.height).zip(fields.iter().enumerate().skip(first)) {
         let x = put(buffer, inner, 1, y, &cell(name, names, false), DIM);
         put(buffer, inner, x + 2, y, value, PLAIN);
+        state.spots.row(inner, y, i, false);
         if i == state.field {
             select(buffer, inner, y);
         }
@@ -214,6 +215,7 @@ fn draw_tree(
             &format!(" {lead}{text}"),
             if *depth == 0 { BOLD } else { PLAIN },
         );
+        state.spots.row(inner, y, i, false);
         if i == state.field {
             select(buffer, inner, y);
         }

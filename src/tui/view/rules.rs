@@ -17,21 +17,39 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
     } else {
         0
     };
-    let upper = Rect {
+    let mut upper = Rect {
         height: body.height - below,
         ..body
     };
-    let lower = Rect {
+    let mut lower = Rect {
         y: body.y + upper.height,
         height: below,
         ..body
     };
+    if state.zoom || (state.second && below == 0) {
+        (upper, lower) = if state.second {
+            (Rect::default(), body)
+        } else {
+            (body, Rect::default())
+        };
+    }
+    if upper.height > 0 {
+        list(buffer, upper, state);
+    }
+    if lower.height > 0
+        && let Some(rule) = state.rules.get(state.rule)
+    {
+        detail(buffer, lower, state, rule);
+    }
+}
+
+fn list(buffer: &mut Buffer, upper: Rect, state: &State) {
     let decided = state.rules.iter().filter(|r| r.hits > 0).count();
     let title = format!(
         "Rules ─ {} rules, {decided} decided something",
         state.rules.len()
     );
-    let mut inner = panel(buffer, upper, &title, "", true);
+    let mut inner = panel(buffer, upper, &title, "", !state.second);
     let columns = Columns::new(inner.width);
     if inner.width >= 40 {
         let head = columns.pieces(
@@ -80,14 +98,10 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, state: &State) {
             style,
         );
         put_line(buffer, inner, y, &line);
+        state.spots.row(inner, y, i, false);
         if i == state.rule {
             select(buffer, inner, y);
         }
-    }
-    if below > 0
-        && let Some(rule) = state.rules.get(state.rule)
-    {
-        detail(buffer, lower, rule);
     }
 }
 
@@ -123,13 +137,13 @@ impl Columns {
     }
 }
 
-fn detail(buffer: &mut Buffer, area: Rect, rule: &RuleRow) {
+fn detail(buffer: &mut Buffer, area: Rect, state: &State, rule: &RuleRow) {
     let inner = panel(
         buffer,
         area,
         &format!("{} {}", rule.code, rule.name),
         "",
-        false,
+        state.second,
     );
     let inner = Rect {
         x: inner.x + 1,
@@ -141,6 +155,24 @@ fn detail(buffer: &mut Buffer, area: Rect, rule: &RuleRow) {
     if let Some(cause) = rule.cause {
         let title = format!("A connection that {}", cause.title());
         wrapped(&mut lines, "", &title, columns, BOLD);
+    }
+    if let Some((id, say)) = &rule.example {
+        wrapped(
+            &mut lines,
+            "for example  ",
+            &format!("{id}: {say}"),
+            columns,
+            PLAIN,
+        );
+    }
+    if let Some((id, why)) = &rule.near_miss {
+        wrapped(
+            &mut lines,
+            "near miss  ",
+            &format!("{id}: {why}"),
+            columns,
+            PLAIN,
+        );
     }
     for say in &rule.says {
         wrapped(&mut lines, "! ", say, columns, WARN);
@@ -191,5 +223,13 @@ fn detail(buffer: &mut Buffer, area: Rect, rule: &RuleRow) {
             BAD,
         );
     }
-    paragraph(buffer, inner, &lines, 0);
+    if let Some(page) = state.pages().find(|p| p.code == rule.code) {
+        lines.push(Vec::new());
+        wrapped(&mut lines, "", &page.meaning, columns, PLAIN);
+        wrapped(&mut lines, "rule  ", &page.file, columns, DIM);
+        for sample in &page.samples {
+            wrapped(&mut lines, "sample  ", sample, columns, DIM);
+        }
+    }
+    paragraph(buffer, inner, &lines, state.scroll);
 }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{Analysis, ClockBasis, Source, SourceKind, ZoneBasis, say_duration};
 use crate::tui::state::State;
-use crate::tui::text::{cell, clock};
+use crate::tui::text::cell;
 use crate::tui::theme::{ACCENT, BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 
 use super::{Piece, loading, panel, paragraph, put, put_line, select, top, wrapped};
@@ -78,7 +78,11 @@ fn list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     );
     let columns = Columns::new(inner.width);
     let span = analysis.window.map_or_else(String::new, |(a, b)| {
-        format!("{}–{}", clock(a.at, i64::MAX), clock(b.at, i64::MAX))
+        format!(
+            "{}–{}",
+            state.clock(a.at, i64::MAX),
+            state.clock(b.at, i64::MAX)
+        )
     });
     let head = [
         ("  file", columns.file + 2, false),
@@ -102,6 +106,7 @@ fn list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
     let first = top(state.source, analysis.sources.len(), inner.height);
     for (y, (i, source)) in (0..inner.height).zip(analysis.sources.iter().enumerate().skip(first)) {
         row(buffer, inner, y, &columns, (analysis, state), source);
+        state.spots.row(inner, y, i, false);
         if i == state.source {
             select(buffer, inner, y);
         }
@@ -196,6 +201,16 @@ fn signed(ns: i64) -> String {
     format!("{}{}", if ns > 0 { "+" } else { "" }, say_duration(ns))
 }
 
+/// `449 bytes`, `2.0 GB`.
+fn size(bytes: u64) -> String {
+    let of = |unit: u64| bytes as f64 / unit as f64;
+    match bytes {
+        0..100_000 => format!("{bytes} bytes"),
+        100_000..100_000_000 => format!("{:.1} MB", of(1_000_000)),
+        _ => format!("{:.1} GB", of(1_000_000_000)),
+    }
+}
+
 /// The part of the case's window that a source covers.
 fn bar(analysis: &Analysis, s: &Source, columns: usize) -> String {
     let blank = " ".repeat(columns);
@@ -232,10 +247,13 @@ fn detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         .vantage
         .as_ref()
         .map_or_else(String::new, |v| format!(", recorded at {v}"));
+    // Of what is being read there is no last word.
+    let reading = loading::file(state, s).filter(|(glyph, _)| *glyph != loading::DONE);
+    let so_far = if reading.is_some() { " so far" } else { "" };
     let about = format!(
-        "{}{from}; {} bytes, {} records: {} understood, {} odd",
+        "{}{from}; {}, {} records{so_far}: {} understood, {} odd",
         s.kind.name(),
-        s.bytes,
+        size(s.bytes),
         s.records,
         s.used,
         s.odd
@@ -282,7 +300,9 @@ fn detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         );
         wrapped(&mut lines, "", &text, inner.width, WARN);
     }
-    for a in &s.anomalies {
+    // What is told as the reason is not told again.
+    let told = |note: &str| s.reason.as_deref() == Some(note);
+    for a in s.anomalies.iter().filter(|a| !told(&a.note)) {
         let at = if a.first_record > 0 {
             format!(", first at {}", a.first_record)
         } else {
@@ -297,7 +317,8 @@ fn detail(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         );
     }
     if s.anomalies.is_empty() && s.reason.is_none() && s.odd == 0 {
-        wrapped(&mut lines, "", "nothing odd", inner.width, GOOD);
+        let say = format!("nothing odd{so_far}");
+        wrapped(&mut lines, "", &say, inner.width, GOOD);
     }
     paragraph(buffer, inner, &lines, state.scroll);
     if inner.height == 0 {

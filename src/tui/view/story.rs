@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::model::{Analysis, Moment, SECOND_NS};
 use crate::tui::state::State;
 use crate::tui::story::{Kind, Story};
-use crate::tui::text::{cell, clock, place, seconds, width};
+use crate::tui::text::{cell, place, seconds, width};
 use crate::tui::theme::{BAD, BOLD, DIM, GOOD, PLAIN};
 
 use super::charts::{bars, bins};
@@ -43,18 +43,18 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
     }
     let mut y = u16::try_from(lines.len()).unwrap_or(inner.height) + 1;
     if inner.height >= y + 8 && inner.width >= 40 {
-        y += charts(buffer, inner, y, story);
+        y += charts(buffer, inner, y, (state, story));
     }
     let list = Rect {
         y: inner.y + y.min(inner.height),
         height: inner.height.saturating_sub(y),
         ..inner
     };
-    moments(buffer, list, analysis, story);
+    moments(buffer, list, analysis, state, story);
 }
 
 /// Two rows of bars on one scale of time; the rows taken.
-fn charts(buffer: &mut Buffer, area: Rect, y: u16, story: &Story) -> u16 {
+fn charts(buffer: &mut Buffer, area: Rect, y: u16, (state, story): (&State, &Story)) -> u16 {
     let label = 10;
     let (lo, hi) = story.span();
     let columns = area.width.saturating_sub(label);
@@ -77,7 +77,7 @@ fn charts(buffer: &mut Buffer, area: Rect, y: u16, story: &Story) -> u16 {
     } else {
         SECOND_NS
     };
-    let (first, last) = (clock(Moment(lo), tick), clock(Moment(hi), tick));
+    let (first, last) = (state.clock(Moment(lo), tick), state.clock(Moment(hi), tick));
     put(buffer, area, label, y + 2, &first, DIM);
     let x = area
         .width
@@ -86,7 +86,7 @@ fn charts(buffer: &mut Buffer, area: Rect, y: u16, story: &Story) -> u16 {
     4
 }
 
-fn moments(buffer: &mut Buffer, area: Rect, analysis: &Analysis, story: &Story) {
+fn moments(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State, story: &Story) {
     let start = analysis
         .incidents
         .get(story.incident)
@@ -113,7 +113,7 @@ fn moments(buffer: &mut Buffer, area: Rect, analysis: &Analysis, story: &Story) 
             area,
             0,
             y,
-            &cell(&clock(chapter.at, 1), 13, false),
+            &cell(&state.clock(chapter.at, 1), 13, false),
             DIM,
         );
         if area.width >= 60 {
@@ -132,6 +132,7 @@ fn moments(buffer: &mut Buffer, area: Rect, analysis: &Analysis, story: &Story) 
                 put(buffer, area, from, y, &place, DIM);
             }
         }
+        state.spots.row(area, y, at, false);
         if at == story.row {
             select(buffer, area, y);
         }

@@ -8,8 +8,8 @@ use crate::model::{Analysis, Judged, Moment, Outcome, ProcessDid, SECOND_NS};
 use crate::tui::happenings::Happening;
 use crate::tui::rows;
 use crate::tui::state::State;
-use crate::tui::text::{cell, clock, place, seconds, width};
-use crate::tui::theme::{ACCENT, BAD, BOLD, DIM, GOOD, PLAIN, WARN, verdict};
+use crate::tui::text::{cell, place, seconds, width, zone_name};
+use crate::tui::theme::{ACCENT, BAD, BOLD, DIM, GOOD, PLAIN, SELECTED, WARN, verdict};
 
 use super::{panel, put, select, top};
 
@@ -98,7 +98,7 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         seconds(per)
     );
     let selected = state.on_line(analysis);
-    let bottom = selected.map_or_else(String::new, about);
+    let bottom = selected.map_or_else(String::new, |j| about(j, state));
     let inner = panel(buffer, area, &title, &bottom, !state.second);
     let scale = Scale {
         lo,
@@ -107,9 +107,13 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         columns: inner.width.saturating_sub(label + 1).max(1),
     };
     let mut y = 0;
-    axis(buffer, inner, y, &scale);
+    axis(buffer, inner, y, &scale, state);
     y += 1;
     if inner.height >= 8 {
+        if state.span != state.whole {
+            overview(buffer, inner, y, &scale, state);
+            y += 1;
+        }
         density(buffer, inner, y, &scale, state);
         y += 1;
         y += process_row(buffer, inner, y, &scale, analysis);
@@ -129,6 +133,10 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         put(buffer, rows, 1, 0, why, DIM);
         return;
     }
+    // The end of the selected connection goes through all bars: what ended with it shows.
+    let cursor = selected
+        .and_then(|j| j.connection.closed)
+        .and_then(|end| scale.column(end.at.0).ok());
     let guides = guides(&scale, analysis);
     let first = top(state.line, state.lines.len(), rows.height);
     for y in 0..rows.height {
@@ -142,8 +150,12 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         for x in &guides {
             put(buffer, rows, scale.x + x, y, "┊", DIM);
         }
+        if let Some(x) = cursor {
+            put(buffer, rows, scale.x + x, y, "│", ACCENT);
+        }
         name(buffer, rows, y, label, judged, state.is_marked(judged));
         bar(buffer, rows, y, &scale, judged);
+        state.spots.row(rows, y, at, false);
         if at == state.line {
             select(buffer, rows, y);
         }
@@ -151,12 +163,12 @@ fn chart(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
 }
 
 /// The selected connection in one line.
-fn about(judged: &Judged) -> String {
+fn about(judged: &Judged, state: &State) -> String {
     let c = &judged.connection;
-    let from = clock(c.opened.map_or(c.sort_at, |s| s.at), 1);
+    let from = state.clock(c.opened.map_or(c.sort_at, |s| s.at), 1);
     let to = c
         .closed
-        .map_or_else(|| "open".to_owned(), |s| clock(s.at, s.tick_ns));
+        .map_or_else(|| "open".to_owned(), |s| state.clock(s.at, s.tick_ns));
     let cause = judged.verdict.cause.map_or_else(
         || judged.verdict.outcome.name().to_owned(),
         |c| format!("{} {}", c.code(), c.id()),
@@ -170,15 +182,15 @@ fn about(judged: &Judged) -> String {
     format!("{span} · {cause} · {}", judged.verdict.sentence)
 }
 
-fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale) {
-    put(buffer, area, 1, y, "UTC", DIM);
+fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale, state: &State) {
+    put(buffer, area, 1, y, &zone_name(state.east_s), DIM);
     let span = scale.hi.saturating_sub(scale.lo);
     let tick = if span < 20 * SECOND_NS { 1 } else { SECOND_NS };
     let label = if tick == 1 { 12 } else { 8 };
     let parts = (scale.columns / (label + 6)).clamp(1, 8);
     for i in 0..=parts {
         let at = i128::from(scale.lo) + i128::from(span) * i128::from(i) / i128::from(parts);
-        let text = clock(Moment(i64::try_from(at).unwrap_or(scale.hi)), tick);
+        let text = state.clock(Moment(i64::try_from(at).unwrap_or(scale.hi)), tick);
         // Labels stand to the right of their moment, the last one to the left of it.
         let end = scale.columns.saturating_sub(label);
         let column = scale.columns.saturating_sub(1) * i / parts;
@@ -187,6 +199,28 @@ fn axis(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale) {
             put(buffer, area, scale.x + x, y, &text, DIM);
         }
     }
+}
+
+/// All of the time in one row, what is shown of it reversed.
+fn overview(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale, state: &State) {
+    put(buffer, area, 1, y, "all", DIM);
+    let (lo, hi) = state.whole;
+    let bins = super::charts::bins(&state.list.closes, lo, hi, scale.columns);
+    let strip = Rect {
+        x: area.x + scale.x,
+        y: area.y + y,
+        width: scale.columns,
+        height: 1,
+    };
+    super::charts::bars(buffer, strip, &bins);
+    let whole = Scale { lo, hi, ..*scale };
+    let (from, to) = (whole.clamped(scale.lo), whole.clamped(scale.hi));
+    let shown = Rect {
+        x: strip.x + from,
+        width: to - from + 1,
+        ..strip
+    };
+    buffer.set_style(shown.intersection(area), SELECTED);
 }
 
 fn density(buffer: &mut Buffer, area: Rect, y: u16, scale: &Scale, state: &State) {
@@ -360,14 +394,21 @@ fn list(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         let Some(happening) = state.happenings.get(at) else {
             break;
         };
-        happening_row(buffer, inner, y, analysis, *happening);
+        happening_row(buffer, inner, y, (analysis, state), *happening);
+        state.spots.row(inner, y, at, true);
         if state.second && at == state.happening {
             select(buffer, inner, y);
         }
     }
 }
 
-fn happening_row(buffer: &mut Buffer, area: Rect, y: u16, analysis: &Analysis, what: Happening) {
+fn happening_row(
+    buffer: &mut Buffer,
+    area: Rect,
+    y: u16,
+    (analysis, state): (&Analysis, &State),
+    what: Happening,
+) {
     match what {
         Happening::Mark(i) => {
             let Some(mark) = analysis.marks.get(i) else {
@@ -379,7 +420,7 @@ fn happening_row(buffer: &mut Buffer, area: Rect, y: u16, analysis: &Analysis, w
                 area,
                 1,
                 y,
-                &cell(&clock(mark.at.at, mark.at.tick_ns), 13, false),
+                &cell(&state.clock(mark.at.at, mark.at.tick_ns), 13, false),
                 DIM,
             );
             put(buffer, area, x, y, glyph, style);
@@ -411,7 +452,7 @@ fn happening_row(buffer: &mut Buffer, area: Rect, y: u16, analysis: &Analysis, w
             let Some(incident) = analysis.incidents.get(i) else {
                 return;
             };
-            let at = clock(incident.start.at, incident.start.tick_ns);
+            let at = state.clock(incident.start.at, incident.start.tick_ns);
             let x = put(buffer, area, 1, y, &cell(&at, 13, false), DIM);
             let x = put(buffer, area, x, y, "! ", BAD);
             let x = put(

@@ -56,6 +56,7 @@ pub(super) fn draw(buffer: &mut Buffer, body: Rect, analysis: &Analysis, state: 
     let first = top(open.reason, rows.len(), list.height);
     for (y, (i, reason)) in (0..list.height).zip(rows.iter().enumerate().skip(first)) {
         row(buffer, list, y, &columns, reason);
+        state.spots.row(list, y, i, false);
         if i == open.reason {
             select(buffer, list, y);
         }
