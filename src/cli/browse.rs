@@ -68,7 +68,6 @@ pub(super) fn browse(
         filter,
         guide: demo,
         notes: desk.notes(),
-        ..TuiOptions::default()
     };
     let end = |trouble| match trouble {
         Trouble::Nothing(failure) => Stop::from(failure),
