@@ -1,10 +1,12 @@
 //! Text with addresses, tokens, cookies and payload in it -> the same text with stable stand-ins, so that rows still correlate.
 
 use crate::model::{Analysis, AppEvent, LegEventKind};
+use aho_corasick::AhoCorasick;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// What is taken out.
@@ -77,10 +79,10 @@ struct Given {
 pub struct Redactor {
     what: Redact,
     given: Mutex<Given>,
-    /// Tokens met in URIs and identities: they are replaced wherever they stand. Longest first.
-    known_tokens: Option<Regex>,
+    /// Tokens met in URIs and identities: they are replaced wherever they stand.
+    known_tokens: Words,
     /// Close reasons met on the wire.
-    reasons: Option<Regex>,
+    reasons: Words,
     patterns: Option<Patterns>,
 }
 
@@ -120,8 +122,8 @@ impl Redactor {
                 tokens: BTreeMap::new(),
                 cookies: BTreeMap::new(),
             }),
-            known_tokens: None,
-            reasons: None,
+            known_tokens: Words { parts: Vec::new() },
+            reasons: Words { parts: Vec::new() },
             patterns: None,
         }
     }
@@ -189,9 +191,9 @@ impl Redactor {
                 }));
             }
         }
-        redactor.known_tokens = any_of(&tokens);
+        redactor.known_tokens = Words::new(&tokens);
         reasons.retain(|reason| reason.trim().len() >= 4);
-        redactor.reasons = any_of(&reasons);
+        redactor.reasons = Words::new(&reasons);
         redactor
     }
 
@@ -245,37 +247,31 @@ impl Redactor {
         let Some(patterns) = self.patterns.as_ref().filter(|_| !self.what.is_none()) else {
             return text.to_owned();
         };
-        let mut out = Cow::Borrowed(text);
-        let mut apply = |regex: &Regex, replace: &dyn Fn(&Captures<'_>) -> String| {
-            if let Cow::Owned(changed) = regex.replace_all(&out, replace) {
-                out = Cow::Owned(changed);
-            }
-        };
         let group = |c: &Captures<'_>, n: usize| c.get(n).map_or("", |m| m.as_str()).to_owned();
+        let mut out = Cow::Borrowed(text);
         if self.what.cookies {
-            apply(&patterns.cookie, &|c| {
+            apply(&mut out, &patterns.cookie, |c| {
                 format!("{}{}", group(c, 1), self.cookie(&group(c, 2)))
             });
         }
         if self.what.payload
-            && let Some(reasons) = &self.reasons
+            && let Some(changed) = self.reasons.replaced(&out, |_| "[payload]".to_owned())
         {
-            apply(reasons, &|_| "[payload]".to_owned());
+            out = Cow::Owned(changed);
         }
         if self.what.tokens {
-            apply(&patterns.bearer, &|c| {
-                format!("{}{}", group(c, 1), self.token(&group(c, 2)))
-            });
-            apply(&patterns.query, &|c| {
-                format!("{}{}", group(c, 1), self.token(&group(c, 2)))
-            });
-            if let Some(known) = &self.known_tokens {
-                apply(known, &|c| self.token(&group(c, 0)));
+            for pattern in [&patterns.bearer, &patterns.query] {
+                apply(&mut out, pattern, |c| {
+                    format!("{}{}", group(c, 1), self.token(&group(c, 2)))
+                });
             }
-            apply(&patterns.secret, &|c| self.token(&group(c, 0)));
+            if let Some(changed) = self.known_tokens.replaced(&out, |token| self.token(token)) {
+                out = Cow::Owned(changed);
+            }
+            apply(&mut out, &patterns.secret, |c| self.token(&group(c, 0)));
         }
         if self.what.ips {
-            apply(&patterns.address, &|c| self.address(&group(c, 0)));
+            apply(&mut out, &patterns.address, |c| self.address(&group(c, 0)));
         }
         out.into_owned()
     }
@@ -306,6 +302,12 @@ impl Redactor {
     }
 }
 
+fn apply(out: &mut Cow<'_, str>, regex: &Regex, replace: impl Fn(&Captures<'_>) -> String) {
+    if let Cow::Owned(changed) = regex.replace_all(out, replace) {
+        *out = Cow::Owned(changed);
+    }
+}
+
 fn is_stand_in(text: &str) -> bool {
     ["token-", "cookie-", "ip-"].iter().any(|kind| {
         text.strip_prefix(kind)
@@ -323,35 +325,79 @@ fn query_values(uri: &str) -> impl Iterator<Item = &str> {
         .filter(|v| !v.is_empty())
 }
 
-/// A pattern that finds any of these words where they stand by themselves, the longest first.
-fn any_of(words: &BTreeSet<String>) -> Option<Regex> {
-    if words.is_empty() {
-        return None;
-    }
-    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.sort_by_key(|w| (std::cmp::Reverse(w.len()), *w));
-    let edge = |c: Option<char>| {
-        if c.is_some_and(|c| c.is_alphanumeric() || c == '_') {
-            r"\b"
-        } else {
-            ""
+/// Words that are found wherever they stand by themselves, in a time that does not grow with their number.
+#[derive(Debug)]
+struct Words {
+    /// Several, so that however many there are, each can be built.
+    parts: Vec<AhoCorasick>,
+}
+
+impl Words {
+    /// Bytes of words for each part.
+    const PART: usize = 64 << 20;
+
+    fn new(words: &BTreeSet<String>) -> Self {
+        let (mut parts, mut part, mut len) = (Vec::new(), Vec::new(), 0);
+        for word in words.iter().filter(|w| !w.is_empty()) {
+            part.push(word);
+            len += word.len();
+            if len >= Self::PART {
+                parts.extend(AhoCorasick::new(part.drain(..)));
+                len = 0;
+            }
         }
-    };
-    let alternatives: Vec<String> = words
-        .iter()
-        .map(|w| {
-            format!(
-                "{}{}{}",
-                edge(w.chars().next()),
-                regex::escape(w),
-                edge(w.chars().next_back())
-            )
-        })
-        .collect();
-    regex::RegexBuilder::new(&alternatives.join("|"))
-        .size_limit(256 << 20)
-        .build()
-        .ok()
+        if !part.is_empty() {
+            parts.extend(AhoCorasick::new(part));
+        }
+        Self { parts }
+    }
+
+    /// The longest at each place, from the left, none within another word: a letter, a digit or `_` goes on in front or behind.
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
+        let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let mut all: Vec<Range<usize>> = self
+            .parts
+            .iter()
+            .flat_map(|part| part.find_overlapping_iter(text))
+            .map(|m| m.range())
+            .filter(|m| {
+                let (word, before, after) = (
+                    text.get(m.clone()).unwrap_or_default(),
+                    text.get(..m.start).unwrap_or_default(),
+                    text.get(m.end..).unwrap_or_default(),
+                );
+                let joined = |outer, own| inner(outer) && inner(own);
+                !joined(before.chars().next_back(), word.chars().next())
+                    && !joined(after.chars().next(), word.chars().next_back())
+            })
+            .collect();
+        all.sort_unstable_by_key(|m| (m.start, std::cmp::Reverse(m.end)));
+        let mut free = 0;
+        all.retain(|m| {
+            let take = m.start >= free;
+            if take {
+                free = m.end;
+            }
+            take
+        });
+        all
+    }
+
+    /// The text with each of them replaced; `None` where there is none.
+    fn replaced(&self, text: &str, with: impl Fn(&str) -> String) -> Option<String> {
+        let found = self.found(text);
+        if found.is_empty() {
+            return None;
+        }
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        for m in found {
+            out.push_str(text.get(done..m.start).unwrap_or_default());
+            out.push_str(&with(text.get(m.clone()).unwrap_or_default()));
+            done = m.end;
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        Some(out)
+    }
 }
 
 #[cfg(test)]
@@ -364,6 +410,41 @@ mod tests {
         let redactor = Redactor::new(Redact::parse(what).expect("known words"), &fabricated());
         assert_eq!(redactor.text(text), expected);
         assert_eq!(redactor.text(text), expected, "the same again");
+    }
+
+    /// The same as a pattern of all words with word boundaries, the longest first, in text made of few letters.
+    #[test]
+    fn words_are_found_as_a_pattern_of_all_of_them_finds_them() {
+        let words: BTreeSet<String> = ["abc", "abc-def", "c-d", "é", "é_", "-x-", "x", "bé", "a b"]
+            .map(ToOwned::to_owned)
+            .into();
+        let mut longest: Vec<&String> = words.iter().collect();
+        longest.sort_by_key(|w| (std::cmp::Reverse(w.chars().count()), *w));
+        let edge = |c: Option<char>| match c {
+            Some(c) if c.is_alphanumeric() => r"\b",
+            Some('_') => r"\b",
+            _ => "",
+        };
+        let pattern: Vec<String> = longest
+            .iter()
+            .map(|w| {
+                let (first, last) = (w.chars().next(), w.chars().next_back());
+                format!("{}{}{}", edge(first), regex::escape(w), edge(last))
+            })
+            .collect();
+        let pattern = Regex::new(&pattern.join("|")).expect("a pattern");
+        let found = Words::new(&words);
+        let pieces = ["abc", "-def", "g", " ", "-", "x", "é", "_", "b", "c-d", "a"];
+        let mut seed = 7_u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..8 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push_str(pieces[(seed >> 33) as usize % pieces.len()]);
+            }
+            let wanted: Vec<Range<usize>> = pattern.find_iter(&text).map(|m| m.range()).collect();
+            assert_eq!(found.found(&text), wanted, "{text:?}");
+        }
     }
 
     #[test]
