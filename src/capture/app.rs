@@ -113,6 +113,23 @@ pub(super) enum Kind {
     Other,
 }
 
+/// What an [`App`] follows from that waits; sides are told by whether they are the higher one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    pub(super) what: Waiting,
+    from_start: bool,
+    client: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Waiting {
+    Silent,
+    /// The client.
+    Http(bool),
+    /// Segments of each flow that fitted no frame.
+    Midstream([u8; 2]),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct App {
     protocol: Protocol,
@@ -188,37 +205,50 @@ impl App {
         }
     }
 
-    /// Before the first byte, or in HTTP between two requests of `client`, none of which asked for a WebSocket; true where nothing
-    /// was said yet.
-    pub(super) fn waits(&self, client: Side) -> Option<bool> {
-        let silent = match &self.protocol {
-            Protocol::Silent => true,
+    /// Before the first byte, in HTTP between two requests, none of which asked for a WebSocket, or where nothing told so far what it is.
+    pub(super) fn waits(&self) -> Option<Waits> {
+        let what = match &self.protocol {
+            _ if self.nested => return None,
+            Protocol::Silent => Waiting::Silent,
             Protocol::Http(http) => {
-                let between = http.client == client
-                    && http.asked.is_none()
-                    && http.skip == 0
-                    && http.head.iter().all(Vec::is_empty);
+                let between =
+                    http.asked.is_none() && http.skip == 0 && http.head.iter().all(Vec::is_empty);
                 if !between {
                     return None;
                 }
-                false
+                Waiting::Http(http.client == 1)
+            }
+            Protocol::Midstream(decoders) => {
+                let [a, b] = &**decoders;
+                Waiting::Midstream([a.untold()?, b.untold()?])
             }
             _ => return None,
         };
-        (self.from_start && self.client == Some(client) && !self.nested).then_some(silent)
+        Some(Waits {
+            what,
+            from_start: self.from_start,
+            client: self.client.map(|side| side == 1),
+        })
     }
 
     /// As it was then.
-    pub(super) fn waiting(client: Side, silent: bool) -> Self {
-        let mut app = Self::default();
-        app.opened_by(client);
-        if !silent {
-            app.protocol = Protocol::Http(Box::new(Http {
-                client,
+    pub(super) fn waiting(waits: Waits) -> Self {
+        let protocol = match waits.what {
+            Waiting::Silent => Protocol::Silent,
+            Waiting::Http(client) => Protocol::Http(Box::new(Http {
+                client: client.into(),
                 ..Http::default()
-            }));
+            })),
+            Waiting::Midstream(misses) => {
+                Protocol::Midstream(Box::new(misses.map(FrameDecoder::missed)))
+            }
+        };
+        Self {
+            protocol,
+            from_start: waits.from_start,
+            client: waits.client.map(usize::from),
+            ..Self::default()
         }
-        app
     }
 
     /// The bytes are of a protocol that nothing is made of.
@@ -232,6 +262,11 @@ impl App {
             Protocol::WebSocket(decoders) => decoders.get_mut(side),
             _ => None,
         }
+    }
+
+    /// The leg is a WebSocket.
+    pub(super) const fn upgraded(&self) -> bool {
+        matches!(self.protocol, Protocol::WebSocket(_))
     }
 
     /// Reads a little of what the next bytes need.

@@ -59,6 +59,7 @@ pub(super) struct Budget {
 /// Held bytes over all flows of a lane.
 const MAX_BUDGET: usize = 96 * 1024 * 1024 / super::LANES;
 
+/// Where a flow stands, in two words: what waits behind a hole is held elsewhere, and only while there is one.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     /// The next byte expected; meaningless until `synced`.
@@ -66,16 +67,59 @@ pub(super) struct Assembler {
     synced: bool,
     /// No SYN and no payload told `next`, only an empty segment: it may be one short (a keep-alive probe).
     soft: bool,
+    /// Held bytes and their retransmission differ.
+    pub(super) conflicts: u16,
+    hole: Option<Box<Hole>>,
+}
+
+/// Bytes are missing.
+#[derive(Debug)]
+struct Hole {
+    since: Moment,
+    /// What came behind it, by sequence number.
     held: Vec<Held>,
     held_bytes: usize,
-    hole_since: Option<Moment>,
-    /// Held bytes and their retransmission differ.
-    pub(super) conflicts: u32,
+}
+
+impl Hole {
+    fn at(since: Moment) -> Box<Self> {
+        Box::new(Self {
+            since,
+            held: Vec::new(),
+            held_bytes: 0,
+        })
+    }
+
+    fn full(&self, budget: &Budget) -> bool {
+        self.held_bytes > MAX_HELD
+            || self.held.len() > MAX_HELD_SEGMENTS
+            || budget.used > MAX_BUDGET
+    }
 }
 
 impl Assembler {
     pub(super) const fn next(&self) -> Option<u32> {
         if self.synced { Some(self.next) } else { None }
+    }
+
+    /// `seq` is the next byte, and nothing is missing or in doubt.
+    pub(super) const fn expects(&self, seq: u32) -> bool {
+        self.next == seq && self.whole()
+    }
+
+    /// Everything before `seq` came, and nothing is missing or in doubt.
+    pub(super) const fn reaches(&self, seq: u32) -> bool {
+        self.whole() && distance(seq, self.next) <= 0
+    }
+
+    /// Nothing is missing or in doubt.
+    const fn whole(&self) -> bool {
+        self.synced && !self.soft && self.hole.is_none()
+    }
+
+    /// The next `len` bytes came where nothing is missing.
+    pub(super) const fn advance(&mut self, len: u32) {
+        self.next = self.next.wrapping_add(len);
     }
 
     /// A SYN was seen: its sequence number counts one (RFC 9293 3.4).
@@ -96,23 +140,19 @@ impl Assembler {
         }
     }
 
-    /// The next byte, where nothing is missing and nothing was ever doubtful.
-    pub(super) fn at_rest(&self) -> Option<u32> {
-        let calm = self.synced
-            && !self.soft
-            && self.held.is_empty()
-            && self.hole_since.is_none()
-            && self.conflicts == 0;
-        calm.then_some(self.next)
+    /// The next byte, and whether only an empty segment told it, where nothing is missing and no byte was ever doubtful.
+    pub(super) fn at_rest(&self) -> Option<(u32, bool)> {
+        let calm = self.synced && self.hole.is_none() && self.conflicts == 0;
+        calm.then_some((self.next, self.soft))
     }
 
-    pub(super) const fn has_held(&self) -> bool {
-        !self.held.is_empty()
+    pub(super) fn has_held(&self) -> bool {
+        self.hole.as_ref().is_some_and(|h| !h.held.is_empty())
     }
 
     /// Nanoseconds since held bytes wait for what is missing before them.
     pub(super) fn hole_age(&self, at: Moment) -> Option<i64> {
-        self.hole_since.map(|since| at.since(since))
+        self.hole.as_ref().map(|hole| at.since(hole.since))
     }
 
     /// Takes a segment's payload; `bytes` is what was captured of `wire_len`.
@@ -135,10 +175,11 @@ impl Assembler {
         let ahead = distance(seq, self.next);
         if ahead == 0 {
             self.next = self.next.wrapping_add(wire_len);
-            if self.held.is_empty() {
-                return Arrival::InOrder { skip: 0 };
-            }
-            return Arrival::Late { skip: 0 };
+            return if self.has_held() {
+                Arrival::Late { skip: 0 }
+            } else {
+                Arrival::InOrder { skip: 0 }
+            };
         }
         if ahead < 0 {
             let old = ahead.unsigned_abs();
@@ -159,11 +200,9 @@ impl Assembler {
         mark: Mark,
         budget: &mut Budget,
     ) -> Arrival {
-        if self.hole_since.is_none() {
-            self.hole_since = Some(mark.at);
-        }
-        let at = self.held.partition_point(|h| distance(h.seq, seq) < 0);
-        if let Some(same) = self.held.get(at).filter(|h| h.seq == seq) {
+        let hole = self.hole.get_or_insert_with(|| Hole::at(mark.at));
+        let at = hole.held.partition_point(|h| distance(h.seq, seq) < 0);
+        if let Some(same) = hole.held.get(at).filter(|h| h.seq == seq) {
             let common = same.bytes.len().min(bytes.len());
             if same.bytes.get(..common) != bytes.get(..common) {
                 self.conflicts = self.conflicts.saturating_add(1);
@@ -172,9 +211,9 @@ impl Assembler {
                 return Arrival::Old;
             }
         }
-        self.held_bytes += bytes.len();
+        hole.held_bytes += bytes.len();
         budget.used += bytes.len();
-        self.held.insert(
+        hole.held.insert(
             at,
             Held {
                 seq,
@@ -184,12 +223,6 @@ impl Assembler {
             },
         );
         Arrival::Early
-    }
-
-    const fn full(&self, budget: &Budget) -> bool {
-        self.held_bytes > MAX_HELD
-            || self.held.len() > MAX_HELD_SEGMENTS
-            || budget.used > MAX_BUDGET
     }
 
     /// What can be handed on now. `acked` is the peer's highest acknowledgement, without its FIN's one; `force` gives every hole up.
@@ -204,33 +237,39 @@ impl Assembler {
             return None;
         }
         loop {
-            let Some(first) = self.held.first() else {
+            let Some((hole, first)) = self.hole.as_mut().and_then(|hole| {
+                let first = hole.held.first()?.seq;
+                Some((hole, first))
+            }) else {
                 return self.tail_gap(acked, at, force);
             };
-            let ahead = distance(first.seq, self.next);
+            let ahead = distance(first, self.next);
             if ahead > 0 {
-                let hole = ahead.unsigned_abs();
-                let acked_past = acked.is_some_and(|a| distance(a, first.seq) >= 0);
-                let waited = self.hole_since.map_or(0, |since| at.since(since));
+                let missing = ahead.unsigned_abs();
+                let acked_past = acked.is_some_and(|a| distance(a, first) >= 0);
+                let waited = at.since(hole.since);
                 let given_up = force
                     || (acked_past && waited >= PATIENCE_NS)
                     || (acked.is_none() && waited >= BLIND_PATIENCE_NS)
-                    || self.full(budget);
+                    || hole.full(budget);
                 if !given_up {
                     return None;
                 }
-                self.next = first.seq;
-                return Some(Piece::Gap { bytes: hole });
+                self.next = first;
+                return Some(Piece::Gap { bytes: missing });
             }
             let Held {
                 wire_len,
                 mut bytes,
                 mark,
                 ..
-            } = self.held.remove(0);
-            self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
+            } = hole.held.remove(0);
+            hole.held_bytes = hole.held_bytes.saturating_sub(bytes.len());
             budget.used = budget.used.saturating_sub(bytes.len());
-            self.hole_since = if self.held.is_empty() { None } else { Some(at) };
+            hole.since = at;
+            if hole.held.is_empty() {
+                self.hole = None;
+            }
             let old = ahead.unsigned_abs();
             if old >= wire_len {
                 continue;
@@ -249,18 +288,18 @@ impl Assembler {
     fn tail_gap(&mut self, acked: Option<u32>, at: Moment, force: bool) -> Option<Piece> {
         let missing = acked.map_or(0, |a| distance(a, self.next));
         if missing <= 0 {
-            self.hole_since = None;
+            self.hole = None;
             return None;
         }
         if self.soft && missing == 1 {
             self.next = self.next.wrapping_add(1);
             return None;
         }
-        let since = *self.hole_since.get_or_insert(at);
+        let since = self.hole.get_or_insert_with(|| Hole::at(at)).since;
         if !force && at.since(since) < PATIENCE_NS {
             return None;
         }
-        self.hole_since = None;
+        self.hole = None;
         self.next = self.next.wrapping_add(missing.unsigned_abs());
         Some(Piece::Gap {
             bytes: missing.unsigned_abs(),
@@ -269,9 +308,9 @@ impl Assembler {
 
     /// The flow is over: what it held is given back.
     pub(super) fn release(&mut self, budget: &mut Budget) {
-        budget.used = budget.used.saturating_sub(self.held_bytes);
-        self.held_bytes = 0;
-        self.held = Vec::new();
+        if let Some(hole) = self.hole.take() {
+            budget.used = budget.used.saturating_sub(hole.held_bytes);
+        }
     }
 }
 

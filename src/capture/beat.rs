@@ -49,7 +49,7 @@ pub(super) fn application_beat(frame: &Decoded) -> Option<Beat> {
     }
     let (body, whole) = match (&frame.inflated, frame.rsv) {
         (Some(text), _) => (text.as_slice(), true),
-        (None, 0) => (frame.body.as_slice(), frame.whole),
+        (None, 0) => (&*frame.body, frame.whole),
         (None, _) => return None,
     };
     match frame.opcode {
@@ -82,10 +82,30 @@ pub(super) fn text_beat(text: &[u8], whole: bool) -> Option<Beat> {
         (b"{\"type\":6}\x1e", true) => Some(Beat::ping(BeatKind::SignalR)),
         (word, true) if word.eq_ignore_ascii_case(b"ping") => Some(Beat::ping(BeatKind::Word)),
         (word, true) if word.eq_ignore_ascii_case(b"pong") => Some(Beat::pong(BeatKind::Word)),
-        (body @ [b'{', ..], _) => json_beat(&compact(body), whole),
-        (body @ [b'[', ..], _) => call_beat(&compact(body), whole),
+        (body @ [b'{', ..], _) if could_be_json(body) => json_beat(&compact(body), whole),
+        (body @ [b'[', ..], _) if could_be_call(body) => call_beat(&compact(body), whole),
         _ => None,
     }
+}
+
+/// Whether one of the words that tell a heartbeat stands in it: nearly every message is none, and shows it here.
+fn could_be_json(body: &[u8]) -> bool {
+    let word = |at: usize| {
+        let word = body.get(at..at + 4).unwrap_or_default();
+        word.eq_ignore_ascii_case(b"ping") || word.eq_ignore_ascii_case(b"pong")
+    };
+    memchr::memchr2_iter(b'p', b'P', body).any(word)
+        || body.ends_with(b"}") && memchr::memmem::find(body, b"\"ka\"").is_some()
+}
+
+/// The same of calls: all but OCPP's results name what they are about.
+fn could_be_call(body: &[u8]) -> bool {
+    let result = body.get(1..).unwrap_or_default().trim_ascii_start();
+    result.starts_with(b"3")
+        || memchr::memchr2_iter(b'H', b'p', body).any(|at| {
+            let word = body.get(at..).unwrap_or_default();
+            word.starts_with(b"Heartbeat") || word.starts_with(b"phoenix")
+        })
 }
 
 /// Text without its white space; what is no UTF-8 at its end was cut off.
@@ -185,7 +205,7 @@ mod tests {
             opcode,
             masked: false,
             len: payload.len() as u64,
-            body: payload.iter().copied().take(60).collect(),
+            body: super::super::frame::Body::unmasked(payload.get(..60).unwrap_or(payload), &[]),
             whole: payload.len() <= 60,
             hash: None,
             faults: 0,

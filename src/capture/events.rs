@@ -2,7 +2,7 @@
 
 use super::beat::Beat;
 use super::spot::Spot;
-use crate::model::{BeatKind, Direction, Fingerprint, LegEvent, LegEventKind, Mark, Moment, Ping};
+use crate::model::{BeatKind, Direction, Fingerprint, LegEvent, LegEventKind, Mark, Ping};
 use std::collections::VecDeque;
 
 const FIRST_EVENTS: usize = 24;
@@ -22,11 +22,17 @@ pub(super) type Side = usize;
 struct Event {
     mark: Spot,
     what: What,
+    /// A frame's fingerprint, where its word says that it has one.
+    hash: u64,
 }
 
-/// What happened, and who sent it, in one word: the kind, the side, the opcode of a frame in a byte each, and a number of 40 bits.
+/// What happened, and who sent it, in one word: the kind, the side, the opcode of a frame in a byte each, and a number of 40 bits. Of a
+/// Close, whose number is the place of its text, the opcode's byte holds the length.
 #[derive(Debug, Clone, Copy)]
 struct What(u64);
+
+/// Beside the side: the event is a frame that has a fingerprint.
+const PRINTED: u64 = 1 << 9;
 
 /// Kinds that the word tells alone; those that say more stand in [`Events::long`], the number being their place.
 const DATA: u64 = 0;
@@ -88,6 +94,21 @@ impl What {
         self.0 >> 24
     }
 
+    const fn printed(self) -> bool {
+        self.0 & PRINTED != 0
+    }
+
+    /// The opcode and the length of a frame.
+    const fn shape(self) -> (u8, u64) {
+        let byte = (self.0 >> 16 & 0xff) as u8;
+        match self.code() {
+            PING => (9, self.number()),
+            PONG => (10, self.number()),
+            LONG => (8, byte as u64),
+            _ => (byte, self.number()),
+        }
+    }
+
     /// The place of a kind that says more than the word.
     const fn place(self) -> Option<usize> {
         if self.code() == LONG {
@@ -125,11 +146,14 @@ impl What {
     }
 }
 
-/// The first ones, the last ones, every opening and ending.
+/// The first ones, the last ones, every opening and ending; the fingerprints of the first and the last frames among them.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Events {
-    /// Those after them go round in a ring.
-    last: VecDeque<Event>,
+    /// Those after the first go round in a ring.
+    last: Vec<Event>,
+    /// Where the oldest of a full ring stands.
+    oldest: u32,
     first: Vec<Event>,
     kept: Vec<Event>,
     /// What some of them say beside their word.
@@ -142,26 +166,84 @@ const MAX_LONG: usize = 2 * (FIRST_EVENTS + KEPT_EVENTS + LAST_EVENTS);
 impl Events {
     pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
         let what = What::of(&what, side).unwrap_or_else(|| self.at_length(what, side));
-        let event = Event {
+        self.add(Event {
             mark: mark.into(),
             what,
-        };
+            hash: 0,
+        });
+    }
+
+    /// A frame of control, with its fingerprint where there is one.
+    pub(super) fn control(
+        &mut self,
+        mark: Mark,
+        side: Side,
+        what: LegEventKind,
+        (len, hash): (u64, Option<u64>),
+    ) {
+        let mut word = What::of(&what, side).unwrap_or_else(|| self.at_length(what, side));
+        let hash = hash.filter(|_| len <= 0xff);
+        if word.code() == LONG {
+            word.0 |= (len & 0xff) << 16;
+        }
+        if hash.is_some() {
+            word.0 |= PRINTED;
+        }
+        self.add(Event {
+            mark: mark.into(),
+            what: word,
+            hash: hash.unwrap_or(0),
+        });
+    }
+
+    /// A frame of data.
+    pub(super) fn data(
+        &mut self,
+        mark: Spot,
+        side: Side,
+        (opcode, len): (u8, u64),
+        hash: Option<u64>,
+    ) {
+        if len > MAX_NUMBER {
+            // Longer than a word tells (a terabyte): no fingerprint either.
+            self.push(mark.into(), side, LegEventKind::Data { opcode, len });
+            return;
+        }
+        let mut what = What::word(DATA, side, opcode, len);
+        if hash.is_some() {
+            what.0 |= PRINTED;
+        }
+        self.add(Event {
+            mark,
+            what,
+            hash: hash.unwrap_or(0),
+        });
+    }
+
+    fn add(&mut self, event: Event) {
+        if self.last.len() == LAST_EVENTS
+            && let Some(place) = self.last.get_mut(self.oldest as usize)
+        {
+            let old = std::mem::replace(place, event);
+            self.oldest += 1;
+            if self.oldest as usize == LAST_EVENTS {
+                self.oldest = 0;
+            }
+            if old.what.lasting() && self.kept.len() < KEPT_EVENTS {
+                self.kept.push(old);
+            }
+            return;
+        }
+        self.add_early(event);
+    }
+    fn add_early(&mut self, event: Event) {
         if self.first.len() < FIRST_EVENTS {
             grow(&mut self.first, FIRST_EVENTS);
             self.first.push(event);
-            return;
+        } else {
+            grow(&mut self.last, LAST_EVENTS);
+            self.last.push(event);
         }
-        if self.last.is_empty() {
-            self.last.reserve_exact(LAST_EVENTS);
-        }
-        if self.last.len() == LAST_EVENTS
-            && let Some(old) = self.last.pop_front()
-            && old.what.lasting()
-            && self.kept.len() < KEPT_EVENTS
-        {
-            self.kept.push(old);
-        }
-        self.last.push_back(event);
     }
 
     #[cold]
@@ -171,7 +253,8 @@ impl Events {
             let all = self.first.iter_mut().chain(&mut self.kept);
             for event in all.chain(&mut self.last) {
                 if let Some(said) = event.what.place().and_then(|p| old.get(p)) {
-                    event.what = What::word(LONG, event.what.side(), 0, self.long.len() as u64);
+                    let rest = event.what.0 & (1 << 24) - 1;
+                    event.what = What(rest | (self.long.len() as u64) << 24);
                     self.long.push(said.clone());
                 }
             }
@@ -185,18 +268,32 @@ impl Events {
         self.first.len() + self.kept.len() + self.last.len()
     }
 
+    /// Reads a little of what the next event needs.
     pub(super) fn touch(&self) -> u64 {
-        (self.first.len() + self.last.len()) as u64
+        (self.last.len() as u64).wrapping_add(self.oldest.into())
     }
 
     /// The place that the next event goes to is the oldest one's.
     pub(super) fn touch_deep(&self) -> u64 {
-        self.last.front().map_or(0, |e| e.mark.touch())
+        self.last
+            .get(self.oldest as usize)
+            .map_or(0, |e| e.mark.touch().wrapping_add(e.hash))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Event> {
+        let (newer, older) = self
+            .last
+            .split_at(self.last.len().min(self.oldest as usize));
+        self.first
+            .iter()
+            .chain(&self.kept)
+            .chain(older)
+            .chain(newer)
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
-        let all = self.first.iter().chain(&self.kept).chain(&self.last);
-        let mut list: Vec<LegEvent> = all
+        let mut list: Vec<LegEvent> = self
+            .all()
             .filter_map(|e| {
                 Some(LegEvent {
                     mark: e.mark.into(),
@@ -210,10 +307,39 @@ impl Events {
         list
     }
 
+    /// Of the first and the last frames.
+    pub(super) fn fingerprints(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {
+        let mut list: Vec<Fingerprint> = self
+            .all()
+            .filter(|e| e.what.printed())
+            .map(|e| {
+                let (opcode, len) = e.what.shape();
+                Fingerprint {
+                    at: e.mark.at,
+                    direction: direction(e.what.side()),
+                    opcode,
+                    len,
+                    hash: e.hash,
+                }
+            })
+            .collect();
+        list.sort_by_key(|p| p.at);
+        let surplus = list.len().saturating_sub(2 * FINGERPRINTS);
+        if surplus > 0 {
+            list.drain(FINGERPRINTS..FINGERPRINTS + surplus);
+        }
+        list
+    }
+
     /// The leg is over and hardly of interest: its opening, its end, and little around them.
     pub(super) fn settle(&mut self) {
         self.first.truncate(8);
         self.first.shrink_to_fit();
+        let oldest = self
+            .last
+            .len()
+            .min(std::mem::take(&mut self.oldest) as usize);
+        self.last.rotate_left(oldest);
         let surplus = self.last.len().saturating_sub(8);
         self.last.drain(..surplus);
         self.last.shrink_to_fit();
@@ -221,67 +347,6 @@ impl Events {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-/// A fingerprint with its side and opcode in one word with the length.
-#[derive(Debug, Clone, Copy)]
-struct Print {
-    at: Moment,
-    hash: u64,
-    what: What,
-}
-
-/// The first and the last ones.
-#[derive(Debug, Default)]
-pub(super) struct Fingerprints {
-    last: VecDeque<Print>,
-    first: Vec<Print>,
-}
-
-impl Fingerprints {
-    /// Frames longer than a word tells (a terabyte) have none.
-    pub(super) fn push(&mut self, side: Side, at: Moment, opcode: u8, len: u64, hash: u64) {
-        if len > MAX_NUMBER {
-            return;
-        }
-        let what = What::word(DATA, side, opcode, len);
-        let print = Print { at, hash, what };
-        if self.first.len() < FINGERPRINTS {
-            grow(&mut self.first, FINGERPRINTS);
-            self.first.push(print);
-            return;
-        }
-        if self.last.is_empty() {
-            self.last.reserve_exact(FINGERPRINTS);
-        }
-        if self.last.len() == FINGERPRINTS {
-            self.last.pop_front();
-        }
-        self.last.push_back(print);
-    }
-
-    pub(super) fn touch(&self) -> u64 {
-        self.last.len() as u64
-    }
-
-    pub(super) fn touch_deep(&self) -> u64 {
-        self.last.front().map_or(0, |print| print.hash)
-    }
-
-    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {
-        let all = self.first.iter().chain(&self.last);
-        let mut list: Vec<Fingerprint> = all
-            .map(|p| Fingerprint {
-                at: p.at,
-                direction: direction(p.what.side()),
-                opcode: (p.what.0 >> 16 & 0xff) as u8,
-                len: p.what.number(),
-                hash: p.hash,
-            })
-            .collect();
-        list.sort_by_key(|p| p.at);
-        list
     }
 }
 
@@ -304,11 +369,13 @@ struct Pending {
 
 /// Pings and what became of them.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Pings {
-    list: VecDeque<Pending>,
+    /// Pings of each side that are not acknowledged.
+    unacked: [u32; 2],
     /// Application heartbeats by side, not believed before one was answered in kind or, where nobody answers, came again.
     maybe: VecDeque<Pending>,
-    unacked: [u32; 2],
+    list: VecDeque<Pending>,
     /// Kinds of application heartbeats that are believed, as bits.
     believed: [u16; 2],
 }
@@ -427,6 +494,11 @@ impl Pings {
         {
             p.ping.answered = Some(mark);
         }
+    }
+
+    /// No heartbeat of `side` waits for its acknowledgement.
+    pub(super) fn settled(&self, side: Side) -> bool {
+        self.maybe.is_empty() && self.unacked.get(side) == Some(&0)
     }
 
     /// Everything that `side` sent up to `ack` arrived.
@@ -549,6 +621,32 @@ mod tests {
         let list = events.list(|_| Direction::ToServer);
         assert_eq!(list.last().map(|e| &e.what), Some(&close(999)));
         assert!(events.long.len() <= MAX_LONG);
+    }
+
+    #[test]
+    fn the_first_and_the_last_fingerprints_stay() {
+        let mut events = Events::default();
+        for n in 0..1000_u64 {
+            let hash = Some(n).filter(|n| n % 2 == 0);
+            if n % 100 == 99 {
+                let close = LegEventKind::Close {
+                    code: Some(1000),
+                    reason: String::new(),
+                };
+                events.control(mark(n), 1, close, (2, Some(n)));
+            } else {
+                events.data(mark(n).into(), 0, (1, n), hash);
+            }
+        }
+        let list = events.fingerprints(|side| [Direction::ToServer, Direction::ToClient][side]);
+        let hashes: Vec<u64> = list.iter().map(|p| p.hash).collect();
+        assert_eq!(hashes.len(), 2 * FINGERPRINTS);
+        assert!(hashes.is_sorted() && hashes[..12] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22]);
+        let last = list.last().expect("the last one");
+        assert_eq!((last.opcode, last.len, last.hash), (8, 2, 999));
+        assert_eq!(last.direction, Direction::ToClient);
+        let before = &list[list.len() - 2];
+        assert_eq!((before.opcode, before.len, before.hash), (1, 998, 998));
     }
 
     #[test]

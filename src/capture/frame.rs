@@ -13,6 +13,8 @@ pub(super) use header::shapes;
 const FINGERPRINT: usize = 64;
 /// The longest payload of a control frame (RFC 6455 5.5).
 pub(super) const MAX_CONTROL: usize = 125;
+/// Payloads up to this are looked at whole.
+const SHORT: u64 = 60;
 /// A longer text is no heartbeat.
 const LONGEST_BEAT: u64 = 256;
 /// Frames kept back until their shape is believed.
@@ -37,7 +39,7 @@ pub(super) struct Decoded {
     pub(super) masked: bool,
     pub(super) len: u64,
     /// The start of the payload, unmasked: all of a control frame's, of others at most 60 bytes.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
     /// `body` is the whole payload.
     pub(super) whole: bool,
     /// `None` where the first bytes are lost.
@@ -47,10 +49,57 @@ pub(super) struct Decoded {
     pub(super) inflated: Option<Vec<u8>>,
 }
 
+/// The longest start of a frame that is kept: a control frame's payload with what stands for its key.
+const MAX_RAW: usize = MAX_CONTROL + 4;
+
+/// The start of a payload, in place: most frames are let go as soon as they were seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Body {
+    len: u8,
+    bytes: [u8; MAX_RAW],
+}
+
+impl Body {
+    const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; MAX_RAW],
+    };
+
+    /// The first bytes of `masked` under `key`, which is empty where there is none.
+    pub(super) fn unmasked(masked: &[u8], key: &[u8]) -> Self {
+        let mut body = Self::EMPTY;
+        let masked = masked.get(..MAX_RAW).unwrap_or(masked);
+        if let Some(place) = body.bytes.get_mut(..masked.len()) {
+            place.copy_from_slice(masked);
+            if let Some(&key) = key.first_chunk::<4>() {
+                for word in place.chunks_mut(4) {
+                    word.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
+                }
+            }
+        }
+        body.len = masked.len() as u8;
+        body
+    }
+}
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl Decoded {
     /// Code and reason of a Close frame (RFC 6455 5.5.1).
     pub(super) fn close(&self) -> (Option<u16>, String) {
-        match *self.body.as_slice() {
+        match *self.body {
             [a, b, ref reason @ ..] => (
                 Some(u16::from_be_bytes([a, b])),
                 String::from_utf8_lossy(reason).into_owned(),
@@ -60,19 +109,18 @@ impl Decoded {
     }
 }
 
-/// Decodes one flow. What every frame needs stands first.
+/// Decodes one flow. What every frame needs stands first, in one cache line.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct FrameDecoder {
     current: Option<Header>,
     left: u64,
-    head_len: usize,
     /// Follows the flow's compressed messages, where each refers to those before it.
     tap: Option<Box<Tap>>,
     trust: u32,
-    odd_headers: u32,
     last_end_evidence: u32,
     faults: u16,
+    head_len: u8,
     /// Whether this flow's frames must be masked; `None` where its sender is not known.
     masked: Option<bool>,
     /// permessage-deflate may be in use.
@@ -83,15 +131,25 @@ pub(super) struct FrameDecoder {
     sure: bool,
     message_open: bool,
     raw_broken: bool,
+    /// The first of two headers in a row that are none.
+    odd_header: bool,
     need: u32,
     /// Segments that fitted no frame.
     pub(super) misses: u32,
     /// Times that sync was lost.
     pub(super) losses: u32,
-    held: Vec<Decoded>,
     head: [u8; 10],
+    held: Vec<Decoded>,
     /// The start of a frame that does not lie whole in one segment.
     raw: Vec<u8>,
+}
+
+/// What is told of a data frame that nobody looks into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed {
+    pub(super) opcode: u8,
+    pub(super) len: u64,
+    pub(super) hash: u64,
 }
 
 impl FrameDecoder {
@@ -115,6 +173,25 @@ impl FrameDecoder {
         Self::searching(None, true, NEED_MIDSTREAM)
     }
 
+    /// As [`Self::midstream`], behind so many segments that fitted no frame.
+    pub(super) fn missed(misses: u8) -> Self {
+        Self {
+            misses: misses.into(),
+            ..Self::midstream()
+        }
+    }
+
+    /// How many those were, where there is nothing else to know.
+    pub(super) fn untold(&self) -> Option<u8> {
+        let nothing = !self.synced
+            && self.trust == 0
+            && self.masked.is_none()
+            && self.need == NEED_MIDSTREAM
+            && self.held.is_empty()
+            && self.losses == 0;
+        u8::try_from(self.misses).ok().filter(|_| nothing)
+    }
+
     fn searching(masked: Option<bool>, rsv1: bool, need: u32) -> Self {
         Self {
             masked,
@@ -131,7 +208,7 @@ impl FrameDecoder {
             raw_broken: false,
             message_open: false,
             faults: 0,
-            odd_headers: 0,
+            odd_header: false,
             last_end_evidence: 0,
             held: Vec::new(),
             tap: None,
@@ -154,11 +231,9 @@ impl FrameDecoder {
         self.trust
     }
 
-    /// Reads a little of the cache lines that the next bytes need.
+    /// Reads a little of the cache line that the next bytes need.
     pub(super) fn touch(&self) -> u64 {
-        self.left
-            .wrapping_add(u64::from(self.trust))
-            .wrapping_add(u64::from(self.losses))
+        self.left.wrapping_add(u64::from(self.trust))
     }
 
     /// The mask bit of the frames believed so far.
@@ -304,13 +379,55 @@ impl FrameDecoder {
         }
     }
 
+    /// Takes a segment that brings nothing but the middle of a long frame, or one whole data frame that nobody looks into; nothing is
+    /// changed where it brings anything else. What came of it stands in `Ok`.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<Option<Passed>, ()> {
+        if !(self.trusted() && self.tap.is_none()) {
+            return Err(());
+        }
+        if self.current.is_some() {
+            if self.left <= bytes.len() as u64 || self.raw.len() != self.raw_wanted() {
+                return Err(());
+            }
+            self.left -= bytes.len() as u64;
+            return Ok(None);
+        }
+        let h = header(bytes).map_err(|_| ())?;
+        let longest = match h.opcode {
+            1 => LONGEST_BEAT,
+            2 => SHORT,
+            _ => return Err(()),
+        };
+        let as_ever = self.sure
+            && self.head_len == 0
+            && !self.message_open
+            && h.fin
+            && h.rsv == 0
+            && self.masked == Some(h.masked)
+            && h.minimal()
+            && h.len > longest
+            && h.body() == (bytes.len() - usize::from(h.size)) as u64;
+        let raw = bytes.get(usize::from(h.size)..usize::from(h.size) + FINGERPRINT);
+        let Some(raw) = raw.filter(|_| as_ever) else {
+            return Err(());
+        };
+        self.odd_header = false;
+        self.faults = 0;
+        self.last_end_evidence = h.end_evidence();
+        Ok(Some(Passed {
+            opcode: h.opcode,
+            len: h.len,
+            hash: fingerprint(raw),
+        }))
+    }
+
     /// Takes the sound frames that lie whole in the segment: nothing of them is copied, and their payload is not looked at.
     fn whole(&mut self, bytes: &mut &[u8], mark: Mark, out: &mut Vec<Decoded>) {
         if self.tap.is_some() {
             return;
         }
         while let Ok(h) = header(bytes) {
-            let body = bytes.get(h.size..).unwrap_or_default();
+            let body = bytes.get(usize::from(h.size)..).unwrap_or_default();
             let known = matches!(h.opcode, 0..=2 | 8..=10) && h.rsv & 3 == 0;
             if !known || h.body() > body.len() as u64 || !self.judge(&h) {
                 return;
@@ -373,19 +490,23 @@ impl FrameDecoder {
         if self.head_len == 0
             && let Ok(h) = header(bytes)
         {
-            *bytes = bytes.get(h.size..).unwrap_or_default();
+            *bytes = bytes.get(usize::from(h.size)..).unwrap_or_default();
             return Some(h);
         }
         loop {
-            match header(self.head.get(..self.head_len).unwrap_or_default()) {
+            match header(
+                self.head
+                    .get(..usize::from(self.head_len))
+                    .unwrap_or_default(),
+            ) {
                 Ok(h) => {
                     self.head_len = 0;
                     return Some(h);
                 }
                 Err(wanted) => {
-                    while self.head_len < wanted {
+                    while usize::from(self.head_len) < wanted {
                         let (&byte, rest) = bytes.split_first()?;
-                        if let Some(slot) = self.head.get_mut(self.head_len) {
+                        if let Some(slot) = self.head.get_mut(usize::from(self.head_len)) {
                             *slot = byte;
                         }
                         self.head_len += 1;
@@ -435,15 +556,15 @@ impl FrameDecoder {
             self.message_open = !h.fin;
         }
         if known && h.rsv & 3 == 0 && h.len >> 63 == 0 {
-            self.odd_headers = 0;
+            self.odd_header = false;
             return true;
         }
         // One such header is a peer breaking the rules, two in a row are no frames.
-        self.odd_headers += 1;
-        if self.odd_headers > 1 || h.len > 1 << 40 {
+        if self.odd_header || h.len > 1 << 40 {
             self.lose();
             return false;
         }
+        self.odd_header = true;
         true
     }
 
@@ -479,18 +600,12 @@ impl FrameDecoder {
         } else {
             (&[][..], raw)
         };
-        let short = h.is_control() || h.len <= 60;
+        let short = h.is_control() || h.len <= SHORT;
         // The start of a text tells a heartbeat that carries more.
-        let body: Vec<u8> = if !(short || h.opcode == 1 && h.len <= LONGEST_BEAT) {
-            Vec::new()
-        } else if h.masked && key.len() == 4 {
-            masked_body
-                .iter()
-                .zip(key.iter().cycle())
-                .map(|(b, k)| b ^ k)
-                .collect()
+        let body = if short || h.opcode == 1 && h.len <= LONGEST_BEAT {
+            Body::unmasked(masked_body, key)
         } else {
-            masked_body.to_vec()
+            Body::EMPTY
         };
         let fingerprinted =
             raw.len() >= FINGERPRINT.min(usize::try_from(h.body()).unwrap_or(usize::MAX));
@@ -563,7 +678,7 @@ impl FrameDecoder {
                     0
                 });
             }
-            at = at.saturating_add(h.size as u64).saturating_add(h.body());
+            at = at.saturating_add(h.size.into()).saturating_add(h.body());
             if at == end {
                 return bits.saturating_add(h.end_evidence());
             }

@@ -17,55 +17,20 @@ const UNKNOWN_SCALE: u8 = 7;
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     first: Spot,
-    last: Spot,
     seq: u32,
     end: u32,
-    again: u32,
 }
 
-/// What is under way, oldest first: nearly always one segment or none, which is at hand.
+/// What is under way behind the oldest, and how often that one was sent again.
 #[derive(Debug, Default)]
-struct UnderWay {
-    oldest: Option<Sent>,
-    /// Nothing where there is no oldest one.
+struct Behind {
+    again: u32,
+    /// The last time.
+    last: Option<Spot>,
     more: VecDeque<Sent>,
 }
 
-impl UnderWay {
-    fn len(&self) -> usize {
-        usize::from(self.oldest.is_some()) + self.more.len()
-    }
-
-    const fn front(&self) -> Option<&Sent> {
-        self.oldest.as_ref()
-    }
-
-    const fn front_mut(&mut self) -> Option<&mut Sent> {
-        self.oldest.as_mut()
-    }
-
-    fn back(&self) -> Option<&Sent> {
-        self.more.back().or(self.oldest.as_ref())
-    }
-
-    fn back_mut(&mut self) -> Option<&mut Sent> {
-        self.more.back_mut().or(self.oldest.as_mut())
-    }
-
-    fn pop_front(&mut self) {
-        self.oldest = self.more.pop_front();
-    }
-
-    fn push_back(&mut self, sent: Sent) {
-        if self.oldest.is_none() {
-            self.oldest = Some(sent);
-        } else {
-            self.more.push_back(sent);
-        }
-    }
-}
-
-/// What is counted of one flow. What every packet changes stands first, in as few cache lines as may be.
+/// What is counted of one flow. What every packet changes stands first, in one cache line.
 #[derive(Debug, Clone, Default)]
 #[repr(C)]
 pub(super) struct Flow {
@@ -75,7 +40,6 @@ pub(super) struct Flow {
     pub(super) last_payload: Option<Spot>,
     pub(super) last_data_frame: Option<Spot>,
     pub(super) data_frames: u64,
-    pub(super) ttl: Option<u8>,
     pub(super) fin_acked: bool,
     pub(super) fin: Option<Spot>,
     pub(super) rst: Option<Box<Reset>>,
@@ -100,7 +64,6 @@ impl Flow {
             last_payload,
             last_data_frame,
             data_frames,
-            ttl,
             fin_acked,
             fin,
             rst,
@@ -139,7 +102,7 @@ impl Flow {
             zero_window_ns: *zero_window_ns,
             lost_bytes: *lost_bytes,
             out_of_order: *out_of_order,
-            ttl: *ttl,
+            ttl: None,
         }
     }
 }
@@ -160,35 +123,113 @@ const fn first(next: u32, bytes: u64) -> u32 {
     next.wrapping_sub(bytes as u32).wrapping_sub(1)
 }
 
-/// One end of a leg as a sender. What the peer's packets need as well stands first.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub(super) struct Half {
-    /// Highest acknowledgement that the peer sent.
-    acked: Option<u32>,
-    /// Behind the highest byte seen or acknowledged, FIN not counted.
-    high: Option<u32>,
-    acked_at: Option<Spot>,
-    sent: UnderWay,
+/// A flow in which nothing is under way: the next byte, the window and its scale.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rest {
+    next: u32,
+    window: u32,
     scale: Option<u8>,
+    /// The next byte is known by an empty segment alone.
+    soft: bool,
+}
+
+/// One end of a leg as a sender. What the peer's packets need as well stands first, in one cache line.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub(super) struct Half {
+    pub(super) assembler: Assembler,
+    /// The oldest bytes under way.
+    oldest: Option<Sent>,
+    numbers: Numbers,
+    pub(super) flow: Flow,
+    acked_at: Option<Spot>,
+    behind: Option<Box<Behind>>,
     /// The FIN's sequence number.
     fin_seq: Option<u32>,
     pub(super) isn: Option<u32>,
-    /// Bytes, as last advertised.
-    window: Option<u32>,
     zero: Option<Spot>,
-    pub(super) assembler: Assembler,
-    pub(super) flow: Flow,
+}
+
+/// Sequence numbers and the window, each with a bit that says whether it is known: options would take twice the room.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    acked: u32,
+    high: u32,
+    window: u32,
+    known: u8,
+    scale: u8,
+    ttl: u8,
+    /// A FIN was sent.
+    over: bool,
+}
+
+const ACKED: u8 = 1;
+const HIGH: u8 = 2;
+const WINDOW: u8 = 4;
+const SCALE: u8 = 8;
+const TTL: u8 = 16;
+
+impl Numbers {
+    fn get(&self, bit: u8, number: u32) -> Option<u32> {
+        (self.known & bit != 0).then_some(number)
+    }
+
+    /// Highest acknowledgement that the peer sent.
+    fn acked(&self) -> Option<u32> {
+        self.get(ACKED, self.acked)
+    }
+
+    /// Behind the highest byte seen or acknowledged, FIN not counted.
+    fn high(&self) -> Option<u32> {
+        self.get(HIGH, self.high)
+    }
+
+    /// Bytes, as last advertised.
+    fn window(&self) -> Option<u32> {
+        self.get(WINDOW, self.window)
+    }
+
+    fn scale(&self) -> Option<u8> {
+        (self.known & SCALE != 0).then_some(self.scale)
+    }
+
+    const fn set_acked(&mut self, to: u32) {
+        self.acked = to;
+        self.known |= ACKED;
+    }
+
+    const fn set_high(&mut self, to: u32) {
+        self.high = to;
+        self.known |= HIGH;
+    }
+
+    const fn set_window(&mut self, to: u32) {
+        self.window = to;
+        self.known |= WINDOW;
+    }
+
+    const fn set_scale(&mut self, to: u8) {
+        self.scale = to;
+        self.known |= SCALE;
+    }
+
+    /// The flow goes on, and the window of its sender is open.
+    const fn steady(&self) -> bool {
+        self.known & (ACKED | HIGH | WINDOW) == ACKED | HIGH | WINDOW
+            && self.window > 0
+            && !self.over
+    }
 }
 
 impl Half {
-    /// The next byte, the window and its scale, where everything sent is acknowledged and nothing out of the ordinary ever happened.
-    pub(super) fn at_rest(&self) -> Option<(u32, u32, u8)> {
-        let flow = &self.flow;
-        let next = self.assembler.at_rest()?;
-        let calm = self.sent.oldest.is_none()
-            && self.acked == Some(next)
-            && self.high == Some(next)
+    /// What it follows from, where everything sent is acknowledged and nothing out of the ordinary ever happened; `opened` says that its
+    /// SYN must have been seen, or must not.
+    pub(super) fn at_rest(&self, opened: bool) -> Option<Rest> {
+        let (flow, numbers) = (&self.flow, &self.numbers);
+        let (next, soft) = self.assembler.at_rest()?;
+        let calm = self.oldest.is_none()
+            && numbers.acked() == Some(next)
+            && numbers.high() == Some(next)
             && self.fin_seq.is_none()
             && self.zero.is_none()
             && flow.fin.is_none()
@@ -198,52 +239,124 @@ impl Half {
             && flow.out_of_order == 0
             && flow.keepalives == 0
             && flow.zero_windows == 0
-            && self.isn == Some(first(next, flow.bytes));
-        calm.then_some((next, self.window?, self.scale?))
+            && self.isn == opened.then(|| first(next, flow.bytes));
+        Some(Rest {
+            next,
+            window: numbers.window()?,
+            scale: numbers.scale(),
+            soft,
+        })
+        .filter(|_| calm)
     }
 
-    /// As it was at rest.
-    pub(super) fn rested(next: u32, bytes: u64, window: u32, scale: u8) -> Self {
-        let mut assembler = Assembler::default();
-        assembler.start(next);
-        Self {
-            acked: Some(next),
-            high: Some(next),
-            scale: Some(scale),
-            isn: Some(first(next, bytes)),
-            window: Some(window),
-            assembler,
+    /// As it was at rest, behind so many bytes from its SYN, where that was seen.
+    pub(super) fn rested(rest: &Rest, opened: Option<u32>) -> Self {
+        let mut half = Self {
+            isn: opened.map(|bytes| first(rest.next, bytes.into())),
             ..Self::default()
+        };
+        if rest.soft {
+            half.assembler.hint(rest.next);
+        } else {
+            half.assembler.start(rest.next);
         }
+        half.numbers.set_acked(rest.next);
+        half.numbers.set_high(rest.next);
+        half.numbers.set_window(rest.window);
+        if let Some(scale) = rest.scale {
+            half.numbers.set_scale(scale);
+        }
+        half
     }
 
     /// A SYN: where the flow starts, and how its windows are scaled.
-    pub(super) const fn open(&mut self, segment: &Segment<'_>) {
+    pub(super) fn open(&mut self, segment: &Segment<'_>) {
         self.isn = Some(segment.seq);
         let first = segment.seq.wrapping_add(1);
         self.assembler.start(first);
-        self.high = Some(first);
-        self.scale = Some(match segment.window_scale {
-            Some(scale) => scale,
-            None => 0,
-        });
+        self.numbers.set_high(first);
+        self.numbers.set_scale(segment.window_scale.unwrap_or(0));
+    }
+
+    /// Of the last packet that was no RST.
+    pub(super) fn ttl(&self) -> Option<u8> {
+        (self.numbers.known & TTL != 0).then_some(self.numbers.ttl)
+    }
+
+    pub(super) const fn set_ttl(&mut self, ttl: u8) {
+        self.numbers.ttl = ttl;
+        self.numbers.known |= TTL;
     }
 
     /// Reads a little of the cache lines that a packet needs.
     pub(super) fn touch(&self) -> u64 {
-        let flow = &self.flow;
         self.touch_acked()
-            .wrapping_add(u64::from(self.assembler.next().unwrap_or(0)))
-            .wrapping_add(flow.packets)
-            .wrapping_add(flow.data_frames)
-            .wrapping_add(flow.pings)
+            .wrapping_add(self.flow.packets)
+            .wrapping_add(self.flow.data_frames)
     }
 
     /// The same for a packet of the peer.
     pub(super) fn touch_acked(&self) -> u64 {
-        u64::from(self.high.unwrap_or(0))
-            .wrapping_add(self.sent.oldest.map_or(0, |s| u64::from(s.end)))
-            .wrapping_add(self.zero.map_or(0, |z| z.touch()))
+        self.numbers.high.into()
+    }
+
+    /// Whether a segment with this number brings the next bytes of a flow that goes on, all of what came before being there.
+    #[inline]
+    pub(super) const fn steady(&self, seq: u32) -> bool {
+        self.assembler.expects(seq) && self.numbers.high == seq && self.numbers.steady()
+    }
+
+    /// Whether the peer's acknowledgement of such a flow covers nothing that was not seen; how much of it is news.
+    #[inline]
+    pub(super) const fn steady_ack(&self, ack: u32) -> Option<u32> {
+        let news = distance(ack, self.numbers.acked);
+        if news >= 0 && self.assembler.reaches(ack) && self.numbers.steady() {
+            Some(news as u32)
+        } else {
+            None
+        }
+    }
+
+    /// As [`Self::acknowledged`], for one that [`Self::steady_ack`] found to be news.
+    #[inline]
+    pub(super) fn acknowledge(&mut self, ack: u32) {
+        self.numbers.acked = ack;
+        self.arrived(ack);
+    }
+
+    /// The window that stays open, as [`Self::advertise`] reads it; `None` where it closes.
+    #[inline]
+    pub(super) fn open_window(&self, advertised: u16, peer_scales: bool) -> Option<u32> {
+        let scale = if peer_scales {
+            self.numbers.scale().unwrap_or(UNKNOWN_SCALE)
+        } else {
+            0
+        };
+        let window = u32::from(advertised) << scale;
+        (window > 0).then_some(window)
+    }
+
+    /// A packet of such a flow, with `len` bytes of payload, which [`Flow::bytes`] does not count yet.
+    #[inline]
+    pub(super) fn continues(&mut self, len: u32, window: u32, ttl: u8, spot: Spot) {
+        self.numbers.window = window;
+        self.set_ttl(ttl);
+        let flow = &mut self.flow;
+        flow.packets += 1;
+        flow.last_packet = Some(spot);
+        if len == 0 {
+            return;
+        }
+        flow.last_payload = Some(spot);
+        let seq = self.numbers.high;
+        let end = seq.wrapping_add(len);
+        self.numbers.high = end;
+        self.assembler.advance(len);
+        self.under_way(Sent {
+            first: spot,
+            seq,
+            end,
+        });
     }
 
     pub(super) const fn fin_seq(&self) -> Option<u32> {
@@ -252,7 +365,7 @@ impl Half {
 
     /// The peer's acknowledgement of payload, the FIN's one left out.
     pub(super) fn acked_payload(&self) -> Option<u32> {
-        let acked = self.acked?;
+        let acked = self.numbers.acked()?;
         Some(
             self.fin_seq
                 .filter(|&fin| distance(acked, fin) > 0)
@@ -263,42 +376,66 @@ impl Half {
     /// The acknowledgement that covers everything before `end`, where it was already seen.
     pub(super) fn ack_of(&self, end: u32) -> Option<Mark> {
         self.acked_at
-            .filter(|_| self.acked.is_some_and(|a| distance(a, end) >= 0))
+            .filter(|_| self.numbers.acked().is_some_and(|a| distance(a, end) >= 0))
             .map(Mark::from)
     }
 
     /// The peer acknowledged everything before `ack`; true where that is news.
     pub(super) fn acknowledged(&mut self, ack: u32, mark: Mark) -> bool {
-        if let Some(known) = self.acked {
+        if let Some(known) = self.numbers.acked() {
             let ahead = distance(ack, known);
             if ahead <= 0 || ahead > MAX_AHEAD {
                 return false;
             }
         }
         if self
-            .high
+            .numbers
+            .high()
             .is_some_and(|h| distance(ack, h) > MAX_AHEAD || distance(h, ack) > MAX_AHEAD)
         {
             return false;
         }
-        self.acked = Some(ack);
+        self.numbers.set_acked(ack);
         self.acked_at = Some(mark.into());
-        while let Some(front) = self.sent.front_mut() {
-            if distance(ack, front.end) >= 0 {
-                self.sent.pop_front();
-                continue;
-            }
-            if distance(ack, front.seq) > 0 {
-                front.seq = ack;
-            }
-            break;
-        }
+        self.arrived(ack);
         if let Some(fin) = self.fin_seq {
             self.flow.fin_acked |= distance(ack, fin) > 0;
-        } else if self.high.is_none_or(|h| distance(ack, h) > 0) {
-            self.high = Some(ack);
+        } else if self.numbers.high().is_none_or(|h| distance(ack, h) > 0) {
+            self.numbers.set_high(ack);
         }
         true
+    }
+
+    /// What was under way before `ack` is no longer.
+    #[inline]
+    fn arrived(&mut self, ack: u32) {
+        while let Some(oldest) = &mut self.oldest {
+            if distance(ack, oldest.end) < 0 {
+                if distance(ack, oldest.seq) > 0 {
+                    oldest.seq = ack;
+                }
+                return;
+            }
+            self.oldest = None;
+            if let Some(behind) = &mut self.behind {
+                (behind.again, behind.last) = (0, None);
+                self.oldest = behind.more.pop_front();
+            }
+        }
+    }
+
+    #[inline]
+    fn under_way(&mut self, sent: Sent) {
+        if self.oldest.is_none() {
+            self.oldest = Some(sent);
+            return;
+        }
+        let more = &mut self.behind.get_or_insert_default().more;
+        if more.len() < MAX_SENT {
+            more.push_back(sent);
+        } else if let Some(back) = more.back_mut() {
+            back.end = sent.end;
+        }
     }
 
     /// The window that this side advertises; an event where it closed or opened.
@@ -314,12 +451,12 @@ impl Half {
         let scale = if segment.has(SYN) {
             0
         } else if peer_scales {
-            self.scale.unwrap_or(UNKNOWN_SCALE)
+            self.numbers.scale().unwrap_or(UNKNOWN_SCALE)
         } else {
             0
         };
         let window = u32::from(segment.window) << scale;
-        self.window = Some(window);
+        self.numbers.set_window(window);
         if segment.has(SYN) {
             return None;
         }
@@ -344,15 +481,13 @@ impl Half {
 
     pub(super) const fn scales(&self) -> bool {
         // Without its SYN the answer is open: assume it does.
-        match self.scale {
-            Some(scale) => scale > 0,
-            None => true,
-        }
+        self.numbers.known & SCALE == 0 || self.numbers.scale > 0
     }
 
     /// Tells probes from payload (RFC 9293 3.8.4, 3.8.6.1).
     pub(super) fn sort(&self, seq: u32, payload_len: u32, fin: bool, peer_closed: bool) -> Sort {
-        let before_edge = self.high.is_some_and(|h| distance(seq, h) == -1);
+        let (acked, high) = (self.numbers.acked(), self.numbers.high());
+        let before_edge = high.is_some_and(|h| distance(seq, h) == -1);
         if fin || payload_len > 1 {
             return if payload_len > 0 {
                 Sort::Payload
@@ -360,7 +495,7 @@ impl Half {
                 Sort::Empty
             };
         }
-        let acked = match (self.acked, self.high) {
+        let acked = match (acked, high) {
             (Some(a), Some(h)) => distance(a, h) >= 0,
             (None, _) => payload_len == 0,
             _ => false,
@@ -369,7 +504,7 @@ impl Half {
         let whole = self
             .assembler
             .next()
-            .zip(self.high)
+            .zip(high)
             .is_none_or(|(next, high)| distance(next, high) >= 0);
         if before_edge && acked && (whole || payload_len == 0) {
             return if peer_closed {
@@ -390,39 +525,34 @@ impl Half {
 
     /// Payload, or a FIN behind it, went out.
     pub(super) fn send(&mut self, seq: u32, end: u32, mark: Mark) {
+        let behind = self.behind.as_ref().and_then(|b| b.more.back());
+        let newest = behind.or(self.oldest.as_ref()).map(|s| s.end);
+        let high = newest.or(self.numbers.high()).unwrap_or(seq);
         // A segment that starts before the oldest unanswered byte's end and covers it is that byte again.
-        let high = self.sent.back().map(|s| s.end).or(self.high).unwrap_or(seq);
-        if let Some(front) = self.sent.front_mut()
-            && distance(seq, front.seq) <= 0
-            && distance(end, front.seq) > 0
+        if self
+            .oldest
+            .is_some_and(|o| distance(seq, o.seq) <= 0 && distance(end, o.seq) > 0)
         {
-            front.last = mark.into();
-            front.again = front.again.saturating_add(1);
+            let behind = self.behind.get_or_insert_default();
+            behind.last = Some(mark.into());
+            behind.again = behind.again.saturating_add(1);
         }
         let from = if distance(high, seq) > 0 { high } else { seq };
-        if distance(end, from) <= 0 || self.acked.is_some_and(|a| distance(a, end) >= 0) {
-            return;
+        let acked = self.numbers.acked();
+        if distance(end, from) > 0 && acked.is_none_or(|a| distance(a, end) < 0) {
+            self.under_way(Sent {
+                first: mark.into(),
+                seq: from,
+                end,
+            });
         }
-        if self.sent.len() >= MAX_SENT {
-            if let Some(back) = self.sent.back_mut() {
-                back.end = end;
-            }
-            return;
-        }
-        self.sent.push_back(Sent {
-            seq: from,
-            end,
-            first: mark.into(),
-            last: mark.into(),
-            again: 0,
-        });
     }
 
     /// Bytes up to `end` exist.
     pub(super) fn reach(&mut self, end: u32) -> bool {
-        let news = self.high.is_none_or(|h| distance(end, h) > 0);
+        let news = self.numbers.high().is_none_or(|h| distance(end, h) > 0);
         if news {
-            self.high = Some(end);
+            self.numbers.set_high(end);
         }
         news
     }
@@ -433,34 +563,37 @@ impl Half {
             return false;
         }
         self.fin_seq = Some(seq);
+        self.numbers.over = true;
         self.flow.fin = Some(mark.into());
         true
     }
 
     /// Whether a RST with this number reaches into the window that `receiver` had open (RFC 9293 3.10.7.4).
     pub(super) fn in_window(&self, seq: u32, receiver: &Self) -> bool {
-        let Some(expected) = self.acked.or(self.high) else {
+        let Some(expected) = self.numbers.acked().or(self.numbers.high()) else {
             return true;
         };
         let ahead = distance(seq, expected);
-        ahead >= 0 && ahead.unsigned_abs() <= receiver.window.unwrap_or(0xffff).max(1)
+        ahead >= 0 && ahead.unsigned_abs() <= receiver.numbers.window().unwrap_or(0xffff).max(1)
     }
 
     /// The flow as it stands; `peer_seen` tells that the capture holds packets of the other side at all.
     pub(super) fn observe(&self, peer_seen: bool, last: Mark) -> model::Flow {
         let mut flow = self.flow.observe();
+        flow.ttl = self.ttl();
         flow.zero_window_since = self.zero.map(Mark::from);
         if let Some(since) = self.zero {
             flow.zero_window_ns += last.at.since(since.at).max(0);
         }
+        let behind = self.behind.as_deref();
+        let again = behind.map_or(0, |b| b.again);
         flow.unanswered = self
-            .sent
-            .front()
-            .filter(|s| peer_seen || s.again > 0)
+            .oldest
+            .filter(|_| peer_seen || again > 0)
             .map(|s| Unanswered {
                 first: s.first.into(),
-                last: s.last.into(),
-                retransmissions: s.again,
+                last: behind.and_then(|b| b.last).unwrap_or(s.first).into(),
+                retransmissions: again,
             });
         flow
     }

@@ -3,12 +3,13 @@
 mod compressed;
 mod idle;
 mod observe;
+mod steady;
 mod streams;
 
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
 use super::beat::application_beat;
-use super::events::{Events, Fingerprints, Pings, Side};
+use super::events::{Events, Pings, Side};
 use super::frame::{Decoded, faults, fingerprint};
 use super::half::{Half, Sort};
 use super::http1::handshake_faults;
@@ -101,19 +102,19 @@ impl Seen {
 pub(super) struct Leg {
     recent: [[Seen; 4]; 2],
     halves: [Half; 2],
-    last: Spot,
-    app: App,
-    events: Events,
-    fingerprints: Fingerprints,
-    pings: Pings,
-    duplicates: u64,
     recent_at: [u8; 2],
+    /// Who sent the last packet.
+    last_by: u8,
     payload_seen: bool,
     /// By either side.
     reset_seen: bool,
     certain: bool,
     refused: bool,
     doubtful: bool,
+    pings: Pings,
+    events: Events,
+    app: App,
+    duplicates: u64,
     faults: u16,
     vantage: u32,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
@@ -158,7 +159,7 @@ impl Leg {
             client,
             certain: opens,
             first: mark.into(),
-            last: mark.into(),
+            last_by: side as u8,
             syn: None,
             syn_ack: None,
             syn_retransmissions: 0,
@@ -172,7 +173,6 @@ impl Leg {
             doubtful: false,
             events: Events::default(),
             pings: Pings::default(),
-            fingerprints: Fingerprints::default(),
             duplicates: 0,
             faults: 0,
             sni: None,
@@ -189,20 +189,27 @@ impl Leg {
     pub(super) fn touch(&self, side: Side) -> u64 {
         let side = side.min(1);
         u64::from(self.recent[side][0].print)
-            .wrapping_add(self.last.touch())
-            .wrapping_add(self.duplicates)
+            .wrapping_add(self.last_by.into())
             .wrapping_add(self.halves[side].touch())
             .wrapping_add(self.halves[1 - side].touch_acked())
             .wrapping_add(self.app.touch(side))
             .wrapping_add(self.events.touch())
-            .wrapping_add(self.fingerprints.touch())
     }
 
     /// As `touch`, behind one more pointer.
     pub(super) fn touch_deep(&self) -> u64 {
-        self.events
-            .touch_deep()
-            .wrapping_add(self.fingerprints.touch_deep())
+        self.events.touch_deep()
+    }
+
+    /// The last packet of either side.
+    fn last(&self) -> Spot {
+        let flow = |side: usize| self.halves.get(side).and_then(|h| h.flow.last_packet);
+        let by = usize::from(self.last_by);
+        flow(by).or_else(|| flow(1 - by)).unwrap_or(self.first)
+    }
+
+    pub(super) const fn upgraded(&self) -> bool {
+        self.app.upgraded()
     }
 
     pub(super) const fn used(&self) -> bool {
@@ -210,7 +217,10 @@ impl Leg {
     }
 
     pub(super) fn conflicts(&self) -> u32 {
-        self.halves.iter().map(|h| h.assembler.conflicts).sum()
+        self.halves
+            .iter()
+            .map(|h| u32::from(h.assembler.conflicts))
+            .sum()
     }
 
     /// Ended by a RST, or by a FIN of each side.
@@ -300,12 +310,16 @@ impl Leg {
             self.duplicates += 1;
             return true;
         }
+        self.remember(side, now);
+        false
+    }
+
+    fn remember(&mut self, side: Side, seen: Seen) {
         let slot = &mut self.recent_at[side];
         if let Some(place) = self.recent[side].get_mut(usize::from(*slot & 3)) {
-            *place = now;
+            *place = seen;
         }
         *slot = slot.wrapping_add(1);
-        false
     }
 
     /// Takes the next packet, sent by `side`.
@@ -313,7 +327,7 @@ impl Leg {
         let side = side.min(1);
         let peer = 1 - side;
         let spot = Spot::from(mark);
-        self.last = spot;
+        self.last_by = side as u8;
         let flow = &mut self.halves[side].flow;
         flow.packets += 1;
         flow.first_packet.get_or_insert(spot);
@@ -326,8 +340,7 @@ impl Leg {
         if self.reset_seen && segment.payload_len > 0 {
             self.goes_on(side, up);
         }
-        let flow = &mut self.halves[side].flow;
-        flow.ttl = Some(segment.ttl);
+        self.halves[side].set_ttl(segment.ttl);
         if segment.has(SYN) {
             self.opening(side, segment, mark);
         }
@@ -580,7 +593,7 @@ impl Leg {
 
     /// No more packets come: what was held back is all there is.
     pub(super) fn end(&mut self, up: &mut Yield) {
-        let last = self.last.into();
+        let last = self.last().into();
         for side in 0..2 {
             self.pieces(side, last, true, up);
             self.halves[side].assembler.release(&mut up.budget);
@@ -727,10 +740,6 @@ impl Leg {
         }
         let direction = self.direction(side);
         let mark = frame.mark;
-        if let Some(hash) = frame.hash {
-            self.fingerprints
-                .push(side, mark.at, frame.opcode, frame.len, hash);
-        }
         let flow = &mut self.halves[side].flow;
         let len = frame.len;
         let mut close = (None, None);
@@ -770,7 +779,13 @@ impl Leg {
                 LegEventKind::Data { opcode, len }
             }
         };
-        self.events.push(mark, side, event);
+        match event {
+            LegEventKind::Data { opcode, len } => {
+                self.events
+                    .data(mark.into(), side, (opcode, len), frame.hash);
+            }
+            control => self.events.control(mark, side, control, (len, frame.hash)),
+        }
         if up.frames_wanted {
             up.frames.push(Frame {
                 mark,

@@ -147,12 +147,12 @@ impl Vantage {
                 self.learn(&secrets);
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
-            let mut segments = [const { None }; BATCH];
-            for (slot, place) in segments.iter_mut().zip(&places) {
-                *slot = self.parse(source, &file.record(place), &mut summary);
+            let mut segments = Vec::with_capacity(BATCH);
+            for place in &places {
+                segments.extend(self.parse(source, &file.record(place), &mut summary));
             }
             tracker::prepare(&self.trackers, &segments, &mut routes);
-            for ((lane, segment, mark), route) in segments.iter().flatten().zip(&routes) {
+            for ((lane, segment, mark), route) in segments.iter().zip(&routes) {
                 let Some(tracker) = self.trackers.get_mut(*lane) else {
                     continue;
                 };

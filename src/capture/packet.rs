@@ -45,6 +45,12 @@ impl Endpoint {
         Self { addr, port }
     }
 
+    /// As `self > other`, without a branch: which of two ends sends is anyone's guess.
+    pub(super) const fn follows(&self, other: &Self) -> bool {
+        let (a, b) = (self.host(), other.host());
+        (a > b) | ((a == b) & (self.port > other.port))
+    }
+
     /// The address as a number.
     pub(super) const fn host(&self) -> u128 {
         (self.addr[0] as u128) << 64 | self.addr[1] as u128
@@ -173,16 +179,18 @@ const SHORT: Packet<'static> = Packet::Odd("short-packet");
 
 /// Reads a packet of link type `link`; `wire_len` is its length before the capture cut it.
 pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
-    if link == ETHERNET
-        && let Some(segment) = plain(data, wire_len)
-    {
-        return Packet::Tcp(segment);
+    match plain(link, data, wire_len) {
+        Some(segment) => Packet::Tcp(segment),
+        None => parse_noting(link, data, wire_len, None),
     }
-    parse_noting(link, data, wire_len, None)
 }
 
 /// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, an IP header without options or fragments, TCP.
-fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+#[inline]
+fn plain(link: u16, data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+    if link != ETHERNET {
+        return None;
+    }
     let kind_at = |at: usize| {
         let kind = data.get(at..at + 2)?;
         Some(u16::from_be_bytes([kind[0], kind[1]]))
@@ -678,6 +686,7 @@ impl<'b> Walk<'_, 'b> {
 }
 
 /// The segment that begins with `head`, of which `body` is what the capture holds and `wire` what there was.
+#[inline]
 fn segment<'b>(
     addresses: &Addresses,
     head: &[u8; 20],

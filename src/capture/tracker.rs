@@ -1,9 +1,9 @@
 //! Segments of all connections -> the leg each belongs to, by 4-tuple and SYN epoch; idle legs are never split, plain ones are let go.
 
-use super::LANES;
 use super::index::Index;
 use super::leg::{Idle, Leg, Yield};
 use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::{BATCH, LANES};
 use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, RecordRef, add_anomaly};
 use foldhash::fast::RandomState;
 use std::collections::{HashSet, VecDeque};
@@ -34,15 +34,11 @@ impl Hash for Key {
 impl Key {
     /// The key, and which of its ends sent the segment.
     fn of(segment: &Segment<'_>) -> (Self, usize) {
-        let (src, dst) = (segment.src, segment.dst);
-        let (low, high, side) = if src <= dst {
-            (src, dst, 0)
-        } else {
-            (dst, src, 1)
-        };
+        let ends = [segment.src, segment.dst];
+        let side = usize::from(segment.src.follows(&segment.dst));
         let key = Self {
-            hosts: [low.words(), high.words()],
-            ports: [low.port, high.port],
+            hosts: [ends[side].words(), ends[1 - side].words()],
+            ports: [ends[side].port, ends[1 - side].port],
         };
         (key, side)
     }
@@ -69,18 +65,20 @@ pub(super) fn lane(segment: &Segment<'_>) -> usize {
 pub(super) struct Route {
     key: Key,
     hash: u32,
+    /// Where it was when the batch began.
+    place: Option<u32>,
     side: usize,
 }
 
 /// Finds where each segment belongs, and reads what it will need, so that the processor fetches it for all of them at once.
-pub(super) fn prepare<const N: usize>(
+pub(super) fn prepare(
     trackers: &[Tracker],
-    segments: &[Option<(usize, Segment<'_>, Mark)>; N],
+    segments: &[(usize, Segment<'_>, Mark)],
     routes: &mut Vec<Route>,
 ) {
     routes.clear();
     let mut sum = 0u64;
-    for (lane, segment, _) in segments.iter().flatten() {
+    for (lane, segment, _) in segments {
         let Some(tracker) = trackers.get(*lane) else {
             continue;
         };
@@ -88,11 +86,17 @@ pub(super) fn prepare<const N: usize>(
         sum = sum.wrapping_add(tracker.index.touch(route.hash));
         routes.push(route);
     }
-    let mut legs = [const { None }; N];
-    for (slot, ((lane, ..), route)) in legs.iter_mut().zip(segments.iter().flatten().zip(&*routes))
-    {
-        let leg = trackers.get(*lane).and_then(|t| t.leg(route));
-        *slot = leg.map(|leg| (leg, route.side));
+    let mut legs = [const { None }; BATCH];
+    let wanted = segments.iter().zip(&mut *routes);
+    for (found, ((lane, ..), route)) in legs.iter_mut().zip(wanted) {
+        let Some(tracker) = trackers.get(*lane) else {
+            continue;
+        };
+        route.place = tracker.place(&route.key, route.hash);
+        let slot = route.place.and_then(|place| tracker.slab.get(place));
+        if let Some(State::Leg(leg)) = slot.map(|s| &s.state) {
+            *found = Some((&**leg, route.side));
+        }
     }
     for (leg, side) in legs.iter().flatten() {
         sum = sum.wrapping_add(leg.touch(*side));
@@ -244,12 +248,12 @@ impl Slab {
     }
 
     /// Those that something is made of.
-    fn into_legs(self) -> impl Iterator<Item = OwnedLeg> {
+    fn into_legs(self, vantage: u32) -> impl Iterator<Item = OwnedLeg> {
         let slots = self.chunks.into_iter().flatten();
-        slots.filter_map(|s| match s.state {
+        slots.filter_map(move |s| match s.state {
             State::Leg(leg) => Some(leg),
             // One that was never used is told of.
-            State::Idle(idle) if idle.silent() => Some(Box::new(idle.wake(s.key.ends()))),
+            State::Idle(idle) if idle.silent() => Some(Box::new(idle.wake(vantage, s.key.ends()))),
             _ => None,
         })
     }
@@ -271,15 +275,6 @@ pub(super) struct Tracker {
     /// Beyond so many legs, those that wait are put away.
     pub(super) most_awake: u32,
     pub(super) up: Yield,
-}
-
-/// What the next packet of a leg does to its place.
-enum Turn {
-    Stay,
-    /// The leg ended and is not of interest.
-    Bury(Option<OwnedLeg>),
-    /// The leg speaks something else, and still goes on.
-    Shrink,
 }
 
 impl Tracker {
@@ -315,6 +310,7 @@ impl Tracker {
         Route {
             hash: self.hash(&key),
             key,
+            place: None,
             side,
         }
     }
@@ -324,16 +320,22 @@ impl Tracker {
             .find(hash, |p| self.slab.get(p).is_some_and(|s| s.key == *key))
     }
 
-    fn leg(&self, route: &Route) -> Option<&Leg> {
-        let place = self.place(&route.key, route.hash)?;
-        match &self.slab.get(place)?.state {
-            State::Leg(leg) => Some(leg),
-            _ => None,
-        }
-    }
-
     pub(super) fn segment(&mut self, route: &Route, segment: &Segment<'_>, mark: Mark) {
-        let &Route { key, hash, side } = route;
+        let &Route {
+            key, hash, side, ..
+        } = route;
+        // A leg that is still where it was is nearly always one on which all goes well.
+        if let Some(place) = route.place
+            && let Some(slot) = self.slab.get_mut(place)
+            && slot.key == key
+            && let State::Leg(leg) = &mut slot.state
+            && leg.steady(side, segment, mark, &mut self.up)
+        {
+            if !leg.upgraded() {
+                self.after(place, segment.payload_len == 0);
+            }
+            return;
+        }
         let place = self.place(&key, hash).unwrap_or_else(|| {
             let place = self.slab.add(Slot {
                 key,
@@ -342,12 +344,11 @@ impl Tracker {
             self.index.insert(hash, place);
             place
         });
-        let many = self.slab.taken > self.most_awake;
         let Some(slot) = self.slab.get_mut(place) else {
             return;
         };
         if let State::Idle(idle) = &slot.state {
-            slot.state = State::Leg(Box::new(idle.wake(key.ends())));
+            slot.state = State::Leg(Box::new(idle.wake(self.vantage, key.ends())));
         }
         let mut old = None;
         match &mut slot.state {
@@ -383,29 +384,10 @@ impl Tracker {
             let _ = leg.is_copy(side, segment, mark.at);
             slot.state = State::Leg(leg);
         }
-        let mut turn = Turn::Stay;
         if let State::Leg(leg) = &mut slot.state {
             leg.packet(side, segment, mark, &mut self.up);
-            if leg.closed() {
-                if !leg.plain() {
-                    leg.settle();
-                } else if let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Over) {
-                    turn = Turn::Bury(Some(leg));
-                }
-            } else if leg.of_no_interest() {
-                turn = Turn::Shrink;
-            } else if segment.payload_len == 0
-                && many
-                && let Some(idle) = leg.idle()
-            {
-                slot.state = State::Idle(Box::new(idle));
-            }
         }
-        match turn {
-            Turn::Stay => {}
-            Turn::Bury(leg) => self.bury(place, leg),
-            Turn::Shrink => self.shrink(place),
-        }
+        self.after(place, segment.payload_len == 0);
         if let Some(old) = old {
             self.retire(old);
         }
@@ -414,6 +396,31 @@ impl Tracker {
             if self.unused.len() > MAX_UNUSED {
                 self.sift();
             }
+        }
+    }
+
+    /// Makes the leg as small as its last packet allows; `bare` = that had no payload.
+    fn after(&mut self, place: u32, bare: bool) {
+        let many = self.slab.taken > self.most_awake;
+        let Some(slot) = self.slab.get_mut(place) else {
+            return;
+        };
+        let State::Leg(leg) = &mut slot.state else {
+            return;
+        };
+        if leg.closed() {
+            if !leg.plain() {
+                leg.settle();
+            } else if let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Over) {
+                self.bury(place, Some(leg));
+            }
+        } else if leg.of_no_interest() {
+            self.shrink(place);
+        } else if bare
+            && many
+            && let Some(idle) = leg.idle()
+        {
+            slot.state = State::Idle(Box::new(idle));
         }
     }
 
@@ -540,7 +547,7 @@ pub(super) fn finish(trackers: Vec<Tracker>) -> Vec<LegObservation> {
     let mut legs: Vec<OwnedLeg> = Vec::new();
     for tracker in trackers {
         legs.extend(tracker.done);
-        legs.extend(tracker.slab.into_legs());
+        legs.extend(tracker.slab.into_legs(tracker.vantage));
         up.join(tracker.up);
     }
     legs.sort_by_key(|l| (l.first().at, l.first().record));

@@ -9,12 +9,13 @@ pub(super) const fn code_allowed(code: u16) -> bool {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
+    pub(super) len: u64,
     pub(super) fin: bool,
     pub(super) rsv: u8,
     pub(super) opcode: u8,
     pub(super) masked: bool,
-    pub(super) len: u64,
-    pub(super) size: usize,
+    /// Bytes of it, the key left out.
+    pub(super) size: u8,
 }
 
 /// The header at the start of `b`, or how many bytes it takes to tell.
@@ -108,7 +109,7 @@ pub(in crate::capture) fn shapes(bytes: &[u8], wire_len: u32) -> Vec<Shape> {
     let mut found = Vec::new();
     let mut at = 0usize;
     while let Some(Ok(h)) = bytes.get(at..).filter(|b| !b.is_empty()).map(header) {
-        let next = (at + h.size) as u64;
+        let next = (at + usize::from(h.size)) as u64;
         if h.evidence(None, true) == 0 || (found.is_empty() && h.body() > 1 << 32) {
             break;
         }
@@ -145,7 +146,7 @@ pub(in crate::capture) fn shapes(bytes: &[u8], wire_len: u32) -> Vec<Shape> {
 }
 
 pub(super) fn close_code(frame: &[u8], h: &Header) -> Option<u16> {
-    let body = frame.get(h.size..)?;
+    let body = frame.get(usize::from(h.size)..)?;
     match (h.masked, body) {
         (false, [a, b, ..]) => Some(u16::from_be_bytes([*a, *b])),
         (true, [k0, k1, _, _, a, b, ..]) => Some(u16::from_be_bytes([a ^ k0, b ^ k1])),

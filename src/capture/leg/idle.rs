@@ -1,42 +1,46 @@
-//! A leg that waits for its first request, or for the next plain one -> the little that the rest of it follows from, and the leg again.
+//! A leg that waits, and of which no WebSocket was heard so far -> the little that the rest of it follows from, and the leg again.
 
-use super::{App, Events, Fingerprints, Half, Leg, Mark, Pings, Seen, Spot};
+use super::{App, Events, Half, Leg, Mark, Pings, Seen, Spot};
+use crate::capture::app::{Waiting, Waits};
 use crate::capture::events::Side;
+use crate::capture::half::Rest;
 use crate::capture::packet::Endpoint;
 use crate::model::LegEventKind;
 
-/// A leg on which all went well so far, everything is acknowledged and no WebSocket was asked for: a fifth of its size. Capture points
-/// before an ordinary web server see hundreds of thousands of them wait.
+/// A leg on which all went well so far, everything is acknowledged and no WebSocket was asked for: a tenth of its size. Capture points
+/// before an ordinary web server see hundreds of thousands of them wait, and as many whose beginning they missed.
 #[derive(Debug)]
 pub(in crate::capture) struct Idle {
     first: Spot,
-    syn_ack: Spot,
+    /// The first packet of who did not send the first one.
+    answer: Spot,
     flows: [IdleFlow; 2],
     requests: u32,
-    vantage: u32,
     client: u8,
+    first_by: u8,
+    /// Its SYN and the answer to it were seen.
+    opened: bool,
+    certain: bool,
     /// Nobody said anything yet.
     silent: bool,
+    app: Waits,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct IdleFlow {
     last_packet: Spot,
     last_payload: Option<Spot>,
-    bytes: u64,
+    bytes: u32,
     packets: u32,
-    next: u32,
-    window: u32,
     /// What tells a copy of the last packet.
     print: u32,
-    scale: u8,
+    rest: Rest,
     ttl: u8,
 }
 
 impl Leg {
     /// What is left to remember, where that is all there is.
     pub(in crate::capture) fn idle(&self) -> Option<Idle> {
-        let (client, server) = (self.client, 1 - self.client);
         let untouched = self.request.is_none()
             && self.response.is_none()
             && self.streams.is_none()
@@ -44,21 +48,29 @@ impl Leg {
             && self.sni.is_none()
             && !self.doubtful
             && !self.refused
-            && self.certain
             && self.duplicates == 0
             && self.faults == 0
             && self.parts == 0
-            && self.syn_retransmissions == 0
-            && self.syn == Some(self.first)
-            && self.events.len() == 2;
-        let syn_ack = self.syn_ack?;
-        let silent = self.app.waits(client)?;
+            && self.syn_retransmissions == 0;
+        let app = self.app.waits()?;
+        let silent = matches!(app.what, Waiting::Silent);
         if !untouched || silent == self.payload_seen {
             return None;
         }
-        let begins = [(client, self.first), (server, syn_ack)];
-        let began = |(side, at): (Side, Spot)| self.halves[side].flow.first_packet == Some(at);
-        if !begins.into_iter().all(began) {
+        let opened = self.syn.is_some();
+        let began = |side: Side| self.halves[side].flow.first_packet;
+        let first_by: Side = usize::from(began(1) == Some(self.first));
+        let answer = began(1 - first_by)?;
+        let whole = match opened {
+            true => {
+                self.syn == Some(self.first)
+                    && self.syn_ack == Some(answer)
+                    && first_by == self.client
+                    && self.events.len() == 2
+            }
+            false => self.syn_ack.is_none() && self.events.len() == 0,
+        };
+        if !whole || began(first_by) != Some(self.first) {
             return None;
         }
         let flow = |side: Side| {
@@ -69,27 +81,27 @@ impl Leg {
             if recent.iter().any(|s| s.tap != 0) || seen.at != last_packet.at {
                 return None;
             }
-            let (next, window, scale) = half.at_rest()?;
             Some(IdleFlow {
                 last_packet,
                 last_payload: half.flow.last_payload,
-                bytes: half.flow.bytes,
+                bytes: u32::try_from(half.flow.bytes).ok()?,
                 packets: u32::try_from(half.flow.packets).ok()?,
-                next,
-                window,
                 print: seen.print,
-                scale,
-                ttl: half.flow.ttl?,
+                rest: half.at_rest(opened)?,
+                ttl: half.ttl()?,
             })
         };
         Some(Idle {
             first: self.first,
-            syn_ack,
+            answer,
             flows: [flow(0)?, flow(1)?],
             requests: self.earlier_requests,
-            vantage: self.vantage,
-            client: u8::from(client == 1),
+            client: self.client as u8,
+            first_by: first_by as u8,
+            opened,
+            certain: self.certain,
             silent,
+            app,
         })
     }
 }
@@ -104,26 +116,28 @@ impl Idle {
     }
 
     /// The leg as it was, but for packets before the last ones that could still turn out to have been copied.
-    pub(in crate::capture) fn wake(&self, ends: [Endpoint; 2]) -> Leg {
+    pub(in crate::capture) fn wake(&self, vantage: u32, ends: [Endpoint; 2]) -> Leg {
         let client: Side = usize::from(self.client);
         let half = |side: Side| {
             let flow = &self.flows[side];
-            let mut half = Half::rested(flow.next, flow.bytes, flow.window, flow.scale);
-            half.flow.packets = u64::from(flow.packets);
-            half.flow.bytes = flow.bytes;
+            let mut half = Half::rested(&flow.rest, self.opened.then_some(flow.bytes));
+            half.flow.packets = flow.packets.into();
+            half.flow.bytes = flow.bytes.into();
             half.flow.last_packet = Some(flow.last_packet);
             half.flow.last_payload = flow.last_payload;
-            half.flow.ttl = Some(flow.ttl);
-            half.flow.first_packet = Some(if side == client {
+            half.set_ttl(flow.ttl);
+            half.flow.first_packet = Some(if side == usize::from(self.first_by) {
                 self.first
             } else {
-                self.syn_ack
+                self.answer
             });
             half
         };
         let mut events = Events::default();
-        events.push(Mark::from(self.first), client, LegEventKind::Syn);
-        events.push(Mark::from(self.syn_ack), 1 - client, LegEventKind::SynAck);
+        if self.opened {
+            events.push(Mark::from(self.first), client, LegEventKind::Syn);
+            events.push(Mark::from(self.answer), 1 - client, LegEventKind::SynAck);
+        }
         let seen = self.flows.map(|flow| {
             let mut recent = [Seen::default(); 4];
             recent[0] = Seen {
@@ -134,34 +148,29 @@ impl Idle {
             recent
         });
         let [a, b] = self.flows.map(|f| f.last_packet);
-        let later = if Mark::from(b).record.ordinal > Mark::from(a).record.ordinal {
-            b
-        } else {
-            a
-        };
+        let later = Mark::from(b).record.ordinal > Mark::from(a).record.ordinal;
         Leg {
             recent: seen,
             halves: [half(0), half(1)],
-            last: later,
-            app: App::waiting(client, self.silent),
+            last_by: u8::from(later),
+            app: App::waiting(self.app),
             events,
-            fingerprints: Fingerprints::default(),
             pings: Pings::default(),
             duplicates: 0,
             recent_at: [1; 2],
             payload_seen: !self.silent,
             reset_seen: false,
-            certain: true,
+            certain: self.certain,
             refused: false,
             doubtful: false,
             faults: 0,
-            vantage: self.vantage,
+            vantage,
             streams: None,
             client,
             ends,
             first: self.first,
-            syn: Some(self.first),
-            syn_ack: Some(self.syn_ack),
+            syn: self.opened.then_some(self.first),
+            syn_ack: self.opened.then_some(self.answer),
             syn_retransmissions: 0,
             earlier_requests: self.requests,
             parts: 0,

@@ -35,8 +35,8 @@ impl Leg {
         let tls = self.app.tls();
         let notify = |side: Side| tls.and_then(|t| t.close_notify(side, client, &ends));
         let flow = |side: Side| {
-            let mut flow =
-                self.halves[side].observe(self.halves[1 - side].flow.packets > 0, self.last.into());
+            let mut flow = self.halves[side]
+                .observe(self.halves[1 - side].flow.packets > 0, self.last().into());
             if let Some(tls) = tls {
                 flow.close_notify = notify(side);
                 flow.last_payload = tls.last_payload(side, flow.close_notify);
@@ -88,11 +88,11 @@ impl Leg {
             response: self.response.as_deref().cloned(),
             earlier_requests: self.earlier_requests,
             first: self.first.into(),
-            last: self.last.into(),
+            last: self.last().into(),
             to_server: flow(client),
             to_client: flow(server),
             pings,
-            fingerprints: self.fingerprints.list(direction),
+            fingerprints: self.events.fingerprints(direction),
             events,
             duplicates: self.duplicates,
             violations: self.violations(),

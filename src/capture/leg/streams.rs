@@ -2,7 +2,7 @@
 
 use super::{Half, Leg, Mark, Spot, Yield};
 use crate::capture::app::{App, Kind};
-use crate::capture::events::{Events, Fingerprints, Pings, Side};
+use crate::capture::events::{Events, Pings, Side};
 use crate::capture::http2::On;
 use crate::model::{Http2Stream, LegEventKind, LegObservation, Reset};
 use std::collections::BTreeMap;
@@ -19,7 +19,9 @@ impl Leg {
     fn stream(&self, id: u32, kind: Kind, mark: Mark) -> Self {
         let half = |side: Side| {
             let mut half = Half::default();
-            half.flow.ttl = self.halves[side].flow.ttl;
+            if let Some(ttl) = self.halves[side].ttl() {
+                half.set_ttl(ttl);
+            }
             half
         };
         // The first one shows how the connection came about.
@@ -42,7 +44,7 @@ impl Leg {
             client: self.client,
             certain: self.certain,
             first: if begins { self.first } else { mark.into() },
-            last: mark.into(),
+            last_by: self.last_by,
             syn: self.syn.filter(|_| begins),
             syn_ack: self.syn_ack.filter(|_| begins),
             syn_retransmissions: if begins { self.syn_retransmissions } else { 0 },
@@ -56,7 +58,6 @@ impl Leg {
             doubtful: false,
             events,
             pings: Pings::default(),
-            fingerprints: Fingerprints::default(),
             duplicates: 0,
             faults: 0,
             sni: self.sni.clone(),
@@ -135,7 +136,6 @@ impl Leg {
         up: &mut Yield,
     ) -> bool {
         let spot = Spot::from(mark);
-        self.last = spot;
         let (client, server) = (self.client, 1 - self.client);
         let side = match what {
             On::Request(_) => client,
@@ -144,6 +144,8 @@ impl Leg {
                 side.min(1)
             }
         };
+        self.last_by = side as u8;
+        let ttl = self.halves[side].ttl().unwrap_or(0);
         let flow = &mut self.halves[side].flow;
         flow.first_packet.get_or_insert(spot);
         if flow.last_packet.replace(spot) != Some(spot) {
@@ -178,7 +180,7 @@ impl Leg {
             On::Reset(_, code) => {
                 flow.rst = Some(Box::new(Reset {
                     mark,
-                    ttl: flow.ttl.unwrap_or(0),
+                    ttl,
                     in_window: true,
                 }));
                 self.events
@@ -199,7 +201,6 @@ impl Leg {
             return;
         };
         for stream in all.values_mut() {
-            stream.last = mark.into();
             stream
                 .events
                 .push(mark, side, LegEventKind::GoAway { code, last });
@@ -235,13 +236,13 @@ impl Leg {
             let Some(mut observed) = stream.observe_stream() else {
                 continue;
             };
-            observed.last = self.last.into();
+            observed.last = self.last().into();
             observed.duplicates = self.duplicates;
             let sides = [self.client, 1 - self.client];
             let flows = [&mut observed.to_server, &mut observed.to_client];
             for (side, flow) in sides.into_iter().zip(flows) {
                 let seen = self.halves[1 - side].flow.packets > 0;
-                let carrier = self.halves[side].observe(seen, self.last.into());
+                let carrier = self.halves[side].observe(seen, self.last().into());
                 if flow.fin.is_none() {
                     flow.fin = carrier.fin;
                     flow.fin_acked = carrier.fin_acked;

@@ -39,12 +39,25 @@ fn who_waits_is_put_away_where_there_are_many() {
     check(&s, true);
     s.up(ACK, REQUEST).down(ACK, RESPONSE).up(ACK, b"");
     check(&s, false);
+    // As well where the capture began later.
+    let mut s = Script::opened();
+    s.sent.clear();
+    s.down(ACK, b"").up(ACK, b"");
+    check(&s, true);
+    s.up(ACK, b"whatever it says").down(ACK, b"").up(ACK, b"");
+    check(&s, true);
+    s.up(ACK, ASK).down(ACK, TELL).up(ACK, b"");
+    check(&s, true);
 }
 
 proptest! {
     #[test]
-    fn a_leg_is_told_of_as_if_it_had_never_been_put_away(steps in proptest::collection::vec(0u8..9, 0..24)) {
+    fn a_leg_is_told_of_as_if_it_had_never_been_put_away(opened: bool, steps in proptest::collection::vec(0u8..10, 0..24)) {
         let mut s = Script::opened();
+        if !opened {
+            s.sent.clear();
+            s.down(ACK, b"");
+        }
         for step in steps {
             match step {
                 0 | 1 => { s.up(ACK, ASK).down(ACK, TELL).up(ACK, b""); }
@@ -53,7 +66,8 @@ proptest! {
                 4 => { s.again(300); }
                 5 => { s.wait(30_000).up(ACK, b"").but(|p| p.seq = p.seq.wrapping_sub(1)); }
                 6 => { s.up(ACK, REQUEST).down(ACK, RESPONSE).up(ACK, b""); }
-                7 => { s.up(ACK, &hello(true)).down(ACK, b""); }
+                7 => { s.up(ACK, b"what this is").down(ACK, b"nobody knows").up(ACK, b""); }
+                8 => { s.up(ACK, &hello(true)).down(ACK, b""); }
                 _ => { s.down(FIN | ACK, b"").up(ACK, b""); }
             }
         }

@@ -47,25 +47,24 @@ fn end(bytes: &[u8]) -> String {
 /// What DeepFlow calls the end (`agent/src/flow_generator/flow_state.rs`), and what is seen here.
 const DEEPFLOW: [(&str, &str, &str); 7] = [
     ("server-reset", "ServerReset", "no SYN-ACK, refused"),
-    (
-        "server-queue-lack",
-        "ServerQueueLack",
-        "SYN-ACK repeated, client unanswered",
-    ),
+    // What its client repeats begins neither HTTP nor TLS: such legs are not told of.
+    ("server-queue-lack", "ServerQueueLack", "no leg"),
     (
         "server-no-response",
         "ClientEstablishReset",
-        "SYN repeated, no SYN-ACK, RST by client, out of window",
+        // The SYNs share one instant and one IP identification: one packet, recorded more than once.
+        "no SYN-ACK, RST by client",
     ),
     (
         "client-no-response",
         "ServerEstablishReset",
-        "SYN-ACK repeated, RST by server, out of window",
+        // Beyond the next byte, and within the window that the receiver had open.
+        "SYN-ACK repeated, RST by server",
     ),
     (
         "client-syn-try-lack",
         "TcpFinClientRst",
-        "SYN-ACK repeated, RST by client, out of window",
+        "SYN-ACK repeated, RST by client",
     ),
     ("syn-1", "ClientSourcePortReuse", "no SYN-ACK"),
     (
@@ -79,13 +78,18 @@ const DEEPFLOW: [(&str, &str, &str); 7] = [
 fn ends_are_those_that_deepflow_tells() {
     let Some(root) = folder() else { return };
     let flows = root.join("deepflow/agent/resources/test/flow_generator");
+    let mut wrong = Vec::new();
     for (name, theirs, expected) in DEEPFLOW {
         let Ok(bytes) = std::fs::read(flows.join(format!("{name}.pcap"))) else {
             eprintln!("skipped: no {name}.pcap of deepflow there");
             continue;
         };
-        assert_eq!(end(&bytes), expected, "{name}, {theirs}");
+        let got = end(&bytes);
+        if got != expected {
+            wrong.push(format!("{name}, {theirs}: {got}, expected {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// Zeek's recordings of WebSockets: how many legs, the Close codes of client and server, and what TCP did after them.
@@ -120,23 +124,20 @@ const ZEEK: [(&str, usize, (Option<u16>, Option<u16>), &str); 7] = [
         (Some(1000), Some(1000)),
         "FIN by client, FIN by server",
     ),
+    // The server's Close crossed the client's FIN: a socket that nobody reads any more answers with a RST.
     (
         "wstunnel-http",
         1,
         (Some(1000), Some(1000)),
-        "FIN by client, FIN by server",
+        "RST by client, FIN by client",
     ),
-    (
-        "wstunnel-ssh",
-        2,
-        (Some(1000), Some(1000)),
-        "RST by client, FIN by client, FIN by server",
-    ),
+    ("wstunnel-ssh", 2, (Some(1000), Some(1000)), "RST by client"),
 ];
 
 #[test]
 fn ends_are_those_that_zeek_recorded() {
     let Some(root) = folder() else { return };
+    let mut wrong = Vec::new();
     for (name, count, codes, expected) in ZEEK {
         let path = root.join(format!("zeek/websocket/{name}.pcap"));
         let Ok(bytes) = std::fs::read(path) else {
@@ -145,9 +146,15 @@ fn ends_are_those_that_zeek_recorded() {
         };
         let (_, legs, _) = read_bytes(&bytes);
         let sockets = legs.iter().filter(|l| l.protocol == LegProtocol::WebSocket);
-        assert_eq!(sockets.count(), count, "{name}");
+        let sockets = sockets.count();
         let code = |f: &crate::model::Flow| f.close.as_ref().map(|c| c.code.unwrap_or(1005));
         let got = (code(&legs[0].to_server), code(&legs[0].to_client));
-        assert_eq!((got, end(&bytes).as_str()), (codes, expected), "{name}");
+        let end = end(&bytes);
+        if (sockets, got, end.as_str()) != (count, codes, expected) {
+            wrong.push(format!(
+                "{name}: {sockets} legs, {got:?}, {end}; expected {count}, {codes:?}, {expected}"
+            ));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
