@@ -27,7 +27,7 @@ pub(super) enum Said {
     Response(Box<Response>),
     /// The answer to a request whose head is cut: whether it asked for a WebSocket is not in the capture.
     Doubtful(Box<Response>),
-    Frame(Side, Decoded),
+    Frame(Side, Box<Decoded>),
     Alert(Side, Alert, Mark),
     ServerName(String),
     /// Something on a stream of HTTP/2.
@@ -315,7 +315,11 @@ impl App {
             Protocol::WebSocket(decoders) => {
                 let decoder = decoders.get_mut(input.side)?;
                 decoder.feed(input.bytes, input.cut, input.mark, &mut self.scratch);
-                said.extend(self.scratch.drain(..).map(|f| Said::Frame(input.side, f)));
+                said.extend(
+                    self.scratch
+                        .drain(..)
+                        .map(|f| Said::Frame(input.side, Box::new(f))),
+                );
             }
             Protocol::Other | Protocol::Stream(_) => {}
             Protocol::Http2(connection) => {
@@ -376,7 +380,11 @@ impl App {
                     return;
                 };
                 decoder.gap(count, mark, &mut self.scratch);
-                said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
+                said.extend(
+                    self.scratch
+                        .drain(..)
+                        .map(|f| Said::Frame(side, Box::new(f))),
+                );
             }
             Protocol::Tls(leg) => leg.gap(side, count, mark, said),
             Protocol::Http(http) => {
@@ -814,7 +822,11 @@ impl App {
         said.push(Said::Client(client));
         for (side, decoder) in decoders.iter_mut().enumerate() {
             decoder.confirm(side == client, &mut self.scratch);
-            said.extend(self.scratch.drain(..).map(|f| Said::Frame(side, f)));
+            said.extend(
+                self.scratch
+                    .drain(..)
+                    .map(|f| Said::Frame(side, Box::new(f))),
+            );
         }
         if let Protocol::Midstream(decoders) = std::mem::take(&mut self.protocol) {
             self.protocol = Protocol::WebSocket(*decoders);

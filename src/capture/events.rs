@@ -253,7 +253,7 @@ impl Events {
             let all = self.first.iter_mut().chain(&mut self.kept);
             for event in all.chain(&mut self.last) {
                 if let Some(said) = event.what.place().and_then(|p| old.get(p)) {
-                    let rest = event.what.0 & (1 << 24) - 1;
+                    let rest = event.what.0 & 0xff_ffff;
                     event.what = What(rest | (self.long.len() as u64) << 24);
                     self.long.push(said.clone());
                 }

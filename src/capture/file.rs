@@ -254,6 +254,7 @@ impl<'r> PacketFile<'r> {
         }
     }
 
+    #[inline(always)]
     fn hand_out(&mut self, found: &Found) -> Place {
         self.packets += 1;
         self.last = found.at;
@@ -281,6 +282,7 @@ impl<'r> PacketFile<'r> {
     }
 
     /// The record at a place of the last batch.
+    #[inline]
     pub(super) fn record(&self, place: &Place) -> Record<'_> {
         Record {
             ordinal: place.ordinal,
@@ -306,6 +308,7 @@ impl<'r> PacketFile<'r> {
     }
 
     /// The next record where it is a sound packet that lies whole in the buffer: reading it moves nothing.
+    #[inline(always)]
     fn buffered(&self) -> Option<Found> {
         let head = self.view();
         match &self.format {

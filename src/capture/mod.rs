@@ -37,6 +37,8 @@ pub use tls::keylog::{KeyLog, KeyLogSummary, is_key_log};
 
 /// Packets looked at together.
 const BATCH: usize = 32;
+/// A lane that another share follows.
+const OTHERS: u8 = u8::MAX;
 /// Bytes between two reports of progress.
 const PROGRESS: u64 = 4 * 1024 * 1024;
 
@@ -88,8 +90,9 @@ pub const LANES: usize = 8;
 pub struct Vantage {
     /// Those of its lanes: `share`, `share + of`, ...
     trackers: Vec<Tracker>,
+    /// Which of them follows each lane.
+    lanes: [u8; LANES],
     share: usize,
-    of: usize,
     fragments: Fragments,
     /// Of the file's own blocks: each has more sessions than the one behind it, so that they are few.
     secrets: Vec<Arc<KeyLog>>,
@@ -105,10 +108,14 @@ impl Vantage {
             tracker.up.tls.keys = Arc::clone(keys);
             tracker
         };
+        let lane = |lane: usize| match lane % of == share {
+            true => (lane / of) as u8,
+            false => OTHERS,
+        };
         Self {
             trackers: (share..LANES).step_by(of).map(tracker).collect(),
+            lanes: std::array::from_fn(lane),
             share,
-            of,
             fragments: Fragments::default(),
             secrets: Vec::new(),
             last_at: None,
@@ -149,7 +156,7 @@ impl Vantage {
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
             let mut segments = Vec::with_capacity(BATCH);
             for place in &places {
-                segments.extend(self.parse(source, &file.record(place), &mut summary));
+                self.parse(source, &file.record(place), &mut summary, &mut segments);
             }
             tracker::prepare(&self.trackers, &segments, &mut routes);
             for ((lane, segment, mark), route) in segments.iter().zip(&routes) {
@@ -215,12 +222,14 @@ impl Vantage {
         }
     }
 
+    #[inline]
     fn parse<'b>(
         &mut self,
         source: SourceId,
         record: &Record<'b>,
         summary: &mut FileSummary,
-    ) -> Option<(usize, Segment<'b>, Mark)> {
+        segments: &mut Vec<(usize, Segment<'b>, Mark)>,
+    ) {
         let stamp = Stamp::new(record.at, record.tick_ns);
         if summary.first.is_none_or(|f| stamp.at < f.at) {
             summary.first = Some(stamp);
@@ -240,6 +249,28 @@ impl Vantage {
                 len: record.len,
             },
         };
+        let plain = (record.link == packet::ETHERNET)
+            .then(|| packet::plain(record.data, record.wire_len))
+            .flatten();
+        if let Some(mut segment) = plain {
+            summary.used += 1;
+            segment.tap ^= record.interface << 24;
+            if let Some(lane) = self.own(&segment) {
+                segments.push((lane, segment, mark));
+            }
+        } else {
+            segments.extend(self.parse_other(record, mark, summary));
+        }
+    }
+
+    /// A packet that is not as nearly all are.
+    #[inline(never)]
+    fn parse_other<'b>(
+        &mut self,
+        record: &Record<'b>,
+        mark: Mark,
+        summary: &mut FileSummary,
+    ) -> Option<(usize, Segment<'b>, Mark)> {
         match packet::parse(record.link, record.data, record.wire_len) {
             Packet::Tcp(mut segment) => {
                 summary.used += 1;
@@ -269,9 +300,10 @@ impl Vantage {
     }
 
     /// Which of its trackers follows the segment's leg; `None` where it is another share's.
+    #[inline]
     fn own(&self, segment: &Segment<'_>) -> Option<usize> {
-        let lane = tracker::lane(segment);
-        (lane % self.of == self.share).then_some(lane / self.of)
+        let tracker = self.lanes.get(tracker::lane(segment)).copied();
+        tracker.filter(|&t| t != OTHERS).map(usize::from)
     }
 
     /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.

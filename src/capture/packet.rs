@@ -179,18 +179,17 @@ const SHORT: Packet<'static> = Packet::Odd("short-packet");
 
 /// Reads a packet of link type `link`; `wire_len` is its length before the capture cut it.
 pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
-    match plain(link, data, wire_len) {
-        Some(segment) => Packet::Tcp(segment),
-        None => parse_noting(link, data, wire_len, None),
+    if link == ETHERNET
+        && let Some(segment) = plain(data, wire_len)
+    {
+        return Packet::Tcp(segment);
     }
+    parse_noting(link, data, wire_len, None)
 }
 
 /// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, an IP header without options or fragments, TCP.
-#[inline]
-fn plain(link: u16, data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
-    if link != ETHERNET {
-        return None;
-    }
+#[inline(always)]
+pub(super) fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
     let kind_at = |at: usize| {
         let kind = data.get(at..at + 2)?;
         Some(u16::from_be_bytes([kind[0], kind[1]]))
@@ -686,7 +685,7 @@ impl<'b> Walk<'_, 'b> {
 }
 
 /// The segment that begins with `head`, of which `body` is what the capture holds and `wire` what there was.
-#[inline]
+#[inline(always)]
 fn segment<'b>(
     addresses: &Addresses,
     head: &[u8; 20],

@@ -86,14 +86,26 @@ pub(super) fn prepare(
         sum = sum.wrapping_add(tracker.index.touch(route.hash));
         routes.push(route);
     }
+    let with = |lane: &usize| trackers.get(*lane);
+    for ((lane, ..), route) in segments.iter().zip(&mut *routes) {
+        if let Some(tracker) = with(lane) {
+            // The hash alone nearly always tells: no key is waited for here.
+            route.place = tracker.index.find(route.hash, |_| true);
+            let slot = route.place.and_then(|place| tracker.slab.get(place));
+            sum = sum.wrapping_add(slot.map_or(0, |s| s.key.ports[0].into()));
+        }
+    }
     let mut legs = [const { None }; BATCH];
     let wanted = segments.iter().zip(&mut *routes);
     for (found, ((lane, ..), route)) in legs.iter_mut().zip(wanted) {
-        let Some(tracker) = trackers.get(*lane) else {
+        let Some((tracker, place)) = with(lane).zip(route.place) else {
             continue;
         };
-        route.place = tracker.place(&route.key, route.hash);
-        let slot = route.place.and_then(|place| tracker.slab.get(place));
+        let mut slot = tracker.slab.get(place);
+        if slot.is_none_or(|s| s.key != route.key) {
+            route.place = tracker.place(&route.key, route.hash);
+            slot = route.place.and_then(|place| tracker.slab.get(place));
+        }
         if let Some(State::Leg(leg)) = slot.map(|s| &s.state) {
             *found = Some((&**leg, route.side));
         }
@@ -321,13 +333,14 @@ impl Tracker {
     }
 
     pub(super) fn segment(&mut self, route: &Route, segment: &Segment<'_>, mark: Mark) {
-        let &Route {
-            key, hash, side, ..
-        } = route;
+        let side = route.side;
+        let known = route.place.filter(|&place| {
+            let slot = self.slab.get(place);
+            slot.is_some_and(|s| s.key == route.key && !matches!(s.state, State::Free))
+        });
         // A leg that is still where it was is nearly always one on which all goes well.
-        if let Some(place) = route.place
+        if let Some(place) = known
             && let Some(slot) = self.slab.get_mut(place)
-            && slot.key == key
             && let State::Leg(leg) = &mut slot.state
             && leg.steady(side, segment, mark, &mut self.up)
         {
@@ -336,7 +349,8 @@ impl Tracker {
             }
             return;
         }
-        let place = self.place(&key, hash).unwrap_or_else(|| {
+        let &Route { key, hash, .. } = route;
+        let place = known.or_else(|| self.place(&key, hash)).unwrap_or_else(|| {
             let place = self.slab.add(Slot {
                 key,
                 state: State::Free,

@@ -45,6 +45,7 @@ pub(super) struct Interfaces {
 
 impl Interfaces {
     /// The packet of the enhanced packet block that `head` begins with, where the block is whole and contradicts itself nowhere.
+    #[inline(always)]
     pub(super) fn sound_packet(&self, head: &[u8], order: Order) -> Option<Found> {
         let fields: &[u8; 28] = head.first_chunk()?;
         let total = u32_at(fields, 4, order) as usize;

@@ -49,7 +49,7 @@ const WITH_PRIORITY: u8 = 0x20;
 pub(super) enum On {
     Request(Box<Request>),
     Response(Box<Response>),
-    Frame(Side, Decoded),
+    Frame(Side, Box<Decoded>),
     /// Bytes of a WebSocket went by.
     Data(Side, u64),
     /// END_STREAM: what FIN is to TCP (RFC 8441 5).

@@ -208,7 +208,7 @@ proptest! {
         }
         let kept = packet.len().saturating_sub(cut);
         let wire = packet.len() as u32 + pad;
-        if let Some(segment) = plain(ETHERNET, &packet[..kept], wire) {
+        if let Some(segment) = plain(&packet[..kept], wire) {
             let long = parse_noting(ETHERNET, &packet[..kept], wire, Some(&mut Vec::new()));
             prop_assert_eq!(format!("{:?}", Packet::Tcp(segment)), format!("{long:?}"));
         } else if which > 10 && cut == 0 && at > 80 {
