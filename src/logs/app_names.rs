@@ -1,7 +1,7 @@
 //! A sentence of an application's log -> the client, user or connection it speaks of, where no key names one.
 
+use super::app_console::trim;
 use super::app_fields::Fields;
-use super::app_reader::trim;
 use super::text;
 
 /// Who a sentence speaks of: `Client 7f3a disconnected`, `user alice joined`, `socket closed: 12`.

@@ -4,6 +4,7 @@ mod access;
 mod alb;
 mod apache_access;
 mod apache_error;
+mod app_console;
 mod app_event;
 mod app_fields;
 mod app_json;

@@ -458,7 +458,7 @@ impl Reader {
         out: &mut Out<'_>,
     ) -> Option<Outcome> {
         let (mut values, tail) = self.common.read(line, true)?;
-        if traefik::looks(line) || super::app_reader::daphne(line).is_some() {
+        if traefik::looks(line) || super::app_console::daphne(line).is_some() {
             return None;
         }
         self.state.date(values.get(Var::Time)?)?;
