@@ -294,15 +294,34 @@ fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[H
             *source,
         )
     });
-    for (_, lines) in groups {
-        join_tunnel_group(drafts, lines);
+    let mut known = Known {
+        index: Index::new(drafts),
+        blind: Vec::new(),
+        captured: drafts.len(),
+        last: false,
+    };
+    let mut groups = groups.into_iter().peekable();
+    while let Some((_, lines)) = groups.next() {
+        known.last = groups.peek().is_none();
+        join_tunnel_group(drafts, &mut known, lines);
     }
 }
 
-fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
-    let index = Index::new(drafts);
-    let passed_on = PassedOn::new(drafts);
-    let carried = Carried::new(drafts);
+/// By what drafts are found, while one source after the other adds to them: a folder may hold thousands of logs.
+struct Known {
+    index: Index,
+    /// Those that the line of a hop without an eye for HTTP began.
+    blind: Vec<usize>,
+    /// As many were begun by captures.
+    captured: usize,
+    /// No source follows for which anything would have to be found.
+    last: bool,
+}
+
+fn join_tunnel_group(drafts: &mut Vec<Draft>, known: &mut Known, lines: Vec<TunnelLine>) {
+    let index = &known.index;
+    let passed_on = PassedOn::new(drafts, &known.blind);
+    let carried = Carried::new(&drafts[..known.captured]);
     let mut pairs = Vec::new();
     for (i, line) in lines.iter().enumerate() {
         // Its peer is nobody's client: a hop that stands before it.
@@ -333,12 +352,17 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, lines: Vec<TunnelLine>) {
     }
     let of_line = assign(pairs, lines.len());
     for (line, draft) in lines.into_iter().zip(of_line) {
-        match draft {
-            Some(d) => drafts[d].tunnels.push(line),
-            None => drafts.push(Draft {
-                tunnels: vec![line],
-                ..Draft::default()
-            }),
+        let d = draft.unwrap_or(drafts.len());
+        if draft.is_none() {
+            drafts.push(Draft::default());
+            if line.is_tcp() {
+                known.blind.push(d);
+            }
+        }
+        if known.last {
+            drafts[d].tunnels.push(line);
+        } else {
+            known.index.grow(d, &mut drafts[d], line);
         }
     }
 }
@@ -386,11 +410,12 @@ struct PassedOn {
 const PASSED_ON_NS: i64 = 1500 * MILLI_NS;
 
 impl PassedOn {
-    fn new(drafts: &[Draft]) -> Self {
-        let blind = |d: &Draft| d.chain.is_empty() && d.tunnels.iter().all(TunnelLine::is_tcp);
-        let mut ends: Vec<(Moment, usize)> = drafts
+    /// `begun` are those that such a hop's line began; some of them others may tell of by now.
+    fn new(drafts: &[Draft], begun: &[usize]) -> Self {
+        let blind = |d: &Draft| d.tunnels.iter().all(TunnelLine::is_tcp);
+        let mut ends: Vec<(Moment, usize)> = begun
             .iter()
-            .enumerate()
+            .map(|&i| (i, &drafts[i]))
             .filter(|(_, d)| blind(d))
             .filter_map(|(i, d)| Some((d.tunnels.first()?.end?.at, i)))
             .collect();
@@ -660,6 +685,24 @@ fn same_target(a: &str, b: &str) -> bool {
     }
 }
 
+/// What a draft is found by.
+#[derive(Default)]
+struct Named {
+    clients: Vec<IpAddr>,
+    token: Option<String>,
+    key: Option<String>,
+}
+
+impl Named {
+    fn by(draft: &Draft) -> Self {
+        Self {
+            clients: draft.clients(),
+            token: draft.identity(),
+            key: draft.ws_key().map(str::to_owned),
+        }
+    }
+}
+
 /// Finds drafts by address or token without looking at all of them.
 pub(super) struct Index {
     by_ip: HashMap<IpAddr, Vec<usize>>,
@@ -675,17 +718,36 @@ impl Index {
             by_key: HashMap::new(),
         };
         for (i, d) in drafts.iter().enumerate() {
-            for ip in d.clients() {
-                index.by_ip.entry(ip).or_default().push(i);
-            }
-            if let Some(token) = d.identity() {
-                index.by_token.entry(token).or_default().push(i);
-            }
-            if let Some(key) = d.ws_key() {
-                index.by_key.entry(key.to_owned()).or_default().push(i);
-            }
+            index.add(i, d, &Named::default());
         }
         index
+    }
+
+    /// Finds a draft by what the line names as well, which it gets.
+    fn grow(&mut self, i: usize, draft: &mut Draft, line: TunnelLine) {
+        let before = Named::by(draft);
+        draft.tunnels.push(line);
+        self.add(i, draft, &before);
+    }
+
+    /// Finds a draft by all that it names and was not known to name `before`.
+    fn add(&mut self, i: usize, draft: &Draft, before: &Named) {
+        let now = Named::by(draft);
+        for ip in now
+            .clients
+            .into_iter()
+            .filter(|ip| !before.clients.contains(ip))
+        {
+            self.by_ip.entry(ip).or_default().push(i);
+        }
+        for (of, name, known) in [
+            (&mut self.by_token, now.token, &before.token),
+            (&mut self.by_key, now.key, &before.key),
+        ] {
+            if let Some(name) = name.filter(|_| known.is_none()) {
+                of.entry(name).or_default().push(i);
+            }
+        }
     }
 
     /// Drafts of this handshake key.
