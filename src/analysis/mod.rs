@@ -4,13 +4,16 @@ mod beside;
 mod captures;
 mod cut;
 mod live;
+mod log_files;
 mod marks;
 mod outside;
+mod parts;
 mod put_off;
 mod raw;
 mod rotation;
 mod sniff;
 mod span;
+mod stopping;
 
 pub use crate::logs::{FieldMap, Meaning};
 pub use cut::{Cut, cut, is_cut};
@@ -19,27 +22,28 @@ pub use raw::CaseRaw;
 pub use sniff::Forced;
 pub use span::{TimeSpec, parse_time};
 
-use crate::case::{Case, SourceReader};
+use crate::case::Case;
 use crate::correlate::{self, Observations};
 use crate::diagnose::whatif::{Changes, WhatIf};
 use crate::diagnose::{self, Judgement, Pack};
 use crate::logs::LogOptions;
 use crate::model::{
-    Adapted, Analysis, Anomaly, CaseContext, Clock, ClockBasis, Frame, Line, LocalZone, Moment,
-    Source, SourceId, SourceKind, Stamp, Zone, ZoneBasis,
+    Adapted, Analysis, CaseContext, Clock, ClockBasis, Frame, LocalZone, Moment, Source, SourceId,
+    SourceKind, Stamp, Zone, ZoneBasis,
 };
 use crate::{browser, capture, config, host, logs};
 use beside::{read_browsers, read_hosts};
 use captures::{join_shares, read_captures, settle_captures, shares};
 use globset::GlobMatcher;
 use live::Board;
+use log_files::{LogResult, in_their_zone, options_of, read_log};
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stopping::{Quiet, Stoppable, Until, steps};
 
 /// Configuration is read whole: a file larger than this is read up to here.
 const CONFIG_BYTES: u64 = 16 << 20;
@@ -94,26 +98,6 @@ impl Options {
             .find(|(glob, _)| sniff::names(glob, &source.path))
             .and_then(|(_, offset_ns)| *offset_ns)
     }
-}
-
-/// What one log is read with: its own zone, and the layout that its lines showed.
-fn options_of<'a>(
-    source: &Source,
-    found: &Sniffed,
-    options: &Options,
-    shared: &'a LogOptions,
-) -> Cow<'a, LogOptions> {
-    let zone = options.zone_of(source).unwrap_or_default();
-    if zone == shared.assumed_zone && found.layout.is_none() {
-        return Cow::Borrowed(shared);
-    }
-    let mut own = shared.clone();
-    own.assumed_zone = zone;
-    if let Some(layout) = &found.layout {
-        own.nginx_formats
-            .push(("by content".to_owned(), layout.clone()));
-    }
-    Cow::Owned(own)
 }
 
 /// Where the work stands. Called from several threads.
@@ -436,7 +420,7 @@ fn read(
             zone,
             fields,
             anomalies,
-            put_off: _,
+            ..
         } = summary;
         (source.records, source.used, source.odd) = (records, used, odd);
         (source.first, source.last, source.zone) = (first, last, zone);
@@ -529,187 +513,6 @@ fn note_problem(source: &mut Source, problem: Option<crate::case::Problem>) {
     if let Some(problem) = problem {
         source.anomaly(problem.kind, 1, 0, problem.say.clone());
         source.reason.get_or_insert(problem.say);
-    }
-}
-
-/// nginx writes its error log in the host's local time without naming it, and its access log with the zone: where all that
-/// name one name the same, the error logs are read again in that zone.
-fn in_their_zone(
-    case: &Case,
-    sources: &[Source],
-    sniffed: &[Sniffed],
-    read: Vec<(SourceId, LogResult)>,
-    log_options: &LogOptions,
-) -> Vec<(SourceId, LogResult)> {
-    let kind = |id: &SourceId| sources.get(id.0 as usize).map(|s| s.kind);
-    let zones: BTreeSet<i32> = read
-        .iter()
-        .filter(|(id, _)| kind(id) == Some(SourceKind::Log("nginx-access")))
-        .filter_map(|(_, (summary, ..))| summary.zone.as_ref())
-        .filter(|zone| zone.basis == ZoneBasis::Line)
-        .map(|zone| zone.offset_s)
-        .collect();
-    let mut zones = zones.into_iter();
-    let (Some(offset_s), None) = (zones.next(), zones.next()) else {
-        return read;
-    };
-    let zone = LocalZone::Fixed(offset_s);
-    if zone == log_options.assumed_zone {
-        return read;
-    }
-    let there = LogOptions {
-        assumed_zone: zone,
-        ..log_options.clone()
-    };
-    read.into_par_iter()
-        .map(|(id, result)| {
-            let assumed = result
-                .0
-                .zone
-                .as_ref()
-                .is_some_and(|z| z.basis == ZoneBasis::Assumed);
-            let place = id.0 as usize;
-            let again = sources
-                .get(place)
-                .zip(sniffed.get(place))
-                .and_then(|(source, found)| {
-                    let ours = assumed && source.kind == SourceKind::Log("nginx-error");
-                    Some((source, found.log.as_ref().filter(|_| ours)?))
-                });
-            let Some((source, choice)) = again else {
-                return (id, result);
-            };
-            (
-                id,
-                read_log(case, source, choice, &there, (&Silent, &Board::default())),
-            )
-        })
-        .collect()
-}
-
-type LogResult = (logs::LogSummary, Vec<Line>, Option<crate::case::Problem>);
-
-fn read_log(
-    case: &Case,
-    source: &Source,
-    choice: &logs::Choice,
-    options: &LogOptions,
-    (progress, board): (&dyn Progress, &Board),
-) -> LogResult {
-    progress.reading(source.id, &source.path);
-    let mut input = Stoppable::new(case, source.id, progress);
-    let mut step = steps(&input.inner, source.id, progress);
-    let mut lines = Vec::new();
-    let mut seat = board.seat();
-    let mut summary = logs::read(
-        source.id,
-        choice,
-        options,
-        &mut input,
-        &mut |_| step(),
-        &mut |line| {
-            lines.push(line);
-            if seat.asked() {
-                seat.lines(source.id, &lines, None);
-            }
-        },
-    );
-    step();
-    seat.lines(source.id, &lines, Some(&summary));
-    summary.anomalies.extend(input.end(source.bytes));
-    (summary, lines, input.inner.problem().cloned())
-}
-
-/// Passes on how many stored bytes were taken since the last call.
-fn steps<'a>(
-    input: &SourceReader,
-    source: SourceId,
-    progress: &'a dyn Progress,
-) -> impl FnMut() + use<'a> {
-    let taken = input.taken();
-    let mut told = 0;
-    move || {
-        let now = taken.load(Ordering::Relaxed);
-        progress.advance(source, now - told);
-        told = now;
-    }
-}
-
-/// Ends the stream where the user has had enough.
-struct Stoppable<'a> {
-    inner: SourceReader,
-    source: SourceId,
-    progress: &'a dyn Progress,
-    stopped: bool,
-}
-
-impl<'a> Stoppable<'a> {
-    fn new(case: &Case, source: SourceId, progress: &'a dyn Progress) -> Self {
-        Self {
-            inner: case.reader(source),
-            source,
-            progress,
-            stopped: false,
-        }
-    }
-
-    /// Says that it was read, or that it was not read to its end; `bytes` are those stored.
-    fn end(&self, bytes: u64) -> Option<Anomaly> {
-        if !self.stopped {
-            self.progress.finished(self.source);
-            return None;
-        }
-        let taken = self.inner.taken().load(Ordering::Relaxed).min(bytes);
-        Some(Anomaly {
-            kind: "reading-stopped".to_owned(),
-            count: 1,
-            first_record: 0,
-            records: Vec::new(),
-            note: format!(
-                "reading was stopped after {taken} of {bytes} bytes: what stands behind is in no verdict"
-            ),
-        })
-    }
-}
-
-impl Read for Stoppable<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.progress.stopped() {
-            self.stopped = true;
-            Ok(0)
-        } else {
-            self.inner.read(buffer)
-        }
-    }
-}
-
-/// Stops reading when whoever takes the frames has enough.
-struct Until<'a> {
-    progress: &'a dyn Progress,
-    enough: AtomicBool,
-}
-
-impl Progress for Until<'_> {
-    fn reading(&self, source: SourceId, path: &str) {
-        self.progress.reading(source, path);
-    }
-    fn advance(&self, source: SourceId, bytes: u64) {
-        self.progress.advance(source, bytes);
-    }
-    fn finished(&self, source: SourceId) {
-        self.progress.finished(source);
-    }
-    fn stopped(&self) -> bool {
-        self.enough.load(Ordering::Relaxed) || self.progress.stopped()
-    }
-}
-
-/// A share that reads what another one reads as well tells nobody, and stops with it.
-struct Quiet<'a>(&'a dyn Progress);
-
-impl Progress for Quiet<'_> {
-    fn stopped(&self) -> bool {
-        self.0.stopped()
     }
 }
 

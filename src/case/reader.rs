@@ -7,6 +7,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,6 +123,15 @@ impl<R: Read> Read for Counted<R> {
 impl Case {
     /// The bytes of a file from its beginning, decompressed.
     pub fn reader(&self, id: SourceId) -> SourceReader {
+        self.stream(id, None)
+    }
+
+    /// Stored bytes `part`, of a file that is not compressed.
+    pub fn part(&self, id: SourceId, part: Range<u64>) -> SourceReader {
+        self.stream(id, Some(part))
+    }
+
+    fn stream(&self, id: SourceId, part: Option<Range<u64>>) -> SourceReader {
         let taken = Arc::new(AtomicU64::new(0));
         let Some(file) = self.file(id) else {
             return SourceReader::broken(
@@ -130,11 +140,11 @@ impl Case {
                 Problem::new("not-in-case", "no such file in the case"),
             );
         };
-        let compression = file.compression;
+        let compression = file.compression.filter(|_| part.is_none());
         if let Some(problem) = &file.problem {
             return SourceReader::broken(taken, compression, problem.clone());
         }
-        let raw: Box<dyn Read + Send> = match open_raw(file) {
+        let raw: Box<dyn Read + Send> = match open_raw(file, part) {
             Ok(raw) => Box::new(Counted {
                 inner: raw,
                 taken: Arc::clone(&taken),
@@ -218,10 +228,22 @@ impl Case {
     }
 }
 
-fn open_raw(file: &CaseFile) -> io::Result<Box<dyn Read + Send>> {
+fn open_raw(file: &CaseFile, part: Option<Range<u64>>) -> io::Result<Box<dyn Read + Send>> {
+    let part = part.unwrap_or(0..u64::MAX);
+    let len = part.end.saturating_sub(part.start);
     Ok(match &file.location {
-        Location::Disk(path) => Box::new(File::open(path)?),
-        Location::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
+        Location::Disk(path) => {
+            let mut disk = File::open(path)?;
+            if part.start > 0 {
+                disk.seek(SeekFrom::Start(part.start))?;
+            }
+            Box::new(disk.take(len))
+        }
+        Location::Memory(bytes) => {
+            let mut bytes = Cursor::new(bytes.clone());
+            bytes.set_position(part.start);
+            Box::new(bytes.take(len))
+        }
         Location::Nowhere => Box::new(io::empty()),
     })
 }

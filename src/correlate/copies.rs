@@ -1,6 +1,6 @@
 //! Logs that were collected twice -> each line once: a copy of a file, or of a part of it, would make connections of its own.
 
-use crate::model::{Line, Moment, RecordRef, Source};
+use crate::model::{Line, Moment, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many lines have to be the same before anything is taken for a copy: two servers may well write the same few.
@@ -107,7 +107,7 @@ fn common(lines: &[Line], log: &Log, copy: &Log, gone: &[bool]) -> Option<Vec<u3
             };
             let free = !gone.get(i as usize).copied().unwrap_or(true) && !used.contains(&i);
             free && lines.get(i as usize).is_some_and(|other| {
-                stand(&mut moved, other.record());
+                *moved.record_mut() = other.record();
                 moved == *other
             })
         };
@@ -139,18 +139,10 @@ fn common(lines: &[Line], log: &Log, copy: &Log, gone: &[bool]) -> Option<Vec<u3
     (found.len() >= FEW && found.len() * 100 >= copy.lines.len() * SHARE).then_some(found)
 }
 
-fn stand(line: &mut Line, at: RecordRef) {
-    match line {
-        Line::Tunnel(t) => t.record = at,
-        Line::Hop(h) => h.record = at,
-        Line::App(l) => l.record = at,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AppEvent, AppLine, MILLI_NS, SourceId, Stamp};
+    use crate::model::{AppEvent, AppLine, MILLI_NS, RecordRef, SourceId, Stamp};
 
     fn line(source: u32, ordinal: u64, ms: i64, session: &str) -> Line {
         Line::App(AppLine {

@@ -386,6 +386,7 @@ impl AccessState {
                     || path.is_some_and(|p| self.was_upgraded(p)));
         if target.is_none() && !stream {
             self.remember(client, upgraded, refused);
+            out.in_order = true;
         }
         if !wanted {
             return Outcome::Used;

@@ -1,7 +1,7 @@
 //! AWS Application Load Balancer access lines -> tunnels.
 
 use super::{Block, Skimmed};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, stamp, text};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, is_line, stamp, text};
 use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
 
 #[derive(Debug)]
@@ -58,6 +58,9 @@ impl LogFormat for AlbAccess {
             r#"ws 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 10.0.0.140:40914 10.0.1.192:8010 0.001 0.003 0.000 101 101 218 587 "GET http://10.0.0.30:80/ HTTP/1.1" "-" - - arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067 "Root=1-58337364-23a8c76965a2ef7629b185e3" "-" "-" 1 2018-07-02T22:22:48.364000Z "forward" "-" "-" "10.0.1.192:8010" "101" "-" "-""#,
             r#"https 2026-11-20T21:42:53.589928Z app/chat/50dc6c495c0c9188 192.0.2.7:33605 - -1 -1 -1 503 - 328 222 "GET https://chat.example.test:443/ws HTTP/1.1" "x" - - - "Root=1-6" "-" "-" 0 2026-11-20T21:42:46.883750Z "forward" "-" "-" "-" "-" "-" "-" TID_1 "-" "-" "-" 10.0.0.1"#,
         ]
+    }
+    fn parts_between(&self, before: &[u8], after: &[u8]) -> bool {
+        is_line(before) && is_line(after)
     }
     fn open(&self, _: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader::default())

@@ -33,6 +33,14 @@ impl LogFormat for AppJson {
             r#"{"timestamp":"2026-11-20T21:20:31.371325Z","level":"INFO","fields":{"message":"ws close","code":1006,"client_ip":"203.0.113.7"},"target":"rs"}"#,
         ]
     }
+    /// Two whole records: no trace and no object over several lines is open between them.
+    fn parts_between(&self, before: &[u8], after: &[u8]) -> bool {
+        let whole = |line: &[u8]| {
+            let line = line.trim_ascii_end();
+            line.starts_with(b"{\"") && line.ends_with(b"}")
+        };
+        whole(before) && whole(after)
+    }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader::new(Own::Json, options))
     }

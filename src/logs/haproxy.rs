@@ -2,7 +2,7 @@
 
 use super::stamp::{self, Memo};
 use super::{Block, Skimmed};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, text};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, is_line, text};
 use crate::model::{
     HopEvent, HopKind, HopLine, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
 };
@@ -26,6 +26,9 @@ impl LogFormat for Haproxy {
             r#"<129>1 2026-11-20T20:53:55.021918+00:00 - haproxy 23765 - - Server be_down/app1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 0 active and 0 backup servers left."#,
             "2026-11-20T20:53:04+00:00 lb1 haproxy[23765]: Proxy fe_fin stopped (cumulated conns: FE: 6, BE: 0).",
         ]
+    }
+    fn parts_between(&self, before: &[u8], after: &[u8]) -> bool {
+        is_line(before) && is_line(after)
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader {

@@ -86,6 +86,61 @@ pub struct LogSummary {
     pub fields: Vec<(String, String)>,
     pub anomalies: Vec<Anomaly>,
     pub put_off: Vec<PutOff>,
+    /// Lines of any kind, blank ones as well.
+    pub lines: u64,
+    /// What a line means was told by lines far before it.
+    in_order: bool,
+}
+
+impl LogSummary {
+    /// Of a part of a log, the `first` or one behind it: reading them in order would have changed nothing.
+    pub fn stands_alone(&self, first: bool) -> bool {
+        let lacks = |a: &Anomaly| matches!(a.kind.as_str(), "no-time" | "no-year");
+        !self.in_order && (first || !self.anomalies.iter().any(lacks))
+    }
+
+    /// Puts the part behind this one to it, which begins at byte `start`.
+    pub fn append(&mut self, next: Self, start: u64) {
+        let Self {
+            records,
+            used,
+            odd,
+            first,
+            last,
+            zone,
+            fields,
+            anomalies,
+            put_off,
+            lines,
+            in_order,
+        } = next;
+        let before = self.lines;
+        for mut a in anomalies {
+            let at = a.first_record + before;
+            add_anomaly(&mut self.anomalies, &a.kind, a.count, at, a.note);
+            for record in &mut a.records {
+                record.moved(before, start);
+            }
+            if let Some(known) = self.anomalies.iter_mut().find(|known| known.kind == a.kind) {
+                known.keep(&a.records);
+            }
+        }
+        self.put_off.extend(put_off.into_iter().map(|mut p| {
+            p.record.moved(before, start);
+            p
+        }));
+        self.records += records;
+        self.used += used;
+        self.odd += odd;
+        self.lines += lines;
+        self.first = self.first.into_iter().chain(first).min();
+        self.last = self.last.max(last);
+        self.zone = self.zone.or(zone);
+        self.fields.extend(fields);
+        self.fields.sort();
+        self.fields.dedup();
+        self.in_order |= in_order;
+    }
 }
 
 /// What a reader made of a line.
@@ -111,6 +166,8 @@ pub struct Out<'a> {
     zone: Option<Zone>,
     recent: Option<Stamp>,
     fields: Vec<(String, String)>,
+    /// What the lines to come mean depends on those that were read.
+    in_order: bool,
     source: SourceId,
     /// `None` = failed requests are passed on, whatever their path is for.
     paths: Option<Paths>,
@@ -186,6 +243,7 @@ impl<'a> Out<'a> {
             source: SourceId(0),
             paths: None,
             fields: Vec::new(),
+            in_order: false,
         }
     }
 
@@ -285,6 +343,10 @@ pub trait LogFormat: Sync {
     fn shares_layout(&self) -> bool {
         false
     }
+    /// Nothing that is said behind these two lines, which follow each other, depends on anything before them.
+    fn parts_between(&self, _before: &[u8], _after: &[u8]) -> bool {
+        false
+    }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader>;
     /// Field and value of everything that is read from one line.
     fn fields(&self, options: &LogOptions, line: &[u8]) -> Vec<(String, String)>;
@@ -312,6 +374,11 @@ pub const FORMATS: &[&dyn LogFormat] = &[
     &app_json::AppJson,
     &app_text::AppText,
 ];
+
+/// A line of a format that has no others than those which stand alone.
+fn is_line(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_graphic)
+}
 
 /// A JSON record with another program's own names in it: no application's.
 fn is_foreign_json(leaves: &[json::Leaf<'_>]) -> bool {
@@ -389,6 +456,29 @@ pub fn lacks_times(head: &[u8]) -> bool {
     app_reader::lack_times(&records::samples(head))
 }
 
+/// A log of this beginning may be read in parts: its lines are as their program wrote them.
+pub fn has_parts(choice: &Choice, head: &[u8]) -> bool {
+    let bare = |s: &records::Sample| s.outer == Outer::default();
+    !text::elements::is_list(head)
+        && records::samples(head).iter().all(bare)
+        && between_lines(choice, head).is_some()
+}
+
+/// The first place in these bytes where a line begins that nothing before it is needed for; they may begin and end within a line.
+pub fn between_lines(choice: &Choice, bytes: &[u8]) -> Option<usize> {
+    let format = find(choice.name)?;
+    let mut ends = memchr::memchr_iter(b'\n', bytes);
+    let mut before = ends.next()? + 1;
+    let mut begin = ends.next()? + 1;
+    for end in ends {
+        if format.parts_between(&bytes[before..begin - 1], &bytes[begin..end]) {
+            return Some(begin);
+        }
+        (before, begin) = (begin, end + 1);
+    }
+    None
+}
+
 /// A format at work on a file.
 struct Reading<'a> {
     reader: Box<dyn LineReader>,
@@ -453,6 +543,8 @@ pub fn read(
         fields: out.fields,
         anomalies: tally.anomalies,
         put_off: out.paths.map(|p| p.put_off).unwrap_or_default(),
+        lines: tally.lines,
+        in_order: out.in_order,
     }
 }
 

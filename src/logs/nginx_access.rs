@@ -3,7 +3,8 @@
 use super::access::{AccessState, Values, Var};
 use super::{Block, Skimmed};
 use super::{
-    LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, json, text, traefik,
+    LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, is_line, json, text,
+    traefik,
 };
 use crate::model::RecordRef;
 use memchr::memmem::Finder;
@@ -40,6 +41,9 @@ impl LogFormat for NginxAccess {
             r#"{"ts":"2026-11-20T20:48:04+00:00","ip":"192.0.2.1","req":"GET /echo HTTP/1.1","status":502,"dur":-,"upstream_addr":"192.0.2.2:80, 192.0.2.3:80"}"#,
             r#"192.0.2.17 [20/Nov/2026:20:50:41 +0000] TCP 200 129 178 2.002 "192.0.2.2:18001" "178" "129" "0.000""#,
         ]
+    }
+    fn parts_between(&self, before: &[u8], after: &[u8]) -> bool {
+        is_line(before) && is_line(after)
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
         Box::new(Reader::new(options))
@@ -637,6 +641,7 @@ impl LineReader for Reader {
                 }
                 let outcome = self.by_apache(record, line, out)?;
                 self.is_apache = true;
+                out.in_order = true;
                 Some(outcome)
             })
             .or_else(|| {

@@ -322,6 +322,14 @@ impl Line {
             Self::App(l) => l.record,
         }
     }
+
+    pub const fn record_mut(&mut self) -> &mut RecordRef {
+        match self {
+            Self::Tunnel(l) => &mut l.record,
+            Self::Hop(l) => &mut l.record,
+            Self::App(l) => &mut l.record,
+        }
+    }
 }
 
 #[cfg(test)]

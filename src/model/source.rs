@@ -18,6 +18,12 @@ pub struct RecordRef {
 }
 
 impl RecordRef {
+    /// Behind what stands before it: so many records, and so many bytes.
+    pub const fn moved(&mut self, records: u64, bytes: u64) {
+        self.ordinal += records;
+        self.start += bytes;
+    }
+
     /// The Wireshark display filter that finds this packet in its own file.
     pub fn display_filter(&self) -> String {
         format!("frame.number == {}", self.ordinal)

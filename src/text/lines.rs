@@ -58,6 +58,8 @@ pub(crate) trait Sink {
 /// What became of the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
+    /// Blank and overlong ones as well.
+    pub(crate) lines: u64,
     /// Lines over `MAX_LINE`: how many, and the first one's ordinal.
     pub(crate) overlong: u64,
     pub(crate) first_overlong: u64,
@@ -103,6 +105,7 @@ pub(crate) fn split(
                     last: true,
                 });
             }
+            ended.lines = ordinal + u64::from(filled > 0 || skipping);
             return ended;
         }
         let mut from = 0;

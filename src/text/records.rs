@@ -35,6 +35,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) used: u64,
     pub(crate) odd: u64,
+    /// Blank ones as well.
+    pub(crate) lines: u64,
     pub(crate) anomalies: Vec<Anomaly>,
 }
 
@@ -223,6 +225,7 @@ pub(crate) fn read_with(
         counter.judge(reader.record(record, &line, &outer), record);
     }
     let Counter { mut tally, odd } = counter;
+    tally.lines = ended.lines;
     for (kind, count, records) in odd {
         let first = records.first().map_or(0, |r| r.ordinal);
         let note = ODD
