@@ -1,4 +1,4 @@
-//! W701 to W804, which are told of many connections or of none -> their pages: what they mean, what shows them, what fixes them.
+//! W701 to W805, which are told of many connections or of none -> their pages: what they mean, what shows them, what fixes them.
 
 use crate::model::{BESIDE, Severity};
 use std::fmt::Write as _;
@@ -151,6 +151,21 @@ pub const ALL: &[Beside] = &[
         ],
         taken_for: &["a route for plain HTTP, which needs no upgrade"],
         fixes: &["pass the upgrade on [X3]; raise the time-out [X2] or ping more often [X1]"],
+    },
+    Beside {
+        code: "W805",
+        runbook: &["Q2", "C7", "F9", "M5"],
+        meaning: "A process, a proxy or a host wrote that something ran short: descriptors, connections, memory, threads. The first such line is the                   onset; what was already open often lives on, and what comes new fails.",
+        shown_by: &[
+            "lines of the application, the proxy or the kernel that name the limit (EMFILE, worker_connections, maxconn, out of memory)",
+            "how many connections stood at the first of them, and how many failed for it",
+        ],
+        taken_for: &[
+            "an upstream that is down: its new connections fail as well, and no limit is named",
+        ],
+        fixes: &[
+            "raise the limit that the line names, and alert at four fifths of it [X7]; cap what slow clients may buffer [X10]",
+        ],
     },
 ];
 

@@ -106,6 +106,12 @@ pub const BESIDE: &[(&str, &str, &str, Severity)] = &[
         "a configuration would cut connections",
         Severity::Low,
     ),
+    (
+        "W805",
+        "resource-pressure",
+        "descriptors, connections, memory or threads ran short",
+        Severity::High,
+    ),
 ];
 
 /// Every code with its id, what a connection or case with it does, and its severity; ascending.

@@ -228,7 +228,7 @@ pub struct Judged {
     pub verdict: Verdict,
 }
 
-/// Something found over many connections, or about the case, that is no single drop (W703, W801-W804).
+/// Something found over many connections, or about the case, that is no single drop (W703, W801-W805).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     pub code: String,

@@ -2,6 +2,7 @@
 //! heartbeats and configuration that will cost a connection some day.
 
 mod leak;
+mod pressure;
 mod risk;
 mod stall;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub(super) fn findings(all: &[Judged], context: &CaseContext) -> Vec<Finding> {
     out.extend(risk::upgrade_risks(all, context));
     out.extend(leak::leaks(all));
     out.extend(risk::timeout_risks(all, &beats, context));
+    out.extend(pressure::pressure(all, context));
     out
 }
 
