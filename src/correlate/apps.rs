@@ -1,7 +1,7 @@
 //! Application lines -> the drafts they speak of, and connections of their own where nothing else tells of them.
 
 use super::identity;
-use super::join::{Cost, Draft, Index, Rest};
+use super::join::{Cost, Draft, Index, Rest, apart};
 use super::legs;
 use crate::model::{AppEvent, AppLine, MILLI_NS, Moment, SECOND_NS, SourceId, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,10 @@ struct Behind {
 const PASS_NS: i64 = 100 * MILLI_NS;
 /// Coarser stamps tie nothing by themselves.
 const COARSEST_NS: i64 = SECOND_NS;
+/// How well the end alone ties what an application says behind a hop.
+const OVER: u32 = 8;
+/// A hop counts a life from the request, the application from the upgrade, each to the millisecond.
+const SAME_LIFE_NS: i64 = 30 * MILLI_NS;
 /// So many openings from one unknown address are a hop's.
 const HOP_LINES: usize = 3;
 
@@ -104,11 +108,28 @@ impl Behind {
         if !unit.clients().next().is_some_and(hop) {
             return Vec::new();
         }
-        let (all, at, rank) = match (unit.open, unit.close) {
-            (Some(open), _) => (&self.opened, open, 7),
-            (None, Some(close)) => (&self.over, close, 8),
-            (None, None) => return Vec::new(),
-        };
+        let opened = unit.open.map(|at| (&self.opened, at, 7));
+        let over = unit.close.map(|at| (&self.over, at, OVER));
+        let mut found = Vec::new();
+        if let Some((all, at, rank)) = opened {
+            found.extend(Self::near(drafts, unit, all, at, rank));
+        }
+        // A log may tell of the end alone.
+        if let Some((all, at, rank)) = over {
+            let ends = Self::near(drafts, unit, all, at, rank).into_iter();
+            found
+                .extend(ends.filter(|&(_, d)| unit.open.is_none() || drafts[d].opened().is_none()));
+        }
+        found
+    }
+
+    fn near(
+        drafts: &[Draft],
+        unit: &Unit,
+        all: &[(Stamp, usize)],
+        at: Stamp,
+        rank: u32,
+    ) -> Vec<(Cost, usize)> {
         let reach = PASS_NS + COARSEST_NS;
         let from = all.partition_point(|(s, _)| s.at < at.at.plus(-reach));
         all[from..]
@@ -120,11 +141,12 @@ impl Behind {
                     .identity()
                     .zip(unit.identity())
                     .is_some_and(|(a, b)| a != b);
-                let ends = unit.close.zip(draft.over()).map_or(0, |(a, b)| a.apart(b));
-                let apart = s.apart(at);
+                let ends = unit.close.zip(draft.over()).map_or(0, |(a, b)| apart(a, b));
+                let apart = apart(s, at);
                 let fits = !other && apart <= PASS_NS && ends <= 15 * PASS_NS;
-                // What is known to the millisecond goes first.
+                // What is known to the millisecond goes first, and a life of the same length.
                 let cost = apart.saturating_add(ends / 4).saturating_add(s.tick_ns / 8);
+                let cost = cost.saturating_add(lives_differ(draft, unit).unwrap_or(0) / 4);
                 fits.then_some(((rank, cost), d))
             })
             .collect()
@@ -209,7 +231,9 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
         let found = behind.candidates(drafts, unit).into_iter();
         pairs.extend(found.map(|(cost, d)| (cost, i, d)));
     }
-    pairs.sort_unstable();
+    // Of ends that fall into one tick the order decides.
+    let ended = |cost: &Cost, u: usize| units[u].close.filter(|_| cost.0 == OVER).map(|at| at.at);
+    pairs.sort_unstable_by_key(|&(cost, u, d)| (cost, ended(&cost, u), u, d));
     // A connection takes one opening and one close, which may come from two units (logs that name only an address).
     let mut has_open = vec![false; drafts.len()];
     let mut has_close = vec![false; drafts.len()];
@@ -249,14 +273,27 @@ fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
     let mut done = Vec::new();
     let mut by_id: BTreeMap<String, Vec<AppLine>> = BTreeMap::new();
     let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
+    let mut by_endpoint: BTreeMap<(Vec<IpAddr>, u16), Vec<AppLine>> = BTreeMap::new();
     let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
     let mut standing: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    // A session whose every line names the port says which of its connections each is about.
+    let ported = |l: &AppLine| l.client_port.is_some() && !l.client.is_empty();
+    let unported: BTreeSet<String> = lines
+        .iter()
+        .filter(|l| !ported(l))
+        .filter_map(identity::of_app)
+        .collect();
     for line in lines {
         if let Some(id) = line.connection_id.clone() {
             by_id.entry(id).or_default().push(line);
-        } else if let Some(session) = identity::of_app(&line) {
+        } else if let Some(session) =
+            identity::of_app(&line).filter(|session| !ported(&line) || unported.contains(session))
+        {
             let from = whence(standing.entry(session.clone()).or_default(), &line);
             by_session.entry((session, from)).or_default().push(line);
+        } else if let (Some(port), false) = (line.client_port, line.client.is_empty()) {
+            let name = (line.client.clone(), port);
+            by_endpoint.entry(name).or_default().push(line);
         } else {
             by_address
                 .entry(line.client.clone())
@@ -271,18 +308,22 @@ fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
             &mut done,
         );
     }
+    let next = |current: &[AppLine], line: &AppLine| {
+        let closed = current
+            .iter()
+            .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
+        let after_close = closed
+            && !matches!(
+                line.what,
+                AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
+            );
+        line.what == AppEvent::Open || after_close
+    };
     for lines in by_session.into_values() {
-        let next = |current: &[AppLine], line: &AppLine| {
-            let closed = current
-                .iter()
-                .any(|l| matches!(l.what, AppEvent::Close { .. } | AppEvent::Rejected { .. }));
-            let after_close = closed
-                && !matches!(
-                    line.what,
-                    AppEvent::Close { .. } | AppEvent::Error { .. } | AppEvent::Other
-                );
-            line.what == AppEvent::Open || after_close
-        };
+        one_by_one(lines, next, &mut done);
+    }
+    // Ports come back: an opening begins anew.
+    for lines in by_endpoint.into_values() {
         one_by_one(lines, next, &mut done);
     }
     for lines in by_address.into_values() {
@@ -410,6 +451,29 @@ fn ends_before(drafts: &[Draft]) -> Vec<Option<Stamp>> {
     before
 }
 
+/// By how much the life that a hop logged differs from the application's.
+fn lives_differ(draft: &Draft, unit: &Unit) -> Option<i64> {
+    let logged = draft.tunnels.iter().find_map(|t| t.life_ns)?;
+    let (open, close) = unit.open.zip(unit.close)?;
+    let fine = open.tick_ns.max(close.tick_ns) <= SAME_LIFE_NS;
+    fine.then(|| (close.at.since(open.at) - logged).abs())
+}
+
+/// The peer that the application saw is the client of one of the draft's legs, port and all; `Some(false)`: of a leg from that address, with
+/// another port. What names several addresses names the port of one of them, and only an equal one says something.
+fn same_endpoint(draft: &Draft, unit: &Unit) -> Option<bool> {
+    let line = unit.lines.iter().find(|l| l.client_port.is_some())?;
+    let port = line.client_port?;
+    let mut legs = draft
+        .chain
+        .iter()
+        .filter(|l| line.client.contains(&l.client.ip().to_canonical()))
+        .peekable();
+    legs.peek()?;
+    let equal = legs.any(|l| l.client.port() == port);
+    (equal || line.client.len() == 1).then_some(equal)
+}
+
 /// `before` is when the connection of the draft's identity before it was over.
 fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts) -> Option<Cost> {
     let ids = (draft.identity(), unit.identity());
@@ -418,17 +482,27 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         (Some(_), Some(_)) => return None,
         _ => false,
     };
+    let exact = match same_endpoint(draft, unit) {
+        Some(false) => return None,
+        found => found.is_some(),
+    };
     let clients = draft.clients();
-    let shares = unit.clients().next().is_none()
+    let shares = exact
+        || unit.clients().next().is_none()
         || unit
             .clients()
             .any(|ip| clients.contains(&ip.to_canonical()));
     let (open, over) = (draft.opened(), draft.over());
-    // Another hop's address beside the same session and the same opening is the peer that the application saw.
+    // Another hop's address beside the same session and the same opening is the peer that the application saw; where a log tells of the
+    // end alone, the same end.
     let by_peer = || {
-        let agree = unit.open.zip(open).is_some_and(|(a, b)| {
+        let near = |(a, b): (Stamp, Stamp)| {
             a.middle().since(b.middle()).abs() <= a.tick_ns.max(b.tick_ns) + PEER_NS
-        });
+        };
+        let agree = match unit.open.zip(open) {
+            Some(openings) => near(openings),
+            None => unit.close.zip(over).is_some_and(near),
+        };
         same_identity && agree
     };
     if !shares && !by_peer() {
@@ -515,8 +589,12 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
         }
         cost = cost.saturating_add(SECOND_NS);
     }
+    if lives_differ(draft, unit).is_some_and(|d| d <= SAME_LIFE_NS) {
+        cost /= 16;
+    }
     // Many end in one instant, few open in one.
     let rank = match (same_identity, said, d_open) {
+        _ if exact => 0,
         (true, ..) => u32::from(!shares),
         (_, true, Some(_)) => 2,
         (_, true, None) => 3,
@@ -652,6 +730,48 @@ mod tests {
                 .collect();
             assert_eq!(found, want, "{name}");
         }
+    }
+
+    #[test]
+    fn an_address_with_its_port_names_one_connection_at_a_time() {
+        let of = |what: AppEvent, ms: i64, port: Option<u16>| AppLine {
+            at: Stamp::new(Moment(ms * MILLI_NS), 1),
+            session: None,
+            client_port: port,
+            ..line(what, Some(1))
+        };
+        let close = || AppEvent::Close {
+            code: Some(1006),
+            reason: String::new(),
+        };
+        let sizes = |lines: Vec<AppLine>| -> Vec<usize> {
+            let mut found: Vec<usize> = units(lines, &Starts::new(&[]))
+                .iter()
+                .map(|u| u.lines.len())
+                .collect();
+            found.sort_unstable();
+            found
+        };
+        let both = |first: Option<u16>, second: Option<u16>| {
+            vec![
+                of(AppEvent::Open, 1, first),
+                of(AppEvent::Open, 2, second),
+                of(close(), 8_000, first),
+                of(close(), 9_000, second),
+            ]
+        };
+        assert_eq!(sizes(both(Some(40_001), Some(40_002))), [2, 2]);
+        assert_eq!(
+            sizes(both(None, None)),
+            [1, 1, 1, 1],
+            "an address alone names neither of two that stand"
+        );
+        let again = vec![
+            of(AppEvent::Open, 1, Some(40_001)),
+            of(close(), 2, Some(40_001)),
+            of(AppEvent::Open, 3, Some(40_001)),
+        ];
+        assert_eq!(sizes(again), [1, 2], "a port comes back");
     }
 
     fn address(n: u8) -> IpAddr {

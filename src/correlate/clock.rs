@@ -3,7 +3,7 @@
 use super::identity;
 use crate::model::{
     AppEvent, Clock, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark,
-    Moment, RecordRef, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
+    Moment, RecordRef, Response, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -28,6 +28,8 @@ struct Point {
 enum Key {
     Endpoint(IpAddr, u16),
     Token(String),
+    /// The same of an attempt that was refused: a client asks again and again, and an application tells of what it granted alone.
+    Refused(String),
     Serial(u64, Option<IpAddr>),
     Packet(std::net::SocketAddr, std::net::SocketAddr),
     /// An address alone: many connections may share it.
@@ -413,6 +415,11 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
         .map(|r| r.mark)
         .or(leg.request.as_ref().map(|r| r.mark))
         .or(leg.syn);
+    let granted = leg
+        .response
+        .as_ref()
+        .map_or_else(|| leg.request.is_none(), Response::upgraded);
+    let named: fn(String) -> Key = if granted { Key::Token } else { Key::Refused };
     let token = identity::of_leg(leg);
     let forwarded: Vec<IpAddr> = leg
         .request
@@ -428,7 +435,7 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
             mark,
         );
         if let Some(token) = &token {
-            add(Key::Token(token.clone()), true, mark);
+            add(named(token.clone()), true, mark);
         }
         for ip in forwarded.iter().chain([&leg.client.ip()]) {
             add(Key::Address(*ip), true, mark);
@@ -442,7 +449,7 @@ fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
             mark,
         );
         if let Some(token) = token {
-            add(Key::Token(token), false, mark);
+            add(named(token), false, mark);
         }
         for ip in forwarded.iter().chain([&leg.client.ip()]) {
             add(Key::Address(*ip), false, mark);
@@ -481,6 +488,8 @@ fn line_points(line: &Line, all: &mut Vec<Point>) {
     match line {
         Line::Tunnel(t) => {
             let token = identity::of_tunnel(t);
+            let granted = t.status.is_none_or(|s| s == 101);
+            let named: fn(String) -> Key = if granted { Key::Token } else { Key::Refused };
             // The request comes before the answer by the handshake's own time, which is short against any clock error worth correcting.
             for (opening, stamp) in [(true, t.start), (false, t.end)] {
                 let Some(stamp) = stamp else { continue };
@@ -488,7 +497,7 @@ fn line_points(line: &Line, all: &mut Vec<Point>) {
                     add(Key::Endpoint(ip, port), opening, stamp);
                 }
                 if let Some(token) = &token {
-                    add(Key::Token(token.clone()), opening, stamp);
+                    add(named(token.clone()), opening, stamp);
                 }
                 if let Some(serial) = t.serial.filter(|_| !opening) {
                     add(Key::Serial(serial, t.client), opening, stamp);
@@ -521,7 +530,12 @@ fn line_points(line: &Line, all: &mut Vec<Point>) {
                 add(Key::Endpoint(ip, port), false, h.at);
             }
             if let Some(token) = h.uri.as_deref().and_then(identity::token) {
-                add(Key::Token(token), false, h.at);
+                let stood = matches!(
+                    h.what,
+                    HopEvent::IdleTimeout | HopEvent::TcpTimeout | HopEvent::ResetWhileUpgraded
+                );
+                let named: fn(String) -> Key = if stood { Key::Token } else { Key::Refused };
+                add(named(token), false, h.at);
             }
         }
         Line::App(a) => {

@@ -516,8 +516,19 @@ fn slack(a: Stamp, b: Stamp) -> i64 {
     a.tick_ns.max(b.tick_ns) + 2 * SECOND_NS
 }
 
+/// A moment that falls on the edge of a second may be noted in the next one.
+const EDGE_NS: i64 = 50 * MILLI_NS;
+
+/// How far apart two stamps are. Of whole seconds several fit equally well, and their order decides: those on the edge must not
+/// take the place of others.
+pub(super) fn apart(a: Stamp, b: Stamp) -> i64 {
+    let coarse = a.tick_ns.max(b.tick_ns) >= SECOND_NS;
+    let far = a.apart(b);
+    if coarse { (far - EDGE_NS).max(0) } else { far }
+}
+
 fn distance(a: Option<Stamp>, b: Option<Stamp>) -> Option<i64> {
-    Some(a?.apart(b?))
+    Some(apart(a?, b?))
 }
 
 fn tunnel_cost(draft: &Draft, line: &TunnelLine, behind: bool) -> Option<Cost> {
@@ -819,7 +830,12 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
                 .filter_map(|d| hop_cost(&drafts[d], &line).map(|c| (c, d)))
                 .collect();
         }
-        match candidates.into_iter().min() {
+        // Tries of one second have a line each.
+        let told = |d: usize| drafts[d].hop_lines.iter().any(|h| h.what == line.what);
+        let best = candidates
+            .into_iter()
+            .min_by_key(|&((rank, off), d)| (rank, told(d), off, d));
+        match best {
             Some((_, d)) => drafts[d].hop_lines.push(line),
             None => rest.hop_lines.push(line),
         }
@@ -872,7 +888,7 @@ fn hop_cost(draft: &Draft, line: &HopLine) -> Option<Cost> {
         .min();
     let limit = line.at.tick_ns + 2 * SECOND_NS;
     match nearest {
-        Some(d) if d <= limit => Some((1, d)),
+        Some(d) if d <= limit => Some((1, (d - line.at.tick_ns / 2 - EDGE_NS).max(0))),
         // Nothing tells when it ended: inside its life is enough. A hop may also act on a leg long after another one ended.
         _ if established && open.is_some_and(|o| o <= at) => Some((3, nearest.unwrap_or(0))),
         None if open.is_none() => Some((4, 0)),
