@@ -158,7 +158,9 @@ fn by_logs(
     }) {
         return at(line.hop);
     }
-    let timer = tunnels.iter().find(|t| t.ended_by_timer() == Some(true));
+    let timer = tunnels
+        .iter()
+        .find(|t| t.ended_by_timer() == Some(true) || t.ended_by_age());
     if let Some(t) = timer {
         return at(t.hop);
     }

@@ -368,6 +368,12 @@ pub const FACTS: &[FactSpec] = &[
         PATH,
     ),
     fact(
+        "life.age_logged",
+        Bool,
+        "a hop logged that it ended the connection for its age",
+        "the hop's access log with its flags",
+    ),
+    fact(
         "timeouts.known",
         Durations,
         "time-outs that could end a silent connection here: configured, recurring in this case, or known defaults",

@@ -2,8 +2,8 @@
 
 use super::compose::{Names, verdict};
 use super::eval::{self, Weighed, weigh};
-use super::extract::timers;
 use super::extract::{self, Subject};
+use super::extract::{server, timers};
 use super::fact::{FACTS, Row};
 use super::findings::findings;
 use super::incident::incidents;
@@ -14,7 +14,7 @@ use super::population::Population;
 use super::rule::Line;
 use crate::model::{
     CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
-    Tier, TimeoutKind, Truth, Untestable, Verdict,
+    SECOND_NS, Tier, TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
 };
 
 #[derive(Debug, Default)]
@@ -100,7 +100,15 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     let silent = |fact: &&str| row.get(fact).is_none_or(|r| r.value.is_none());
     if outcome == Outcome::Drop && told.iter().all(silent) {
         let beside = only_beside(pack, row, &weighed);
-        if weighed.best.is_none() || beside.is_some() {
+        // A hop's word that the client left first says nothing of a Close before it.
+        let left = weighed.tier == Tier::Possible
+            && weighed.best.and_then(|r| pack.rule(r)).is_some_and(|r| {
+                matches!(
+                    r.cause,
+                    Cause::ClientAbort | Cause::ClientHeartbeatTimeout | Cause::ServerRestart
+                )
+            });
+        if weighed.best.is_none() || beside.is_some() || left {
             return (untold(beside), None);
         }
     }
@@ -125,6 +133,13 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     }
     if s.encrypted() {
         cap(&mut verdict);
+    }
+    let of_a_process = matches!(
+        verdict.cause,
+        Some(Cause::ServerCrash | Cause::ProxyRestart)
+    );
+    if of_a_process && gateway_alone(s, row) {
+        verdict.tier = verdict.tier.min(Tier::Possible);
     }
     let closer = closer(s, row, &verdict);
     (verdict, closer)
@@ -151,6 +166,22 @@ fn cap(verdict: &mut Verdict) {
             rival.needs = format!("{KEYS}, or {}", rival.needs);
         }
     }
+}
+
+/// From the client's side alone a proxy that stopped and a server that died look alike, unless a gateway says right after that what is
+/// behind it is gone.
+fn gateway_alone(s: &Subject<'_>, row: &Row) -> bool {
+    let told = s.population.places.iter().any(|p| {
+        p.route == s.place.route
+            && matches!(p.status, Some(502..=504))
+            && p.opened.zip(s.c.closed).is_some_and(|(o, c)| {
+                (0..=30 * SECOND_NS).contains(&o.at.since(c.at.plus(-c.tick_ns)))
+            })
+    });
+    server::far_end_unknown(s)
+        && !(told && outcome::is(row, "server.refused_after"))
+        && !outcome::is(row, "server.stopping")
+        && !outcome::is(row, "proxy.restarting")
 }
 
 /// The closer's address was taken for the client's; what it did over and over shows that it is a hop's.
@@ -369,9 +400,19 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         return Some(none);
     }
     if verdict.outcome == Outcome::FailedHandshake {
-        return Some(refuser(s, row));
+        return Some(refuser(s, row, verdict.cause));
     }
     if taken_for_client(s, row) {
+        return Some(Closer {
+            role: Role::Proxy,
+            hop: Some(HopKind::Proxy.name().to_owned()),
+            address: s.c.closer.address,
+        });
+    }
+    // A timer beyond an end that nothing names is more often a balancer's than an application's.
+    let timed = matches!(verdict.cause, Some(Cause::IdleTimeout | Cause::LifetimeCap));
+    let unnamed = timed && s.c.closer.role == Role::Server && stack(s).is_none();
+    if unnamed && server::far_end_unknown(s) {
         return Some(Closer {
             role: Role::Proxy,
             hop: Some(HopKind::Proxy.name().to_owned()),
@@ -413,12 +454,17 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         | Cause::SlowConsumer
         | Cause::PolicyClose
         | Cause::MessageTooBig => server(),
+        // Who wrote of it refused it.
+        Cause::ProtocolError if told_by_server(row) => server(),
         Cause::ClientAbort | Cause::ClientHeartbeatTimeout => client(),
         Cause::MiddleboxExpiry | Cause::InjectedReset => network(),
         Cause::ClientNetworkChange | Cause::ClientVanished => {
             if outcome::is(row, "heartbeat.miss_logged") {
                 server()
             } else if outcome::is(row, "idle.logged") || outcome::is(row, "client.tcp_gave_up") {
+                proxy()
+            } else if outcome::is(row, "client.unacked") && s.c.legs.len() > 1 {
+                // The hop that waited in vain for acknowledgements let go of its other leg.
                 proxy()
             } else {
                 return None;
@@ -428,8 +474,30 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     })
 }
 
+/// Envoy names the upstream that its answer came from.
+fn answered_behind(t: &TunnelLine) -> bool {
+    let own = |state: &str| state.contains("upgrade_failed");
+    t.hop == HopKind::Envoy && t.upstream.is_some() && !t.termination.as_deref().is_some_and(own)
+}
+
+/// A proxy answered by itself: captures hold both sides of it, and nothing of this connection behind it.
+fn unasked(s: &Subject<'_>) -> bool {
+    let [leg] = s.c.legs.as_slice() else {
+        return false;
+    };
+    s.all
+        .iter()
+        .any(|c| c.legs.len() > 1 && c.legs[0].server == leg.server)
+}
+
+/// What is known of its Close stands in the application's log.
+fn told_by_server(row: &Row) -> bool {
+    row.get("close.code")
+        .is_some_and(|r| r.witness.app_log && !r.witness.capture)
+}
+
 /// Who said no, or gave up.
-fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
+fn refuser(s: &Subject<'_>, row: &Row, cause: Option<Cause>) -> Closer {
     let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
     let by_proxy = || Closer {
         role: Role::Proxy,
@@ -452,10 +520,18 @@ fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
         Some(499) => client(),
         Some(502..=504) => match outcome::word(row, "handshake.upstream") {
             Some("closed-early") => server(),
-            _ if outcome::is(row, "handshake.from_server") => server(),
+            _ if status == Some(503) && outcome::is(row, "handshake.from_server") => server(),
             _ if proxy.is_some() => by_proxy(),
+            // RFC 9110 15.6: 502 and 504 are a gateway's words, whether or not another source knows of one; so is a 503 for want of an
+            // upstream.
+            _ if status != Some(503) || cause == Some(Cause::UpstreamUnavailable) => by_proxy(),
             _ => server(),
         },
+        Some(_)
+            if proxy.is_some() && (outcome::is(row, "proxy.exhausted_logged") || unasked(s)) =>
+        {
+            by_proxy()
+        }
         Some(_) if outcome::is(row, "handshake.from_server") || proxy.is_none() => server(),
         Some(_)
             if row
@@ -465,7 +541,12 @@ fn refuser(s: &Subject<'_>, row: &Row) -> Closer {
             by_proxy()
         }
         // Envoy answers a refused upgrade itself; other proxies pass the server's answer on.
-        Some(_) if proxy.is_some_and(|h| h.kind == HopKind::Envoy) => by_proxy(),
+        Some(_)
+            if proxy.is_some_and(|h| h.kind == HopKind::Envoy)
+                && !s.c.tunnels.iter().any(answered_behind) =>
+        {
+            by_proxy()
+        }
         Some(_) => server(),
         None => match s.c.closer.role {
             Role::Unknown => {

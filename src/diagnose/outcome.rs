@@ -2,11 +2,14 @@
 
 use super::extract::Subject;
 use super::fact::{Row, Value};
-use super::population::closed_before;
-use crate::model::{AppEvent, Outcome, SECOND_NS};
+use super::population::{Place, closed_before};
+use crate::model::{AppEvent, LegObservation, MILLI_NS, Outcome, SECOND_NS};
 
 /// What kept silent for less than this at the end of the evidence is not gone.
 const GONE_NS: i64 = 2 * SECOND_NS;
+
+/// A server that goes closes its connections one right after the other.
+const TOGETHER_NS: i64 = 400 * MILLI_NS;
 
 pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
     if !s.place.accepted {
@@ -17,11 +20,13 @@ pub(super) fn outcome(s: &Subject<'_>, row: &Row) -> Outcome {
         word(row, "close.first_from"),
         count(row, "close.code"),
     ) {
-        (None, ..) => standing(row),
+        (None, ..) => standing(s, row),
         (Some(_), Some("server"), Some(1000 | 1005)) if gave_up(s, row) => Outcome::Drop,
         // RFC 6455 7.4.1: 1000 is the normal end; a Close without a code is one by agreement; 1001 from a client is a page left.
         (Some(_), _, Some(1000 | 1005)) => Outcome::Clean,
         (Some(_), Some("client"), Some(1001)) => Outcome::Clean,
+        // Who closed first is a guess by the sizes of records, and both sides send 1001.
+        (Some(_), Some("server"), Some(1001)) if s.encrypted() => going_away(s),
         (Some(_), Some("server"), Some(_)) => Outcome::Drop,
         (Some(_), None, Some(1001)) => going_away(s),
         // A Close handshake under encryption: its code is not known, and nothing says that it was unwanted.
@@ -60,15 +65,28 @@ fn handshake(s: &Subject<'_>, row: &Row) -> Outcome {
 }
 
 /// Never ended on the record: open, unless the client is gone for all to see.
-fn standing(row: &Row) -> Outcome {
+fn standing(s: &Subject<'_>, row: &Row) -> Outcome {
     let silent = duration(row, "client.silent_for").unwrap_or(0);
     let unacked = is(row, "client.unacked") && silent >= GONE_NS;
     let came_back = is(row, "client.returned_before_end") && is(row, "client.returned");
-    if unacked || came_back || is(row, "server.died") {
+    let forgotten = is(row, "middlebox.forgot");
+    if unacked || came_back || forgotten || unheard(s) || is(row, "server.died") {
         Outcome::Drop
     } else {
         Outcome::Open
     }
+}
+
+/// The client goes on sending, and nothing of it is acknowledged any more.
+fn unheard(s: &Subject<'_>) -> bool {
+    s.client_leg().is_some_and(|leg| {
+        let whole = |o: &&LegObservation| o.to_client.packets > 0 && o.to_server.packets > 0;
+        leg.observations
+            .iter()
+            .filter(whole)
+            .filter_map(|o| Some((o, o.to_server.unanswered?)))
+            .any(|(o, u)| u.retransmissions >= 2 && o.last.at.since(u.first.at) >= GONE_NS)
+    })
 }
 
 /// A 1001 that only an application log tells of: a page left, or a server that went. A server takes all its connections along.
@@ -87,10 +105,18 @@ fn going_away(s: &Subject<'_>) -> Outcome {
                         code: Some(1001),
                         ..
                     }
-                ) && l.at.middle().since(end.middle()).abs() <= SECOND_NS
+                ) && l.at.middle().since(end.middle()).abs()
+                    <= TOGETHER_NS + l.at.tick_ns.max(end.tick_ns) / 2
             })
         })
         .count();
+    // Who goes takes all along; of pages that were left at once others stay.
+    let same = |p: &Place| p.upstream == s.place.upstream;
+    let together = if s.population.survivors(end, same) > together {
+        0
+    } else {
+        together
+    };
     let stopping = s.context.app_lines.iter().any(|l| {
         l.what == AppEvent::Stopping
             && (-SECOND_NS..=40 * SECOND_NS).contains(&end.middle().since(l.at.middle()))

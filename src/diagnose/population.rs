@@ -1,8 +1,9 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopEvent, HopKind, LegEventKind, LegObservation,
-    MILLI_NS, Mark, Moment, Role, SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, CaseContext, Connection, Direction, HopEvent, HopKind, LegEventKind,
+    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Role, SECOND_NS, SourceId, Stamp,
+    TunnelLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -54,6 +55,8 @@ pub(super) struct Population {
     /// The same of one direction alone, where the other went on.
     one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// Silences after which a server itself ended its connections, by its listener: since any payload, and since the client spoke.
+    by_listener: BTreeMap<Upstream, Vec<Recurring>>,
     /// Total lives after which connections were cut although payload was flowing, by the address that the client spoke to.
     lives: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// The same of what one address, the client of many, ended.
@@ -66,6 +69,8 @@ pub(super) struct Population {
     identities: HashMap<IpAddr, BTreeSet<String>>,
     /// nginx error logs that write at level info: there a missing line means something.
     pub(super) info_level: bool,
+    /// What comes regularly from a server under encryption and is as small as a ping: size and period.
+    pub(super) sealed_beats: Vec<SealedBeat>,
     /// Sources of application logs that name closes, and the span they cover.
     app_spans: BTreeMap<SourceId, (Moment, Moment)>,
     /// Upstreams whose connections some application log tells of.
@@ -139,6 +144,8 @@ impl Population {
                 .enumerate()
                 .map(|(i, c)| (c.id.clone(), i))
                 .collect(),
+            sealed_beats: sealed_beats(connections),
+            by_listener: by_listener(connections, &places),
             one_way: one_way(connections, &places),
             recurring: recurring(connections, &places),
             ends,
@@ -237,6 +244,10 @@ impl Population {
 
     pub(super) fn one_way(&self, proxy: Option<IpAddr>) -> &[Recurring] {
         self.one_way.get(&proxy).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn by_listener(&self, upstream: &Upstream) -> &[Recurring] {
+        self.by_listener.get(upstream).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn recurring(&self, proxy: Option<IpAddr>) -> &[Recurring] {
@@ -342,9 +353,10 @@ fn place(c: &Connection) -> Place {
         entry.map(|e| e.to_string()).unwrap_or_default()
     );
     let accepted = c.request.accepted()
-        || c.legs.iter().flat_map(|l| &l.observations).any(|o| {
-            o.protocol == crate::model::LegProtocol::WebSocketMidstream || o.looks_like_websocket()
-        })
+        || c.legs
+            .iter()
+            .flat_map(|l| &l.observations)
+            .any(|o| o.protocol == LegProtocol::WebSocketMidstream || o.looks_like_websocket())
         || c.request.status.is_none()
             && (c.app_lines.iter().any(|a| a.what == AppEvent::Open)
                 || c.tunnels.iter().any(TunnelLine::carried_answer));
@@ -481,18 +493,30 @@ pub(super) fn flowing(c: &Connection, silence_ns: i64) -> bool {
     silence_ns < FLOWING_NS || c.legs.iter().flat_map(|l| &l.observations).any(paused)
 }
 
+/// Heartbeats that fail at once end lives alike too: so many are asked for where no capture shows payload until the end.
+const LOGGED_LIVES: usize = 5;
+
 /// Lives that ended three or more connections in the middle of their traffic, at different moments, and most of those cut so, by
 /// what `whose` names of a connection.
-fn lives<K: Ord>(
+fn lives<K: Ord + Clone>(
     connections: &[Connection],
     places: &[Place],
     whose: impl Fn(&Connection, &Place) -> Option<K>,
 ) -> BTreeMap<K, Vec<Recurring>> {
     let mut by_address: BTreeMap<K, Vec<(i64, Moment)>> = BTreeMap::new();
+    let mut by_log: BTreeSet<K> = BTreeSet::new();
     for (c, p) in connections.iter().zip(places) {
-        let flowing = c.silence_ns.is_some_and(|ns| flowing(c, ns));
+        // A log says how long it lived, to its own tick, and not what crossed it last.
+        let fine = |s: Option<Stamp>| s.is_some_and(|s| s.tick_ns <= 100 * MILLI_NS);
+        let flowing = match c.silence_ns {
+            Some(ns) => flowing(c, ns),
+            None => c.legs.is_empty() && fine(c.opened) && fine(c.closed),
+        };
         let end = p.closed.filter(|_| p.unasked && p.accepted && flowing);
         if let (Some(life), Some(end), Some(key)) = (c.duration_ns(), end, whose(c, p)) {
+            if c.silence_ns.is_none() {
+                by_log.insert(key.clone());
+            }
             let all = by_address.entry(key).or_default();
             all.push((life, end.middle()));
         }
@@ -502,8 +526,13 @@ fn lives<K: Ord>(
         .map(|(key, all)| {
             let cut = all.len();
             let mut found = groups(all);
-            // A few lives of many agree by chance: a cap takes whoever reaches it.
-            found.retain(|g| g.count >= 3 && g.count * 2 > cut);
+            // A few lives of many agree by chance: a cap takes whoever reaches it. What only logs tell may have been silent as well.
+            let least = if by_log.contains(&key) {
+                LOGGED_LIVES
+            } else {
+                3
+            };
+            found.retain(|g| g.count >= least && g.count * 2 > cut);
             (key, found)
         })
         .collect()
@@ -529,6 +558,115 @@ fn by_client(connections: &[Connection], places: &[Place]) -> HashMap<IpAddr, Ve
             (ip, found)
         })
         .collect()
+}
+
+/// Small records of one size that come from a server in regular steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SealedBeat {
+    pub(super) len: u32,
+    pub(super) period_ns: i64,
+}
+
+/// A ping of a few bytes with its frame head and what TLS adds to it.
+const PING_RECORD: u32 = 64;
+
+/// What a server sent in records as small as a ping, by size.
+pub(super) fn small_records(o: &LegObservation) -> BTreeMap<u32, Vec<Mark>> {
+    let mut by_len: BTreeMap<u32, Vec<Mark>> = BTreeMap::new();
+    for e in o
+        .events
+        .iter()
+        .filter(|e| e.direction == Direction::ToClient)
+    {
+        if let LegEventKind::TlsRecord { len } = e.what
+            && let Some(len) = u32::try_from(len).ok().filter(|len| *len <= PING_RECORD)
+        {
+            by_len.entry(len).or_default().push(e.mark);
+        }
+    }
+    by_len
+}
+
+fn sealed_beats(connections: &[Connection]) -> Vec<SealedBeat> {
+    let sealed = |o: &&LegObservation| o.protocol == LegProtocol::Tls && o.looks_like_websocket();
+    let mut found: Vec<SealedBeat> = connections
+        .iter()
+        .flat_map(|c| &c.legs)
+        .flat_map(|l| &l.observations)
+        .filter(sealed)
+        .flat_map(small_records)
+        .filter_map(|(len, marks)| {
+            let mut gaps: Vec<i64> = marks.windows(2).map(|w| w[1].at.since(w[0].at)).collect();
+            gaps.sort_unstable();
+            let period_ns = gaps.get(gaps.len() / 2).copied()?;
+            let steady = gaps
+                .iter()
+                .filter(|g| (*g - period_ns).abs() <= TIMER_NS + period_ns / 20)
+                .count();
+            let regular = gaps.len() >= 2 && steady * 3 >= gaps.len() * 2;
+            (regular && period_ns >= SECOND_NS).then_some(SealedBeat { len, period_ns })
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Silences of three and more connections that their server ended by itself while no ping of it stood unanswered: the timer of its listener.
+fn by_listener(connections: &[Connection], places: &[Place]) -> BTreeMap<Upstream, Vec<Recurring>> {
+    type Ends = Vec<(i64, Moment)>;
+    let mut by_upstream: BTreeMap<Upstream, (Ends, Ends)> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        let ended = c.closer.role == Role::Server && p.unasked && p.accepted;
+        let Some(end) = p.closed.filter(|_| ended && !pinged_in_vain(c)) else {
+            continue;
+        };
+        let (both, one_way) = by_upstream.entry(p.upstream.clone()).or_default();
+        both.extend(c.silence_ns.map(|ns| (ns, end.middle())));
+        let spoke = c
+            .legs
+            .iter()
+            .flat_map(|l| &l.observations)
+            .filter_map(|o| o.to_server.last_payload)
+            .map(|m| end.at.since(m.at))
+            .filter(|ns| *ns >= 0)
+            .min();
+        one_way.extend(
+            spoke
+                .filter(|ns| c.silence_ns.is_some_and(|both| both * 4 < ns * 3))
+                .map(|ns| (ns, end.middle())),
+        );
+    }
+    by_upstream
+        .into_iter()
+        .map(|(upstream, (both, one_way))| {
+            let mut found = groups(both);
+            found.extend(groups(one_way));
+            found.retain(|g| g.count >= 3);
+            (upstream, found)
+        })
+        .collect()
+}
+
+/// What could be read of it ends with a ping of the server that nobody answered, or nothing could be read.
+fn pinged_in_vain(c: &Connection) -> bool {
+    let mut readable = c
+        .legs
+        .iter()
+        .flat_map(|l| &l.observations)
+        .filter(|o| {
+            matches!(
+                o.protocol,
+                LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
+            )
+        })
+        .peekable();
+    let open = |o: &LegObservation| {
+        o.pings
+            .iter()
+            .any(|p| p.direction == Direction::ToClient && p.kind.answers() && p.answered.is_none())
+    };
+    readable.peek().is_none() || readable.any(open)
 }
 
 /// When a timer can have ended it: unasked, from beyond the client, not by the server.

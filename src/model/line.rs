@@ -139,6 +139,16 @@ impl TunnelLine {
         }
     }
 
+    /// The line says that the hop ended the tunnel for its age: Envoy's `UMSDR` (`max_stream_duration`) and `DT`
+    /// (`max_connection_duration`).
+    #[must_use]
+    pub fn ended_by_age(&self) -> bool {
+        let state = self.termination.as_deref().unwrap_or_default();
+        self.hop == HopKind::Envoy
+            && (state.split([' ', ',']).any(|f| matches!(f, "UMSDR" | "DT"))
+                || state.contains("max_duration_timeout"))
+    }
+
     /// The line says that the hop's own timer ended the tunnel: HAProxy `cD`/`sD` (configuration manual, 8.5), Envoy `SI`,
     /// or a balancer's own word for it. `None` where the format has no field that could say so.
     pub fn ended_by_timer(&self) -> Option<bool> {

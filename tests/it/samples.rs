@@ -43,6 +43,7 @@ const SAMPLES: &[Least] = &[
     least("client-network-change", [100, 100, 100, 100, 100]),
     least("client-vanished",       [100, 100, 100, 100, 100]),
     least("engine-io-heartbeat",   [100, 100, 100, 100, 100]),
+    least("firewall-log",          [100, 100, 100, 100, 100]),
     least("haproxy-idle-timeout",  [100, 100, 100, 100, 100]),
     least("haproxy-tcp-mode",      [100, 100, 100, 100, 100]),
     least("http2-streams",         [100, 100, 100, 100, 100]),
@@ -55,11 +56,14 @@ const SAMPLES: &[Least] = &[
     least("nginx-idle-timeout",    [100, 100, 100, 100, 100]),
     least("nginx-reload",          [100, 100, 100, 100, 100]),
     least("policy-close",          [100, 100, 100, 100, 100]),
+    least("proxy-stop",            [100, 100, 100, 100, 100]),
     least("server-crash",          [100, 100, 100, 100, 100]),
+    least("server-idle",           [100, 100, 100, 100, 100]),
     least("server-restart",        [100, 100, 100, 100, 100]),
     least("tls-keylog",            [100, 100, 100, 100, 100]),
     least("tls-no-keys",           [100, 100, 100, 100, 100]),
     least("upstream-down",         [100, 100, 100, 100, 100]),
+    least("worker-connections",    [100, 100, 100, 100, 100]),
 ];
 
 /// What a sample folder holds beside the incident.

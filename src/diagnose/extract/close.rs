@@ -506,7 +506,22 @@ fn reset_out_of_sight(s: &Subject<'_>, row: &mut Row) {
         let unnoticed = row
             .get("close.logged_by_server")
             .is_some_and(|r| matches!(r.value, Some(Value::Bool(false))));
-        if line.from_upstream() == Some(true) && unnoticed {
+        // A process that died noticed nothing either: its kernel sent it.
+        let own = |l: &AppLine| {
+            s.c.app_lines
+                .iter()
+                .any(|a| a.record.source == l.record.source)
+        };
+        let died = s.context.app_lines.iter().any(|l| {
+            let after = l.at.at.since(closed.at);
+            own(l)
+                && matches!(
+                    l.what,
+                    AppEvent::Listening { .. } | AppEvent::Crashed { .. }
+                )
+                && (-3 * SECOND_NS..120 * SECOND_NS).contains(&after)
+        });
+        if line.from_upstream() == Some(true) && unnoticed && !died {
             row.set(
                 "close.reset_foreign",
                 shown(Value::Bool(true), APP_LOG.and(PROXY_LOG), vec![record]),

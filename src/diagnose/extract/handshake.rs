@@ -278,7 +278,12 @@ fn upstream(s: &Subject<'_>, row: &mut Row) {
     // The leg behind the last known proxy, or one on whose port nobody listened.
     let turned_down = |l: &&crate::model::ConnectionLeg| l.observations.iter().any(|o| o.refused);
     let deepest = s.c.legs.iter().rev().find(|l| l.from > 0 || turned_down(l));
-    let upstream_observation = deepest.and_then(|l| l.observations.first());
+    // RFC 9110 15.6: what answers 502 or 504 is a gateway that speaks of its own upstream, and nothing shows that one.
+    let gateway = |o: &&LegObservation| {
+        let status = o.response.as_ref().map(|r| r.status);
+        !matches!(status, Some(502 | 504))
+    };
+    let upstream_observation = deepest.and_then(|l| l.observations.first()).filter(gateway);
     let word = upstream_observation.map(|o| {
         let answered = o.response.is_some();
         let asked = o.request.is_some();

@@ -1,8 +1,11 @@
 //! Pings and pongs on the legs, and what applications log of them -> the `heartbeat.*` facts.
 
-use super::{APP_LOG, CAPTURE, Subject, at, shown};
+use super::{APP_LOG, CAPTURE, POPULATION, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
-use crate::model::{AppEvent, Direction, LegObservation, MILLI_NS, Ping, SECOND_NS, heartbeats};
+use crate::diagnose::population::small_records;
+use crate::model::{
+    AppEvent, Direction, LegObservation, MILLI_NS, Mark, Ping, SECOND_NS, heartbeats,
+};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     let missed =
@@ -30,7 +33,9 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     // Without keys, regular pairs of small records are pings and pongs; where there are none, pings may still have been.
     let inferred = |o: &LegObservation| o.tls.as_ref().is_some_and(|t| t.inferred_pings);
     if !s.readable() && !s.observations().any(|(_, o)| inferred(o)) {
-        spoke_to_the_end(s, row);
+        if !sealed_in_vain(s, row) {
+            spoke_to_the_end(s, row);
+        }
         return;
     }
     // The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
@@ -120,6 +125,50 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     }
     unanswered(s, row, o, &pings, period);
     acks_only(s, row);
+}
+
+/// Under encryption: the last that crossed the leg is a small record of the server, of a size that comes regularly here, and the end came
+/// one such step later. A heartbeat that nobody answered ends so; an idle time-out lets an answered one pass.
+fn sealed_in_vain(s: &Subject<'_>, row: &mut Row) -> bool {
+    let Some(closed) = s.c.closed else {
+        return false;
+    };
+    for (_, o) in s.observations().filter(|(_, o)| o.looks_like_websocket()) {
+        let heard = o.to_server.last_payload.filter(|m| m.at <= closed.at);
+        for (len, marks) in small_records(o) {
+            let open: Vec<Mark> = marks
+                .into_iter()
+                .filter(|m| m.at <= closed.at && heard.is_none_or(|h| h.at < m.at))
+                .collect();
+            let (Some(first), Some(last)) = (open.first(), open.last()) else {
+                continue;
+            };
+            let spoken = o.to_client.last_payload.map(|m| m.at);
+            let quiet = closed.at.since(last.at);
+            let beat = s.population.sealed_beats.iter().find(|b| {
+                b.len == len && (b.period_ns - quiet).abs() <= 100 * MILLI_NS + b.period_ns / 20
+            });
+            let Some(beat) = beat.filter(|_| spoken.is_none_or(|at| at <= last.at)) else {
+                continue;
+            };
+            let records: Vec<_> = open.iter().map(|m| at(*m)).take(3).collect();
+            let set = [
+                ("heartbeat.seen", Value::Bool(true)),
+                ("heartbeat.from", Value::Word("server")),
+                ("heartbeat.period", Value::Duration(beat.period_ns)),
+                ("heartbeat.unanswered", Value::Count(open.len() as i64)),
+                (
+                    "heartbeat.unanswered_for",
+                    Value::Duration(closed.at.since(first.at)),
+                ),
+            ];
+            for (fact, value) in set {
+                row.set(fact, shown(value, CAPTURE.and(POPULATION), records.clone()));
+            }
+            return true;
+        }
+    }
+    false
 }
 
 /// Nobody waits in vain for a server that speaks: whatever of it was a ping, it had not stopped.

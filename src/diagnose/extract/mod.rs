@@ -5,7 +5,7 @@ mod close;
 mod handshake;
 mod heartbeat;
 mod middlebox;
-mod server;
+pub(super) mod server;
 pub(super) mod timers;
 
 use super::fact::{Reading, Row, Value, Witnesses};

@@ -4,8 +4,8 @@ use super::{APP_LOG, CAPTURE, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown}
 use crate::diagnose::fact::{Row, Value};
 use crate::diagnose::population::{Place, Upstream, closed_before, process_lines};
 use crate::model::{
-    AppEvent, AppLine, Direction, HopEvent, HopKind, LegEventKind, LegObservation, MILLI_NS, Mark,
-    Moment, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
+    AppEvent, AppLine, Connection, Direction, HopEvent, HopKind, LegEventKind, LegObservation,
+    MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
 };
 
 /// A process that comes up later than this after an end did not come up because of it.
@@ -63,7 +63,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 && (own_pid.is_none() || l.pid.is_none() || l.pid != own_pid)
                 && own_line.is_none_or(|own| successor(s, own, l))
         })
-        .filter(|l| !lived_on(s, end) && !worked_on(s, end, l));
+        .filter(|l| !lived_on(s, end) && !worked_on(s, end, l) && !outlived(s, end, l));
     let stopping = process.iter().find(|l| {
         l.what == AppEvent::Stopping
             && near(l, 40 * SECOND_NS, 3 * SECOND_NS)
@@ -145,7 +145,12 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         );
         let lived = s.population.survivors(end, same);
         // One connection that ended with nobody beside it says nothing of its server.
-        if (lived > 0 || together.len() >= 2) && !answered_at_once(s, end) {
+        // Of those whose log tells the end alone nobody knows whether they stood.
+        let maybe_lived = s.population.places.iter().any(|p| {
+            same(p) && p.accepted && p.opened.is_none() && p.closed.is_some_and(|c| c.at > end.at)
+        });
+        let known = lived > 0 || together.len() >= 2 && !maybe_lived;
+        if known && !answered_at_once(s, end) && !out_of_sight(s) {
             row.set(
                 "server.none_survived",
                 shown(Value::Bool(lived == 0), POPULATION, vec![]),
@@ -188,6 +193,24 @@ fn answered_at_once(s: &Subject<'_>, end: Stamp) -> bool {
     far && asked.peek().is_some() && asked.all(|p| p.accepted)
 }
 
+/// Ended somewhere beyond a proxy, and neither a capture behind it nor the application tells of it: whether a proxy or the server behind it
+/// went, the client sees the same.
+pub(in crate::diagnose) fn out_of_sight(s: &Subject<'_>) -> bool {
+    let beyond = s.c.closer.role == Role::Unknown && s.c.hops.iter().any(|h| h.kind.is_proxy());
+    beyond && s.c.app_lines.is_empty() && matches!(s.c.legs.as_slice(), [leg] if leg.from == 0)
+}
+
+/// Of captures there is none but of the one leg that clients opened, and the application tells nothing: what they spoke to may be the server
+/// as well as a proxy in front of it. Where many clients come from one address, that one is the proxy.
+pub(in crate::diagnose) fn far_end_unknown(s: &Subject<'_>) -> bool {
+    let one_leg = matches!(s.c.legs.as_slice(), [leg] if leg.from == 0);
+    let relayed = s.c.client.ip.is_some_and(|ip| {
+        let from = |c: &&Connection| c.client.ip == Some(ip);
+        s.all.iter().filter(from).count() >= 3
+    });
+    one_leg && s.c.app_lines.is_empty() && !relayed
+}
+
 /// Many more connections of this server lived on through that end than ended with it: what became of its process later is
 /// no news of this end. A process among several behind one address takes a share of them with it.
 fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
@@ -211,6 +234,24 @@ fn worked_on(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
         .iter()
         .any(|l| l.record.source == restart.record.source)
         && s.all.iter().flat_map(|c| &c.app_lines).any(at_work)
+}
+
+/// More connections of this server than ended here ended in one instant later, and still before the process came up anew: it had lived
+/// until then.
+fn outlived(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
+    let same = |p: &Place| p.upstream == s.place.upstream;
+    let here = s.population.together(s.index, same).len().max(1);
+    let from = end.at.plus(end.tick_ns + SECOND_NS);
+    s.population
+        .places
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| same(p) && p.accepted)
+        .filter(|(_, p)| {
+            p.closed
+                .is_some_and(|c| c.at > from && c.at < restart.at.at.plus(restart.at.tick_ns))
+        })
+        .any(|(i, _)| s.population.together(i, same).len() > here)
 }
 
 /// An exception that names no connection belongs to the one that ended at that moment, where it was the only one.

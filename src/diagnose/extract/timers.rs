@@ -5,7 +5,7 @@ use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
 use crate::diagnose::population::{
     DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer,
 };
-use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, SECOND_NS, Timeout, TimeoutKind};
+use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     if let Some(life) = s.c.duration_ns() {
@@ -218,6 +218,8 @@ fn known(s: &Subject<'_>, row: &mut Row) {
                 len: 0,
             };
             match t.kind {
+                // It would have said so.
+                TimeoutKind::Idle if denied(s, settings.hop) => {}
                 TimeoutKind::Idle => {
                     witness = witness.and(CONFIG);
                     if t.line.is_some() {
@@ -230,6 +232,24 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             }
         }
     }
+    let mut flagged =
+        s.c.tunnels
+            .iter()
+            .filter(|t| t.hop == HopKind::Envoy && t.termination.is_some());
+    if let Some(t) = flagged
+        .clone()
+        .find(|t| t.ended_by_age())
+        .or(flagged.next())
+    {
+        row.set(
+            "life.age_logged",
+            shown(
+                Value::Bool(t.ended_by_age()),
+                PROXY_LOG,
+                vec![(t.record, t.end)],
+            ),
+        );
+    }
     let near_life = |r: &Recurring| s.c.duration_ns().is_some_and(|l| near(r, l));
     let caps = s.population.lives(s.place.proxy, s.c.client.ip);
     for r in caps.iter().filter(|r| near_life(r)) {
@@ -239,8 +259,14 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             hop: String::new(),
         });
     }
+    // What ended connections of a listener at that listener's hands says nothing of those that another hop ended.
+    let own_listener = match s.c.closer.role {
+        Role::Server => s.population.by_listener(&s.place.upstream),
+        _ => &[],
+    };
     let silences = s.population.recurring(s.place.proxy);
-    for r in silences.iter().chain(s.population.by_client(s.c.client.ip)) {
+    let by_client = s.population.by_client(s.c.client.ip);
+    for r in silences.iter().chain(by_client).chain(own_listener) {
         if candidates
             .iter()
             .any(|c| (c.ns - r.ns).abs() <= 500 * MILLI_NS)
@@ -275,7 +301,7 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             .filter(|k| k.is_proxy() && !configured_hops.contains(k))
             .collect();
     for (hop, ns, name) in DEFAULTS {
-        if unconfigured.contains(hop) {
+        if unconfigured.contains(hop) && !denied(s, *hop) {
             candidates.push(NamedDuration {
                 ns: *ns,
                 name: (*name).to_owned(),
@@ -375,6 +401,14 @@ fn one_way(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(true), CAPTURE.and(POPULATION), records),
         );
     }
+}
+
+/// A hop that writes into each line which of its timers ended it, and wrote of none here.
+fn denied(s: &Subject<'_>, hop: HopKind) -> bool {
+    let mut lines = s.c.tunnels.iter().filter(|t| t.hop == hop).peekable();
+    matches!(hop, HopKind::Haproxy | HopKind::Envoy)
+        && lines.peek().is_some()
+        && lines.all(|t| t.ended_by_timer() == Some(false))
 }
 
 /// `proxy_read_timeout, nginx.conf:31`.

@@ -6,7 +6,7 @@ use crate::model::{Incident, Judged, MILLI_NS, Moment, Outcome, SECOND_NS, Stamp
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// A client that asked less often than this after one end has shown no shape: two waits between tries are the least.
+/// Two waits are the least that show a shape: those between three tries, or the one before the first of two and the one between them.
 const TRIES: usize = 3;
 /// So many clients without a back-off are felt by a server: a handful that asks once a second is not.
 const STORMY: usize = 8;
@@ -45,14 +45,22 @@ struct Run {
 impl Run {
     /// The mean of the last waits and of the first ones; `None` before two waits are known, and where the stamps are too coarse.
     fn shape(&self) -> Option<(f64, f64)> {
-        let n = self.waits.len();
+        // A gateway that keeps each try waiting leaves few of them: the wait before the first counts where there is but one more.
+        let first_too = self.waits.len() + 1 == TRIES - 1;
+        let all: Vec<i64> = self
+            .first_wait
+            .filter(|_| first_too)
+            .into_iter()
+            .chain(self.waits.iter().copied())
+            .collect();
+        let n = all.len();
         if n < TRIES - 1 {
             return None;
         }
         let few = (n / 2).clamp(1, 2);
         let mean = |waits: &[i64]| waits.iter().sum::<i64>() as f64 / waits.len().max(1) as f64;
-        let last = mean(self.waits.get(n - n / 2..)?);
-        let first = mean(self.waits.get(..few)?);
+        let last = mean(all.get(n - n / 2..)?);
+        let first = mean(all.get(..few)?);
         let tick = self.tick_ns as f64;
         if first >= 2.0 * tick {
             Some((last, first))
@@ -241,7 +249,6 @@ fn storm(
 ) -> Option<Incident> {
     let shaped: Vec<(&Run, bool)> = story
         .iter()
-        .filter(|r| r.tries.len() >= TRIES)
         .filter_map(|r| Some((r, r.backs_off()?)))
         .collect();
     let (last, first) = shaped
@@ -302,8 +309,9 @@ fn storm(
         let tick = members.iter().map(|r| r.tick_ns).max().unwrap_or(0);
         if middle >= 2 * tick {
             format!(
-                "about every {}, the last wait no longer than the first: no back-off",
-                say_duration(round(middle))
+                "about every {}{}, the last wait no longer than the first: no back-off",
+                say_duration(round(middle)),
+                spread(&waits, middle),
             )
         } else {
             "as fast at the end as at the beginning: no back-off".to_owned()
@@ -345,6 +353,17 @@ fn storm(
         say,
         fix: vec![BACK_OFF.to_owned(), RESUME.to_owned()],
     })
+}
+
+/// How far the waits lie around their middle one, leaving out the tenth at either end: jitter, or none.
+fn spread(sorted: &[i64], middle: i64) -> String {
+    let n = sorted.len();
+    let at = |i: usize| sorted.get(i).copied().unwrap_or(middle);
+    let half = (at(n.saturating_sub(1 + n / 10)) - at(n / 10)) / 2;
+    match half * 100 / middle.max(1) {
+        0..5 => " without jitter".to_owned(),
+        percent => format!(" with a jitter of {percent} % either way"),
+    }
 }
 
 /// Clients of one mass drop that came back in one moment, and how long after it. Stamps of whole seconds cannot show it.

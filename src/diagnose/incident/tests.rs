@@ -91,6 +91,20 @@ fn storms_are_told_by_their_shape() {
     );
     check("too few clients", crash(4, constant), DROP);
     check(
+        "a gateway keeps each try waiting: two of them, at once after each end",
+        crash(12, |n| {
+            vec![150 + jitter(n, 0) / 20, 150 + jitter(n, 1) / 20]
+        }),
+        BOTH,
+    );
+    check(
+        "two tries that double their wait, with jitter",
+        crash(40, |n| {
+            (0..2).map(|i| (500 + jitter(n, i) / 2) << i).collect()
+        }),
+        DROP,
+    );
+    check(
         "one try each, spread by jitter",
         crash(40, |n| vec![200 + jitter(n, 0) * 4]),
         DROP,
@@ -123,7 +137,7 @@ fn a_storm_is_one_story_with_its_members() {
     assert_eq!(storm.start.at, Moment(60_250 * MILLI_NS));
     for part in [
         "12 clients asked 108 times",
-        "every 250 ms",
+        "every 250 ms without jitter",
         "no back-off",
         "96 were refused",
         "W501 server-crash",
