@@ -178,10 +178,9 @@ fn gateway_alone(s: &Subject<'_>, row: &Row) -> bool {
                 (0..=30 * SECOND_NS).contains(&o.at.since(c.at.plus(-c.tick_ns)))
             })
     });
-    server::far_end_unknown(s)
-        && !(told && outcome::is(row, "server.refused_after"))
-        && !outcome::is(row, "server.stopping")
-        && !outcome::is(row, "proxy.restarting")
+    let behind = told && outcome::is(row, "server.refused_after");
+    let announced = outcome::is(row, "server.stopping") || outcome::is(row, "proxy.restarting");
+    server::far_end_unknown(s) && !behind && !announced
 }
 
 /// The closer's address was taken for the client's; what it did over and over shows that it is a hop's.
