@@ -161,7 +161,7 @@ impl Board {
             self.most.store(most, Ordering::Relaxed);
             self.ask();
             let start = Instant::now();
-            let Some(read) = self.read_so_far() else {
+            let Some(read) = self.read_so_far(most) else {
                 return;
             };
             let analysis = pool.install(|| judged(case.root(), read, options, pack).0);
@@ -206,7 +206,8 @@ impl Board {
         drop(self.bell.wait_timeout_while(self.hold(), ANSWER, waiting));
     }
 
-    fn read_so_far(&self) -> Option<ReadCase> {
+    /// Of each file about `most` legs and lines: the first looks are to be quick.
+    fn read_so_far(&self, most: usize) -> Option<ReadCase> {
         let held = self.hold();
         if held.over {
             return None;
@@ -217,7 +218,11 @@ impl Board {
             sources: held.sources.clone(),
             observations: Observations {
                 legs,
-                lines: held.lines.values().flatten().cloned().collect(),
+                lines: held
+                    .lines
+                    .values()
+                    .flat_map(|lines| lines.iter().take(most).cloned())
+                    .collect(),
                 settings: held.settings.clone(),
             },
         })
