@@ -149,6 +149,36 @@ fn logs_of_clocks_that_are_off_say_the_same() {
     );
 }
 
+/// Clocks three seconds apart, either way, change no id and no cause.
+#[test]
+fn three_seconds_change_neither_ids_nor_causes() {
+    let drops = |shifts: &[(&str, i64)]| {
+        let report = report("mixed-incident", shifts);
+        let list = report["connections"].as_array().expect("connections");
+        let mut all: Vec<(String, String)> = list
+            .iter()
+            .map(|c| (c["id"].to_string(), c["cause"].to_string()))
+            .collect();
+        all.sort();
+        all
+    };
+    let plain = drops(&[]);
+    for (app, proxy) in [
+        (3_000, 0),
+        (-3_000, 0),
+        (0, 3_000),
+        (3_000, -3_000),
+        (-3_000, 3_000),
+    ] {
+        let shifts = [
+            ("app.log", app),
+            ("access.log", proxy),
+            ("error.log", proxy),
+        ];
+        assert_eq!(drops(&shifts), plain, "{shifts:?}");
+    }
+}
+
 #[test]
 fn a_clock_and_a_zone_that_are_told_are_taken() {
     let folder = tempfile::tempdir().expect("a folder");
