@@ -55,7 +55,7 @@ struct Tally {
     against: BTreeMap<String, usize>,
     needs: BTreeMap<String, usize>,
     example: Option<(Tier, String, String)>,
-    near_miss: Option<(RivalVerdict, String, String)>,
+    near_miss: Option<(String, String)>,
 }
 
 fn count(texts: &mut BTreeMap<String, usize>, text: &str) {
@@ -100,16 +100,9 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
             let Some(tally) = tallies.get_mut(&rival.cause) else {
                 continue;
             };
-            // One that held, and another held better, is nearer than one that was ruled out.
-            let nearer = match &tally.near_miss {
-                None => rival.verdict != RivalVerdict::Untestable,
-                Some((known, ..)) => {
-                    *known == RivalVerdict::RuledOut && rival.verdict == RivalVerdict::Weaker
-                }
-            };
-            if nearer {
-                let id = judged.connection.id.clone();
-                tally.near_miss = Some((rival.verdict, id, rival.why.clone()));
+            // Near is what held where another held better; what was ruled out is counted.
+            if rival.verdict == RivalVerdict::Weaker && tally.near_miss.is_none() {
+                tally.near_miss = Some((judged.connection.id.clone(), rival.why.clone()));
             }
             match rival.verdict {
                 RivalVerdict::Weaker => tally.weaker += 1,
@@ -149,7 +142,7 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
             needs: most(tally.needs),
             says: Vec::new(),
             example: tally.example.map(|(_, id, say)| (id, say)),
-            near_miss: tally.near_miss.map(|(_, id, why)| (id, why)),
+            near_miss: tally.near_miss,
         })
         .collect();
     rows.extend(beside(analysis));
