@@ -5,7 +5,7 @@ use super::sniff::Sniffed;
 use super::{Options, Progress, Silent, Stoppable, parts, steps};
 use crate::case::Case;
 use crate::logs::{self, LogOptions};
-use crate::model::{Line, LocalZone, Source, SourceId, SourceKind, ZoneBasis};
+use crate::model::{Line, LocalZone, Moment, Source, SourceId, SourceKind, ZoneBasis};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -120,6 +120,46 @@ pub(super) fn in_their_zone(
                 id,
                 read_log(case, source, choice, &there, (&Silent, &Board::default())),
             )
+        })
+        .collect()
+}
+
+/// Syslog's dates have no year: where a file has no other date, it is read again beside what the other sources saw.
+pub(super) fn in_their_year(
+    case: &Case,
+    sources: &[Source],
+    sniffed: &[Sniffed],
+    read: Vec<(SourceId, LogResult)>,
+    (options, shared): (&Options, &LogOptions),
+) -> Vec<(SourceId, LogResult)> {
+    let lacks = |summary: &logs::LogSummary| summary.anomalies.iter().any(|a| a.kind == "no-year");
+    if !read.iter().any(|(_, (summary, ..))| lacks(summary)) {
+        return read;
+    }
+    let of_logs = read.iter().filter_map(|(_, (summary, ..))| summary.last);
+    let of_others = sources.iter().filter_map(|s| s.last);
+    let near: Option<Moment> = of_logs.chain(of_others).map(|s| s.at).max();
+    if near.is_none() {
+        return read;
+    }
+    read.into_par_iter()
+        .map(|(id, result)| {
+            let place = id.0 as usize;
+            let known = sources.get(place).zip(sniffed.get(place));
+            let again = known
+                .filter(|_| lacks(&result.0))
+                .and_then(|(source, found)| {
+                    let there = LogOptions {
+                        near,
+                        ..options_of(source, found, options, shared).into_owned()
+                    };
+                    let choice = found.log.as_ref()?;
+                    let mut again =
+                        read_log(case, source, choice, &there, (&Silent, &Board::default()));
+                    options.tell_zone(source, &mut again.0.zone);
+                    Some(again)
+                });
+            (id, again.unwrap_or(result))
         })
         .collect()
 }

@@ -36,7 +36,7 @@ use beside::{read_browsers, read_hosts};
 use captures::{join_shares, read_captures, settle_captures, shares};
 use globset::GlobMatcher;
 use live::Board;
-use log_files::{LogResult, in_their_zone, options_of, read_log};
+use log_files::{LogResult, in_their_year, in_their_zone, options_of, read_log};
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::borrow::Cow;
@@ -300,6 +300,7 @@ fn read(
     let mut log_options = LogOptions {
         nginx_formats: options.nginx_formats.clone(),
         assumed_zone: options.assumed_zone.unwrap_or_default(),
+        near: None,
         settings: Arc::default(),
         map: options.map.clone(),
     };
@@ -402,6 +403,7 @@ fn read(
     } else {
         lines
     };
+    let lines = in_their_year(case, &sources, &sniffed, lines, (options, &log_options));
     let own = |id: SourceId, found: &Sniffed| match sources.get(id.0 as usize) {
         Some(source) => options_of(source, found, options, &log_options),
         None => Cow::Borrowed(&log_options),

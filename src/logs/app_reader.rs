@@ -169,7 +169,8 @@ impl Reader {
             if self.block.is_some() {
                 return None;
             }
-            return Some(Outcome::Odd("no-time"));
+            let no_year = front.is_some_and(|f| f.no_year);
+            return Some(Outcome::Odd(if no_year { "no-year" } else { "no-time" }));
         };
         let silent = self.record(record, &fields, at, Some(zone), out);
         // Where the user told what keys mean, any of them may decide: every record is read.

@@ -52,6 +52,8 @@ pub struct LogOptions {
     pub nginx_formats: Vec<(String, String)>,
     /// That of stamps which carry none.
     pub assumed_zone: LocalZone,
+    /// A moment of the same incident, from another source: it gives dates without a year theirs where the file has no other date.
+    pub near: Option<Moment>,
     /// What the case's configuration says of its routes.
     pub settings: Arc<Vec<HopSettings>>,
     /// Keys of application records whose meaning was told.
@@ -165,6 +167,7 @@ pub struct Out<'a> {
     last: Option<Stamp>,
     zone: Option<Zone>,
     recent: Option<Stamp>,
+    elsewhere: Option<Moment>,
     fields: Vec<(String, String)>,
     /// What the lines to come mean depends on those that were read.
     in_order: bool,
@@ -240,6 +243,7 @@ impl<'a> Out<'a> {
             last: None,
             zone: None,
             recent: None,
+            elsewhere: None,
             source: SourceId(0),
             paths: None,
             fields: Vec::new(),
@@ -315,7 +319,7 @@ impl<'a> Out<'a> {
 
     /// A moment near this line, to find the year of a date without one.
     pub fn near(&self) -> Option<Moment> {
-        self.outer.or(self.recent).map(|s| s.at)
+        self.outer.or(self.recent).map(|s| s.at).or(self.elsewhere)
     }
 }
 
@@ -522,6 +526,7 @@ pub fn read(
     };
     let mut out = Out::new(emit);
     out.source = source;
+    out.elsewhere = options.near;
     out.paths = Some(Paths::new(&options.settings));
     let mut reading = Reading {
         reader: format.open(options),

@@ -179,6 +179,39 @@ fn three_seconds_change_neither_ids_nor_causes() {
     }
 }
 
+/// What systemd's journal and rsyslog print by default: the dates of the application's lines have no year, and no other date is in its file.
+#[test]
+fn dates_without_a_year_take_it_from_the_other_sources() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = samples().join("mixed-incident");
+    let to = folder.path().join("incident");
+    fs::create_dir(&to).expect("made");
+    for name in ["access.log", "error.log", "nginx.conf", "nginx-any.pcap"] {
+        fs::copy(from.join(name), to.join(name)).expect("copied");
+    }
+    let record = Regex::new(r#"^\{"level":[0-9]+,"time":([0-9]{13}),(.*)$"#).expect("a pattern");
+    let lines: String = fs::read_to_string(from.join("app.log"))
+        .expect("text")
+        .lines()
+        .map(|line| {
+            let c = record.captures(line).expect("a record of pino");
+            let at = DateTime::from_timestamp_millis(c[1].parse().expect("digits"));
+            let at = at.expect("a date").format("%b %e %H:%M:%S");
+            format!("{at} app1 node[812]: {{{}\n", &c[2])
+        })
+        .collect();
+    fs::write(to.join("app.log"), lines).expect("written");
+    let (there, whole) = (json(folder.path()), report("mixed-incident", &[]));
+    let app = |all: &Value| {
+        let sources = all["sources"].as_array().expect("sources");
+        let app = sources.iter().find(|s| s["path"] == "app.log");
+        app.expect("the application's log").clone()
+    };
+    assert_eq!(app(&there)["odd"], 0, "{}", app(&there));
+    assert_eq!(app(&there)["records"], app(&whole)["records"]);
+    assert_eq!(there["summary"], whole["summary"]);
+}
+
 #[test]
 fn a_clock_and_a_zone_that_are_told_are_taken() {
     let folder = tempfile::tempdir().expect("a folder");
