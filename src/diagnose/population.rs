@@ -44,6 +44,14 @@ pub(super) struct Recurring {
     pub(super) count: usize,
 }
 
+/// What became of the handshakes of one route.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// The first two that were accepted and of which some record tells.
+    pub(super) accepted: [Option<usize>; 2],
+    pub(super) refused: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Population {
     pub(super) places: Vec<Place>,
@@ -51,10 +59,15 @@ pub(super) struct Population {
     pub(super) by_id: HashMap<String, usize>,
     /// Ends in order of time: end, index.
     ends: Vec<(Moment, usize)>,
+    /// Beginnings in order of time: where the report puts it, index.
+    starts: Vec<(Moment, usize)>,
+    routes: HashMap<String, Route>,
+    /// Sources that name missed heartbeats.
+    pub(super) beat_logs: BTreeSet<SourceId>,
     /// By the address that the client spoke to.
+    recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// The same of one direction alone, where the other went on.
     one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
-    recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// Silences after which a server itself ended its connections, by its listener: since any payload, and since the client spoke.
     by_listener: BTreeMap<Upstream, Vec<Recurring>>,
     /// Total lives after which connections were cut although payload was flowing, by the address that the client spoke to.
@@ -87,6 +100,13 @@ impl Population {
             .filter_map(|(i, p)| Some((p.closed?.middle(), i)))
             .collect();
         ends.sort_unstable();
+        let mut starts: Vec<(Moment, usize)> = connections
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (c.sort_at, i))
+            .collect();
+        starts.sort_unstable();
+        let mut beat_logs = BTreeSet::new();
         let mut app_spans: BTreeMap<SourceId, (Moment, Moment)> = BTreeMap::new();
         let app_lines = connections
             .iter()
@@ -98,6 +118,9 @@ impl Population {
                 .or_insert((l.at.at, l.at.at));
             span.0 = span.0.min(l.at.at);
             span.1 = span.1.max(l.at.at);
+            if l.what == AppEvent::HeartbeatMissed {
+                beat_logs.insert(l.record.source);
+            }
         }
         let mut logged_upstreams: BTreeMap<Upstream, BTreeSet<SourceId>> = BTreeMap::new();
         for (c, p) in connections.iter().zip(&places) {
@@ -146,14 +169,32 @@ impl Population {
                 .collect(),
             sealed_beats: sealed_beats(connections),
             by_listener: by_listener(connections, &places),
-            one_way: one_way(connections, &places),
             recurring: recurring(connections, &places),
+            one_way: one_way(connections, &places),
+            routes: routes(connections, &places),
+            beat_logs,
             ends,
+            starts,
             places,
             info_level,
             app_spans,
             logged_upstreams,
         }
+    }
+
+    /// Connections that begin between two moments, both included, by their index.
+    pub(super) fn beginning(&self, from: Moment, to: Moment) -> Vec<usize> {
+        let first = self.starts.partition_point(|(at, _)| *at < from);
+        let last = self.starts.partition_point(|(at, _)| *at <= to);
+        let within = self.starts.get(first..last).unwrap_or_default();
+        let mut found: Vec<usize> = within.iter().map(|(_, i)| *i).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The handshakes of the route of connection `i`, its own among them.
+    pub(super) fn route(&self, i: usize) -> Option<&Route> {
+        self.routes.get(&self.places.get(i)?.route)
     }
 
     /// How many identities came from that address; 0 = none is known.
@@ -540,6 +581,24 @@ fn lives<K: Ord + Clone>(
 
 /// Silences that recur among what one client's address ended without a Close frame, where three or more connections came from it:
 /// no users agree on that, a balancer's timer does.
+fn routes(connections: &[Connection], places: &[Place]) -> HashMap<String, Route> {
+    let mut routes: HashMap<String, Route> = HashMap::new();
+    for (i, (c, p)) in connections.iter().zip(places).enumerate() {
+        let route = match routes.get_mut(&p.route) {
+            Some(route) => route,
+            None => routes.entry(p.route.clone()).or_default(),
+        };
+        if !p.accepted {
+            route.refused += 1;
+        } else if !c.events.is_empty()
+            && let Some(free) = route.accepted.iter_mut().find(|a| a.is_none())
+        {
+            *free = Some(i);
+        }
+    }
+    routes
+}
+
 fn by_client(connections: &[Connection], places: &[Place]) -> HashMap<IpAddr, Vec<Recurring>> {
     let mut by_address: HashMap<IpAddr, Vec<(i64, Moment)>> = HashMap::new();
     for (c, p) in connections.iter().zip(places) {

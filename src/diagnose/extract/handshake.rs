@@ -465,18 +465,14 @@ fn by_flags(t: &TunnelLine) -> Option<&'static str> {
 }
 
 fn neighbours(s: &Subject<'_>, row: &mut Row) {
-    let mut accepted = None;
-    let mut refused = 0;
-    for (i, (c, p)) in s.all.iter().zip(&s.population.places).enumerate() {
-        if i == s.index || p.route != s.place.route {
-            continue;
-        }
-        if p.accepted {
-            accepted = accepted.or_else(|| c.events.first().map(|e| (e.record, Some(e.at))));
-        } else {
-            refused += 1;
-        }
-    }
+    let Some(route) = s.population.route(s.index) else {
+        return;
+    };
+    let other = route.accepted.iter().flatten().find(|i| **i != s.index);
+    let accepted = other
+        .and_then(|i| s.all.get(*i)?.events.first())
+        .map(|e| (e.record, Some(e.at)));
+    let refused = route.refused - usize::from(!s.place.accepted);
     if let Some(record) = accepted {
         row.set(
             "handshake.route_works",

@@ -276,10 +276,6 @@ fn acks_only(s: &Subject<'_>, row: &mut Row) {
 
 /// Some application log of the case writes a line when a heartbeat is missed.
 fn logs_misses(s: &Subject<'_>) -> bool {
-    let sources: Vec<_> = s.c.app_lines.iter().map(|l| l.record.source).collect();
-    s.all
-        .iter()
-        .flat_map(|c| &c.app_lines)
-        .chain(&s.context.app_lines)
-        .any(|l| l.what == AppEvent::HeartbeatMissed && sources.contains(&l.record.source))
+    let mut lines = s.c.app_lines.iter();
+    lines.any(|l| s.population.beat_logs.contains(&l.record.source))
 }

@@ -5,7 +5,7 @@ use crate::diagnose::fact::{Row, Value};
 use crate::diagnose::population::{Place, Upstream, closed_before, process_lines};
 use crate::model::{
     AppEvent, AppLine, Connection, Direction, HopEvent, HopKind, LegEventKind, LegObservation,
-    MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
+    MILLI_NS, Mark, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
 };
 
 /// A process that comes up later than this after an end did not come up because of it.
@@ -342,7 +342,7 @@ fn ends_of(s: &Subject<'_>, group: &[usize]) -> Vec<(RecordRef, Option<Stamp>)> 
 }
 
 fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp, upstream: &Upstream) {
-    let after = |at: Moment| (0..=30 * SECOND_NS).contains(&at.since(end.at.plus(-end.tick_ns)));
+    let from = end.at.plus(-end.tick_ns);
     let same_target = |i: usize| {
         let p = &s.population.places[i];
         p.upstream == *upstream || p.route == s.place.route
@@ -350,10 +350,11 @@ fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp, upstream: &Upstream
     let mut witness = NOBODY;
     let mut records = Vec::new();
     let mut asked = false;
-    for (i, c) in s.all.iter().enumerate() {
-        if i == s.index || !same_target(i) || !after(c.sort_at) {
+    for i in s.population.beginning(from, from.plus(30 * SECOND_NS)) {
+        if i == s.index || !same_target(i) {
             continue;
         }
+        let c = &s.all[i];
         asked = true;
         let p = &s.population.places[i];
         let refused_line = c
