@@ -20,7 +20,10 @@ pub(super) struct Screen {
     pub(super) look: Look,
     pub(super) stderr_color: bool,
     pub(super) stdout_tty: bool,
+    // Flags stay the same in every build, so that a configuration file fits each.
+    #[cfg_attr(not(feature = "tui"), expect(dead_code))]
     pub(super) theme: ThemeName,
+    #[cfg_attr(not(feature = "tui"), expect(dead_code))]
     pub(super) mouse: bool,
     pub(super) progress: ProgressKind,
     pub(super) quiet: u8,
