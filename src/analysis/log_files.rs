@@ -2,15 +2,15 @@
 
 use super::live::Board;
 use super::sniff::Sniffed;
-use super::{Options, Progress, Silent, Stoppable, parts, steps};
+use super::{Options, Progress, Quiet, Stoppable, parts, steps};
 use crate::case::Case;
-use crate::logs::{self, LogOptions};
-use crate::model::{Line, LocalZone, Moment, Source, SourceId, SourceKind, ZoneBasis};
+use crate::logs::{self, LogOptions, LogSummary};
+use crate::model::{Line, LocalZone, Moment, Source, SourceId, SourceKind, Zone, ZoneBasis};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-pub(super) type LogResult = (logs::LogSummary, Vec<Line>, Option<crate::case::Problem>);
+pub(super) type LogResult = (LogSummary, Vec<Line>, Option<crate::case::Problem>);
 
 /// What one log is read with: its own zone, and the layout that its lines showed.
 pub(super) fn options_of<'a>(
@@ -76,7 +76,7 @@ pub(super) fn in_their_zone(
     sources: &[Source],
     sniffed: &[Sniffed],
     read: Vec<(SourceId, LogResult)>,
-    log_options: &LogOptions,
+    (shared, progress): (&LogOptions, &dyn Progress),
 ) -> Vec<(SourceId, LogResult)> {
     let kind = |id: &SourceId| sources.get(id.0 as usize).map(|s| s.kind);
     let zones: BTreeSet<i32> = read
@@ -91,37 +91,25 @@ pub(super) fn in_their_zone(
         return read;
     };
     let zone = LocalZone::Fixed(offset_s);
-    if zone == log_options.assumed_zone {
+    if zone == shared.assumed_zone {
         return read;
     }
-    let there = LogOptions {
-        assumed_zone: zone,
-        ..log_options.clone()
-    };
-    read.into_par_iter()
-        .map(|(id, result)| {
-            let assumed = result
-                .0
-                .zone
-                .as_ref()
-                .is_some_and(|z| z.basis == ZoneBasis::Assumed);
-            let place = id.0 as usize;
-            let again = sources
-                .get(place)
-                .zip(sniffed.get(place))
-                .and_then(|(source, found)| {
-                    let ours = assumed && source.kind == SourceKind::Log("nginx-error");
-                    Some((source, found.log.as_ref().filter(|_| ours)?))
-                });
-            let Some((source, choice)) = again else {
-                return (id, result);
-            };
-            (
-                id,
-                read_log(case, source, choice, &there, (&Silent, &Board::default())),
-            )
-        })
-        .collect()
+    read_again(
+        case,
+        sources,
+        sniffed,
+        read,
+        progress,
+        |source, _, summary| {
+            let assumed = |zone: &Zone| zone.basis == ZoneBasis::Assumed;
+            let ours = summary.zone.as_ref().is_some_and(assumed)
+                && source.kind == SourceKind::Log("nginx-error");
+            ours.then(|| LogOptions {
+                assumed_zone: zone,
+                ..shared.clone()
+            })
+        },
+    )
 }
 
 /// Syslog's dates have no year: where a file has no other date, it is read again beside what the other sources saw.
@@ -130,9 +118,9 @@ pub(super) fn in_their_year(
     sources: &[Source],
     sniffed: &[Sniffed],
     read: Vec<(SourceId, LogResult)>,
-    (options, shared): (&Options, &LogOptions),
+    (options, shared, progress): (&Options, &LogOptions, &dyn Progress),
 ) -> Vec<(SourceId, LogResult)> {
-    let lacks = |summary: &logs::LogSummary| summary.anomalies.iter().any(|a| a.kind == "no-year");
+    let lacks = |summary: &LogSummary| summary.anomalies.iter().any(|a| a.kind == "no-year");
     if !read.iter().any(|(_, (summary, ..))| lacks(summary)) {
         return read;
     }
@@ -142,24 +130,49 @@ pub(super) fn in_their_year(
     if near.is_none() {
         return read;
     }
+    let mut read = read_again(
+        case,
+        sources,
+        sniffed,
+        read,
+        progress,
+        |source, found, summary| {
+            lacks(summary).then(|| LogOptions {
+                near,
+                ..options_of(source, found, options, shared).into_owned()
+            })
+        },
+    );
+    for (id, (summary, ..)) in &mut read {
+        if let Some(source) = sources.get(id.0 as usize) {
+            options.tell_zone(source, &mut summary.zone);
+        }
+    }
+    read
+}
+
+/// Reads those logs once more that `otherwise` has other options for. Nobody waits for that to be told of; whoever stopped the reading
+/// keeps what was read.
+fn read_again(
+    case: &Case,
+    sources: &[Source],
+    sniffed: &[Sniffed],
+    read: Vec<(SourceId, LogResult)>,
+    progress: &dyn Progress,
+    otherwise: impl Fn(&Source, &Sniffed, &LogSummary) -> Option<LogOptions> + Sync,
+) -> Vec<(SourceId, LogResult)> {
+    if progress.stopped() {
+        return read;
+    }
+    let again = |id: SourceId, summary: &LogSummary| {
+        let place = id.0 as usize;
+        let (source, found) = sources.get(place).zip(sniffed.get(place))?;
+        let choice = found.log.as_ref()?;
+        let options = otherwise(source, found, summary)?;
+        let alone = (&Quiet(progress) as &dyn Progress, &Board::default());
+        Some(read_log(case, source, choice, &options, alone))
+    };
     read.into_par_iter()
-        .map(|(id, result)| {
-            let place = id.0 as usize;
-            let known = sources.get(place).zip(sniffed.get(place));
-            let again = known
-                .filter(|_| lacks(&result.0))
-                .and_then(|(source, found)| {
-                    let there = LogOptions {
-                        near,
-                        ..options_of(source, found, options, shared).into_owned()
-                    };
-                    let choice = found.log.as_ref()?;
-                    let mut again =
-                        read_log(case, source, choice, &there, (&Silent, &Board::default()));
-                    options.tell_zone(source, &mut again.0.zone);
-                    Some(again)
-                });
-            (id, again.unwrap_or(result))
-        })
+        .map(|(id, result)| (id, again(id, &result.0).unwrap_or(result)))
         .collect()
 }

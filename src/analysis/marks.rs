@@ -157,20 +157,7 @@ mod tests {
     }
 
     fn server(ms: i64, ordinal: u64, what: AppEvent) -> AppLine {
-        AppLine {
-            record: record(1, ordinal),
-            at: at(ms),
-            what,
-            pid: None,
-            hostname: None,
-            connection_id: None,
-            session: None,
-            client: Vec::new(),
-            client_port: None,
-            uri: None,
-            ws_key: None,
-            request_id: None,
-        }
+        AppLine::new(record(1, ordinal), at(ms), what)
     }
 
     #[test]

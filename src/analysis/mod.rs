@@ -399,11 +399,17 @@ fn read(
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
     let lines = if options.assumed_zone.is_none() {
-        in_their_zone(case, &sources, &sniffed, lines, &log_options)
+        in_their_zone(case, &sources, &sniffed, lines, (&log_options, progress))
     } else {
         lines
     };
-    let lines = in_their_year(case, &sources, &sniffed, lines, (options, &log_options));
+    let lines = in_their_year(
+        case,
+        &sources,
+        &sniffed,
+        lines,
+        (options, &log_options, progress),
+    );
     let own = |id: SourceId, found: &Sniffed| match sources.get(id.0 as usize) {
         Some(source) => options_of(source, found, options, &log_options),
         None => Cow::Borrowed(&log_options),

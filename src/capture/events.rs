@@ -236,6 +236,7 @@ impl Events {
         }
         self.add_early(event);
     }
+
     fn add_early(&mut self, event: Event) {
         if self.first.len() < FIRST_EVENTS {
             grow(&mut self.first, FIRST_EVENTS);

@@ -738,12 +738,11 @@ impl Leg {
         if frame.rsv & 4 != 0 && matches!(frame.opcode, 1 | 2) {
             self.inflate(side, frame, up);
         }
-        let direction = self.direction(side);
         let mark = frame.mark;
         let flow = &mut self.halves[side].flow;
         let len = frame.len;
         let mut close = (None, None);
-        let event = match frame.opcode {
+        let control = match frame.opcode {
             8 => {
                 let (code, reason) = frame.close();
                 close = (code, Some(reason.clone()));
@@ -755,7 +754,7 @@ impl Leg {
                         hidden: false,
                     })
                 });
-                LegEventKind::Close { code, reason }
+                Some(LegEventKind::Close { code, reason })
             }
             9 => {
                 flow.pings += 1;
@@ -763,12 +762,12 @@ impl Leg {
                 if let Some(at) = acked {
                     self.pings.acked(side, end, at);
                 }
-                LegEventKind::Ping { len }
+                Some(LegEventKind::Ping { len })
             }
             10 => {
                 flow.pongs += 1;
                 self.pings.answered(side, mark, of_payload(frame));
-                LegEventKind::Pong { len }
+                Some(LegEventKind::Pong { len })
             }
             opcode => {
                 flow.data_frames += 1;
@@ -776,30 +775,40 @@ impl Leg {
                 if let Some(beat) = application_beat(frame) {
                     self.pings.application(side, mark, end, beat);
                 }
-                LegEventKind::Data { opcode, len }
-            }
-        };
-        match event {
-            LegEventKind::Data { opcode, len } => {
                 self.events
                     .data(mark.into(), side, (opcode, len), frame.hash);
+                None
             }
-            control => self.events.control(mark, side, control, (len, frame.hash)),
+        };
+        if let Some(control) = control {
+            self.events.control(mark, side, control, (len, frame.hash));
         }
         if up.frames_wanted {
             up.frames.push(Frame {
-                mark,
-                client: self.ends[self.client].socket(),
-                server: self.ends[1 - self.client].socket(),
-                direction,
                 fin: frame.fin,
                 rsv1: frame.rsv & 4 != 0,
-                opcode: frame.opcode,
                 masked: frame.masked,
-                len,
                 close_code: close.0,
                 close_reason: close.1,
+                ..self.whole_frame(side, mark, (frame.opcode, len))
             });
+        }
+    }
+
+    /// A message in one frame, as its sender has to send it.
+    fn whole_frame(&self, side: Side, mark: Mark, (opcode, len): (u8, u64)) -> Frame {
+        Frame {
+            mark,
+            client: self.ends[self.client].socket(),
+            server: self.ends[1 - self.client].socket(),
+            direction: self.direction(side),
+            fin: true,
+            rsv1: false,
+            opcode,
+            masked: side == self.client,
+            len,
+            close_code: None,
+            close_reason: None,
         }
     }
 

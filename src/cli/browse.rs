@@ -93,16 +93,12 @@ pub(super) fn browse(
 /// What was asked for, and what the terminal can show of it.
 #[cfg(feature = "tui")]
 fn theme(screen: &Screen) -> crate::tui::Theme {
-    use super::args::ThemeName;
     use crate::tui::Theme;
+    use clap::ValueEnum;
 
-    let name = match screen.theme {
-        ThemeName::Auto => "auto",
-        ThemeName::Dark => "dark",
-        ThemeName::Light => "light",
-        ThemeName::Mono => "mono",
-    };
-    let named = Theme::named(name).unwrap_or_default();
+    let word = screen.theme.to_possible_value();
+    let named = word.and_then(|w| Theme::named(w.get_name()));
+    let named = named.unwrap_or_default();
     Theme {
         mono: named.mono || !screen.look.color,
         ascii: screen.look.ascii,

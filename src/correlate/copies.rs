@@ -145,24 +145,16 @@ mod tests {
     use crate::model::{AppEvent, AppLine, MILLI_NS, RecordRef, SourceId, Stamp};
 
     fn line(source: u32, ordinal: u64, ms: i64, session: &str) -> Line {
+        let record = RecordRef {
+            source: SourceId(source),
+            ordinal,
+            start: ordinal * 40,
+            len: 40,
+        };
+        let at = Stamp::new(Moment(ms * MILLI_NS), MILLI_NS);
         Line::App(AppLine {
-            record: RecordRef {
-                source: SourceId(source),
-                ordinal,
-                start: ordinal * 40,
-                len: 40,
-            },
-            at: Stamp::new(Moment(ms * MILLI_NS), MILLI_NS),
-            what: AppEvent::Open,
-            pid: None,
-            hostname: None,
-            connection_id: None,
             session: Some(session.to_owned()),
-            client: Vec::new(),
-            client_port: None,
-            uri: None,
-            ws_key: None,
-            request_id: None,
+            ..AppLine::new(record, at, AppEvent::Open)
         })
     }
 

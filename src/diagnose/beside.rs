@@ -155,7 +155,7 @@ pub const ALL: &[Beside] = &[
     Beside {
         code: "W805",
         runbook: &["Q2", "C7", "F9", "M5"],
-        meaning: "A process, a proxy or a host wrote that something ran short: descriptors, connections, memory, threads. The first such line is the                   onset; what was already open often lives on, and what comes new fails.",
+        meaning: "A process, a proxy or a host wrote that something ran short: descriptors, connections, memory, threads. The first such line is the onset; what was already open often lives on, and what comes new fails.",
         shown_by: &[
             "lines of the application, the proxy or the kernel that name the limit (EMFILE, worker_connections, maxconn, out of memory)",
             "how many connections stood at the first of them, and how many failed for it",

@@ -102,12 +102,10 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
         let beside = only_beside(pack, row, &weighed);
         // A hop's word that the client left first says nothing of a Close before it.
         let left = weighed.tier == Tier::Possible
-            && weighed.best.and_then(|r| pack.rule(r)).is_some_and(|r| {
-                matches!(
-                    r.cause,
-                    Cause::ClientAbort | Cause::ClientHeartbeatTimeout | Cause::ServerRestart
-                )
-            });
+            && matches!(
+                weighed.best,
+                Some(Cause::ClientAbort | Cause::ClientHeartbeatTimeout | Cause::ServerRestart)
+            );
         if weighed.best.is_none() || beside.is_some() || left {
             return (untold(beside), None);
         }

@@ -117,18 +117,9 @@ impl<'a> Found<'a> {
         host: Option<String>,
     ) {
         (self.emit)(Line::App(AppLine {
-            record,
-            at,
-            what,
             pid,
             hostname: host,
-            connection_id: None,
-            session: None,
-            client: Vec::new(),
-            client_port: None,
-            uri: None,
-            ws_key: None,
-            request_id: None,
+            ..AppLine::new(record, at, what)
         }));
     }
 }

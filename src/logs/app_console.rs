@@ -16,6 +16,13 @@ pub(super) struct Front<'a> {
     pub(super) message: &'a [u8],
 }
 
+impl Front<'_> {
+    /// What a line without a time is called.
+    pub(super) const fn lacks(&self) -> &'static str {
+        if self.no_year { "no-year" } else { "no-time" }
+    }
+}
+
 /// The date, program and level in front of a console line; `None` where there is no date.
 pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Option<Front<'a>> {
     let mut rest = line;

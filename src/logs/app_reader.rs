@@ -169,8 +169,7 @@ impl Reader {
             if self.block.is_some() {
                 return None;
             }
-            let no_year = front.is_some_and(|f| f.no_year);
-            return Some(Outcome::Odd(if no_year { "no-year" } else { "no-time" }));
+            return Some(Outcome::Odd(front.map_or("no-time", Front::lacks)));
         };
         let silent = self.record(record, &fields, at, Some(zone), out);
         // Where the user told what keys mean, any of them may decide: every record is read.
@@ -294,7 +293,7 @@ impl Reader {
             return outcome;
         }
         let Some((at, zone)) = front.time else {
-            return Outcome::Odd(if front.no_year { "no-year" } else { "no-time" });
+            return Outcome::Odd(front.lacks());
         };
         let mut fields = of_text(front.message, self.assumed, &self.map);
         fields.pid = fields.pid.or(front.pid);
@@ -396,24 +395,12 @@ impl Reader {
         } else {
             return;
         };
-        out.emit(Line::App(AppLine {
-            record: if block.said_at.ordinal > 0 {
-                block.said_at
-            } else {
-                block.record
-            },
-            at: block.at,
-            what,
-            pid: None,
-            hostname: None,
-            connection_id: None,
-            session: None,
-            client: Vec::new(),
-            client_port: None,
-            uri: None,
-            ws_key: None,
-            request_id: None,
-        }));
+        let record = if block.said_at.ordinal > 0 {
+            block.said_at
+        } else {
+            block.record
+        };
+        out.emit(Line::App(AppLine::new(record, block.at, what)));
     }
 
     fn whole(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {

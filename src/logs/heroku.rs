@@ -87,18 +87,8 @@ impl LineReader for Reader {
             router(record, at, message, out);
         } else if let Some(what) = dyno(message) {
             out.emit(Line::App(AppLine {
-                record,
-                at,
-                what,
-                pid: None,
                 hostname: Some(text::string(process)),
-                connection_id: None,
-                session: None,
-                client: Vec::new(),
-                client_port: None,
-                uri: None,
-                ws_key: None,
-                request_id: None,
+                ..AppLine::new(record, at, what)
             }));
         }
         Outcome::Used

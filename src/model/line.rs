@@ -316,6 +316,26 @@ pub struct AppLine {
     pub request_id: Option<String>,
 }
 
+impl AppLine {
+    /// A line that names nobody.
+    pub const fn new(record: RecordRef, at: Stamp, what: AppEvent) -> Self {
+        Self {
+            record,
+            at,
+            what,
+            pid: None,
+            hostname: None,
+            connection_id: None,
+            session: None,
+            client: Vec::new(),
+            client_port: None,
+            uri: None,
+            ws_key: None,
+            request_id: None,
+        }
+    }
+}
+
 /// One line of any log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Line {

@@ -3,7 +3,7 @@
 use super::{Leg, Seen, Spot, Yield};
 use crate::capture::events::Side;
 use crate::capture::packet::{ACK, FIN, RST, SYN, Segment};
-use crate::model::{Frame, Mark};
+use crate::model::Mark;
 
 impl Leg {
     /// Takes a packet that brings the next bytes, an acknowledgement of what was seen, or both, where nothing is missing, both windows are
@@ -81,19 +81,7 @@ impl Leg {
         let shape = (passed.opcode, passed.len);
         self.events.data(spot, side, shape, Some(passed.hash));
         if up.frames_wanted {
-            up.frames.push(Frame {
-                mark,
-                client: self.ends[self.client].socket(),
-                server: self.ends[1 - self.client].socket(),
-                direction: self.direction(side),
-                fin: true,
-                rsv1: false,
-                opcode: passed.opcode,
-                masked: side == self.client,
-                len: passed.len,
-                close_code: None,
-                close_reason: None,
-            });
+            up.frames.push(self.whole_frame(side, mark, shape));
         }
         true
     }

@@ -169,27 +169,16 @@ mod tests {
     use crate::model::{AppLine, MILLI_NS, SourceId};
 
     fn line(ms: i64, message: &str) -> AppLine {
-        AppLine {
-            record: RecordRef {
-                source: SourceId(0),
-                ordinal: ms.unsigned_abs(),
-                start: 0,
-                len: 0,
-            },
-            at: Stamp::new(at(ms), MILLI_NS),
-            what: AppEvent::Exhausted {
-                message: message.to_owned(),
-            },
-            pid: None,
-            hostname: None,
-            connection_id: None,
-            session: None,
-            client: Vec::new(),
-            client_port: None,
-            uri: None,
-            ws_key: None,
-            request_id: None,
-        }
+        let record = RecordRef {
+            source: SourceId(0),
+            ordinal: ms.unsigned_abs(),
+            start: 0,
+            len: 0,
+        };
+        let what = AppEvent::Exhausted {
+            message: message.to_owned(),
+        };
+        AppLine::new(record, Stamp::new(at(ms), MILLI_NS), what)
     }
 
     #[test]
