@@ -1,5 +1,6 @@
 //! The bytes of one flow after its upgrade -> WebSocket frames (RFC 6455 5.2); payload is passed over unread, and lost bytes are stepped across.
 
+mod decoded;
 pub(super) mod faults;
 mod header;
 
@@ -7,6 +8,7 @@ use super::inflate::Tap;
 use crate::model::Mark;
 use header::{Header, close_code, code_allowed, header};
 
+pub(super) use decoded::{Body, Decoded};
 pub(super) use header::shapes;
 
 /// Raw bytes after the length field that the fingerprint covers.
@@ -26,88 +28,6 @@ const NEED_INSIDE: u32 = 18;
 /// For a leg whose handshake nobody saw: shared by both its flows.
 pub(super) const NEED_MIDSTREAM: u32 = 24;
 const TRUSTED: u32 = u32::MAX;
-
-/// One frame that went by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decoded {
-    /// The packet that completed it.
-    pub(super) mark: Mark,
-    pub(super) fin: bool,
-    /// RSV1 to RSV3 as bits 2 to 0.
-    pub(super) rsv: u8,
-    pub(super) opcode: u8,
-    pub(super) masked: bool,
-    pub(super) len: u64,
-    /// The start of the payload, unmasked: all of a control frame's, of others at most 60 bytes.
-    pub(super) body: Body,
-    /// `body` is the whole payload.
-    pub(super) whole: bool,
-    /// `None` where the first bytes are lost.
-    pub(super) hash: Option<u64>,
-    pub(super) faults: u16,
-    /// The text of a short compressed message, where it could be read.
-    pub(super) inflated: Option<Vec<u8>>,
-}
-
-/// The longest start of a frame that is kept: a control frame's payload with what stands for its key.
-const MAX_RAW: usize = MAX_CONTROL + 4;
-
-/// The start of a payload, in place: most frames are let go as soon as they were seen.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Body {
-    len: u8,
-    bytes: [u8; MAX_RAW],
-}
-
-impl Body {
-    const EMPTY: Self = Self {
-        len: 0,
-        bytes: [0; MAX_RAW],
-    };
-
-    /// The first bytes of `masked` under `key`, which is empty where there is none.
-    pub(super) fn unmasked(masked: &[u8], key: &[u8]) -> Self {
-        let mut body = Self::EMPTY;
-        let masked = masked.get(..MAX_RAW).unwrap_or(masked);
-        if let Some(place) = body.bytes.get_mut(..masked.len()) {
-            place.copy_from_slice(masked);
-            if let Some(&key) = key.first_chunk::<4>() {
-                for word in place.chunks_mut(4) {
-                    word.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
-                }
-            }
-        }
-        body.len = masked.len() as u8;
-        body
-    }
-}
-
-impl std::ops::Deref for Body {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl Decoded {
-    /// Code and reason of a Close frame (RFC 6455 5.5.1).
-    pub(super) fn close(&self) -> (Option<u16>, String) {
-        match *self.body {
-            [a, b, ref reason @ ..] => (
-                Some(u16::from_be_bytes([a, b])),
-                String::from_utf8_lossy(reason).into_owned(),
-            ),
-            _ => (None, String::new()),
-        }
-    }
-}
 
 /// Decodes one flow. What every frame needs stands first, in one cache line.
 #[derive(Debug)]

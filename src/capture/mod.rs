@@ -16,6 +16,7 @@ mod index;
 mod inflate;
 mod leg;
 mod packet;
+mod pings;
 mod spot;
 mod tls;
 mod tracker;

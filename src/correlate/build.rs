@@ -1,8 +1,8 @@
 //! Drafts -> connections: identity, path, opening, end, silence and time line of each.
 
+use super::draft::Draft;
 use super::ending::{self, ending};
 use super::hops::Places;
-use super::join::Draft;
 use super::legs;
 use crate::model::{
     AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,

@@ -1,12 +1,15 @@
 //! Things seen in two places -> the offset of each source's clock, and every observation moved to reference time.
 
-use super::identity;
+mod points;
+
 use crate::model::{
-    AppEvent, Clock, ClockBasis, Flow, HopEvent, LegEvent, LegObservation, Line, MILLI_NS, Mark,
-    Moment, RecordRef, Response, SECOND_NS, Source, SourceId, Stamp, Zone, ZoneBasis,
+    Clock, ClockBasis, Flow, LegEvent, LegObservation, Line, MILLI_NS, Mark, Moment, RecordRef,
+    SECOND_NS, Source, SourceId, Zone, ZoneBasis,
 };
+use points::{Key, Point, points};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+
+pub(super) use points::{addresses, first_teardown};
 
 /// Zone offsets are multiples of 15 minutes, at most 14 hours.
 const ZONE_STEP_NS: i64 = 900 * SECOND_NS;
@@ -14,27 +17,6 @@ const ZONE_STEP_NS: i64 = 900 * SECOND_NS;
 const WEAK_RANGE_NS: i64 = 120 * SECOND_NS;
 /// Logs stamp when they get to write: differences below this say nothing of their clock.
 const LOG_JITTER_NS: i64 = 100 * MILLI_NS;
-
-/// Something that another source may have stamped as well.
-struct Point {
-    source: SourceId,
-    key: Key,
-    opening: bool,
-    at: i64,
-    tick: i64,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    Endpoint(IpAddr, u16),
-    Token(String),
-    /// The same of an attempt that was refused: a client asks again and again, and an application tells of what it granted alone.
-    Refused(String),
-    Serial(u64, Option<IpAddr>),
-    Packet(std::net::SocketAddr, std::net::SocketAddr),
-    /// An address alone: many connections may share it.
-    Address(IpAddr),
-}
 
 /// When, in reference time, and how finely each thing was stamped by the sources placed so far.
 type Known<'a> = HashMap<(&'a Key, bool), Vec<(i64, i64)>>;
@@ -381,197 +363,6 @@ fn densest(deltas: &mut [i64], window: i64) -> Option<(i64, i64, u32)> {
     Some((group[group.len() / 2], spread, group.len() as u32))
 }
 
-/// All points, or no more than those of the `first` observation that has any.
-fn points(legs: &[LegObservation], lines: &[Line], first: bool) -> Vec<Point> {
-    let mut all = Vec::new();
-    for leg in legs {
-        leg_points(leg, &mut all);
-        if first && !all.is_empty() {
-            return all;
-        }
-    }
-    for line in lines {
-        line_points(line, &mut all);
-        if first && !all.is_empty() {
-            return all;
-        }
-    }
-    all
-}
-
-fn leg_points(leg: &LegObservation, all: &mut Vec<Point>) {
-    let mut add = |key: Key, opening: bool, mark: Mark| {
-        all.push(Point {
-            source: mark.record.source,
-            key,
-            opening,
-            at: mark.at.0,
-            tick: 1_000,
-        });
-    };
-    let opened = leg
-        .response
-        .as_ref()
-        .map(|r| r.mark)
-        .or(leg.request.as_ref().map(|r| r.mark))
-        .or(leg.syn);
-    let granted = leg
-        .response
-        .as_ref()
-        .map_or_else(|| leg.request.is_none(), Response::upgraded);
-    let named: fn(String) -> Key = if granted { Key::Token } else { Key::Refused };
-    let token = identity::of_leg(leg);
-    let forwarded: Vec<IpAddr> = leg
-        .request
-        .as_ref()
-        .and_then(|r| r.forwarded_for.as_deref())
-        .map(addresses)
-        .unwrap_or_default();
-    if let Some(mark) = opened {
-        add(Key::Packet(leg.client, leg.server), true, mark);
-        add(
-            Key::Endpoint(leg.client.ip(), leg.client.port()),
-            true,
-            mark,
-        );
-        if let Some(token) = &token {
-            add(named(token.clone()), true, mark);
-        }
-        for ip in forwarded.iter().chain([&leg.client.ip()]) {
-            add(Key::Address(*ip), true, mark);
-        }
-    }
-    if let Some(mark) = first_teardown(leg) {
-        add(Key::Packet(leg.client, leg.server), false, mark);
-        add(
-            Key::Endpoint(leg.client.ip(), leg.client.port()),
-            false,
-            mark,
-        );
-        if let Some(token) = token {
-            add(named(token), false, mark);
-        }
-        for ip in forwarded.iter().chain([&leg.client.ip()]) {
-            add(Key::Address(*ip), false, mark);
-        }
-    }
-}
-
-/// The earliest Close, FIN or RST of a leg.
-pub(super) fn first_teardown(leg: &LegObservation) -> Option<Mark> {
-    let shape = leg.tls.as_ref().and_then(|t| t.close_shape);
-    [&leg.to_server, &leg.to_client]
-        .into_iter()
-        .flat_map(|f| {
-            [
-                f.close.as_ref().map(|c| c.mark),
-                f.ended(),
-                f.rst.map(|r| r.mark),
-            ]
-        })
-        .chain([shape.map(|s| s.sent)])
-        .flatten()
-        .min_by_key(|m| (m.at, m.record.ordinal))
-}
-
-fn line_points(line: &Line, all: &mut Vec<Point>) {
-    let source = line.record().source;
-    let mut add = |key: Key, opening: bool, stamp: Stamp| {
-        all.push(Point {
-            source,
-            key,
-            opening,
-            at: stamp.middle().0,
-            tick: stamp.tick_ns,
-        });
-    };
-    match line {
-        Line::Tunnel(t) => {
-            let token = identity::of_tunnel(t);
-            let granted = t.status.is_none_or(|s| s == 101);
-            let named: fn(String) -> Key = if granted { Key::Token } else { Key::Refused };
-            // The request comes before the answer by the handshake's own time, which is short against any clock error worth correcting.
-            for (opening, stamp) in [(true, t.start), (false, t.end)] {
-                let Some(stamp) = stamp else { continue };
-                if let (Some(ip), Some(port)) = (t.client, t.client_port) {
-                    add(Key::Endpoint(ip, port), opening, stamp);
-                }
-                if let Some(token) = &token {
-                    add(named(token.clone()), opening, stamp);
-                }
-                if let Some(serial) = t.serial.filter(|_| !opening) {
-                    add(Key::Serial(serial, t.client), opening, stamp);
-                }
-                if t.status == Some(101) {
-                    for ip in t.forwarded_for.iter().chain(&t.client) {
-                        add(Key::Address(*ip), opening, stamp);
-                    }
-                }
-            }
-        }
-        Line::Hop(h) => {
-            // Only lines that stand at the end of their connection or attempt.
-            let ending = matches!(
-                h.what,
-                HopEvent::IdleTimeout
-                    | HopEvent::UpstreamRefused
-                    | HopEvent::HandshakeTimeout
-                    | HopEvent::UpstreamClosedEarly
-                    | HopEvent::TcpTimeout
-                    | HopEvent::ResetWhileUpgraded
-            );
-            if !ending {
-                return;
-            }
-            if let Some(serial) = h.serial {
-                add(Key::Serial(serial, h.client), false, h.at);
-            }
-            if let (Some(ip), Some(port)) = (h.client, h.client_port) {
-                add(Key::Endpoint(ip, port), false, h.at);
-            }
-            if let Some(token) = h.uri.as_deref().and_then(identity::token) {
-                let stood = matches!(
-                    h.what,
-                    HopEvent::IdleTimeout | HopEvent::TcpTimeout | HopEvent::ResetWhileUpgraded
-                );
-                let named: fn(String) -> Key = if stood { Key::Token } else { Key::Refused };
-                add(named(token), false, h.at);
-            }
-        }
-        Line::App(a) => {
-            let opening = match a.what {
-                AppEvent::Open => true,
-                AppEvent::Close { .. } => false,
-                _ => return,
-            };
-            if let (Some(&ip), Some(port)) = (a.client.first(), a.client_port) {
-                add(Key::Endpoint(ip, port), opening, a.at);
-            }
-            if let Some(token) = identity::of_app(a) {
-                add(Key::Token(token), opening, a.at);
-            }
-            for ip in &a.client {
-                add(Key::Address(*ip), opening, a.at);
-            }
-        }
-    }
-}
-
-/// The addresses of an X-Forwarded-For value, in order; what is no address is left out.
-pub(super) fn addresses(list: &str) -> Vec<IpAddr> {
-    list.split(',').filter_map(|a| address(a.trim())).collect()
-}
-
-/// An address with or without a port or brackets, IPv4-mapped ones as IPv4.
-fn address(text: &str) -> Option<IpAddr> {
-    let ip = text
-        .parse::<IpAddr>()
-        .or_else(|_| text.parse::<std::net::SocketAddr>().map(|a| a.ip()))
-        .or_else(|_| text.trim_matches(['[', ']']).parse())
-        .ok()?;
-    Some(ip.to_canonical())
-}
-
 fn shift_leg(leg: &mut LegObservation, offsets: &Offsets) {
     let move_mark = |m: &mut Mark| m.at = m.at.plus(-offsets.at(m.record.source, m.at));
     let source = leg.first.record.source;
@@ -745,13 +536,5 @@ mod tests {
             None,
         );
         check("no clock", pairs(120, 60, 0, 5000, 0), ms, None);
-    }
-
-    #[test]
-    fn forwarded_lists() {
-        assert_eq!(
-            addresses("203.0.113.9, ::ffff:10.0.0.1, unknown, [2001:db8::1]:443"),
-            ["203.0.113.9", "10.0.0.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap())
-        );
     }
 }

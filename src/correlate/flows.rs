@@ -1,6 +1,6 @@
 //! What firewalls, NATs and connection tables say of single flows -> the connections whose legs those flows are.
 
-use super::join::Draft;
+use super::draft::Draft;
 use crate::model::{HopLine, Moment, SECOND_NS, Stamp};
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Addresses, log lines, headers and configuration of a case -> which program stands at which address, and each connection's path.
 
-use super::join::Draft;
+use super::draft::Draft;
 use super::legs;
 use crate::model::{Hop, HopKind, HopSettings, TunnelLine};
 use std::collections::{BTreeMap, BTreeSet};

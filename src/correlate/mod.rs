@@ -5,6 +5,7 @@ mod build;
 mod clock;
 mod copies;
 mod cut;
+mod draft;
 mod ending;
 mod flows;
 mod hops;
@@ -38,7 +39,7 @@ pub fn survey(observations: Observations, sources: &mut [Source]) -> Option<(Mom
     tie(observations, sources).1.window
 }
 
-fn tie(observations: Observations, sources: &mut [Source]) -> (Vec<join::Draft>, CaseContext) {
+fn tie(observations: Observations, sources: &mut [Source]) -> (Vec<draft::Draft>, CaseContext) {
     let Observations {
         mut legs,
         mut lines,

@@ -1,19 +1,22 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
+mod recurring;
+mod sealed;
+
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, Direction, HopEvent, HopKind, LegEventKind,
-    LegObservation, LegProtocol, MILLI_NS, Mark, Moment, Role, SECOND_NS, SourceId, Stamp,
-    TunnelLine,
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, LegProtocol, MILLI_NS, Moment, Role,
+    SECOND_NS, SourceId, Stamp, TunnelLine,
 };
+use recurring::{by_client, by_listener, lives, one_way};
+use sealed::{SealedBeat, sealed_beats};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+pub(super) use recurring::{DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer};
+pub(super) use sealed::small_records;
+
 /// Ends this near to one another are one instant (a dying process closes its sockets within milliseconds).
 const INSTANT_NS: i64 = 60 * MILLI_NS;
-/// Payload was flowing where the last of it is younger than this.
-const FLOWING_NS: i64 = SECOND_NS;
-/// Silences this near to one another come from one timer: nginx alone is lazy by 300 ms (NGX_TIMER_LAZY_DELAY).
-const TIMER_NS: i64 = 60 * MILLI_NS;
 
 /// Which server a connection was for, as well as the evidence knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,13 +38,6 @@ pub(super) struct Place {
     pub(super) unasked: bool,
     pub(super) accepted: bool,
     pub(super) status: Option<u16>,
-}
-
-/// A silence that ended several connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Recurring {
-    pub(super) ns: i64,
-    pub(super) count: usize,
 }
 
 /// What became of the handshakes of one route.
@@ -169,7 +165,7 @@ impl Population {
                 .collect(),
             sealed_beats: sealed_beats(connections),
             by_listener: by_listener(connections, &places),
-            recurring: recurring(connections, &places),
+            recurring: recurring::recurring(connections, &places),
             one_way: one_way(connections, &places),
             routes: routes(connections, &places),
             beat_logs,
@@ -437,150 +433,6 @@ fn place(c: &Connection) -> Place {
     }
 }
 
-/// Silences that ended two or more connections behind the same address, densest groups first.
-fn recurring(
-    connections: &[Connection],
-    places: &[Place],
-) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
-    let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
-    for (c, p) in connections.iter().zip(places) {
-        if let (Some(ns), Some(end)) = (c.silence_ns, timed_end(c, p)) {
-            let ns = ns - after_stream(c);
-            by_proxy.entry(p.proxy).or_default().push((ns, end));
-        }
-    }
-    by_proxy
-        .into_iter()
-        .map(|(proxy, all)| (proxy, groups(all)))
-        .collect()
-}
-
-/// Envoy's `delayed_close_timeout`: its FIN to the client stands this long after the end of the stream (default 1 s).
-pub(super) const DELAYED_CLOSE_NS: i64 = SECOND_NS;
-
-/// How long after the end of the stream that Envoy logged for its timer the client's leg, the only one captured, was closed.
-pub(super) fn after_stream(c: &Connection) -> i64 {
-    let behind = c.legs.iter().any(|l| l.from > 0);
-    let late = c.tunnels.iter().any(|t| {
-        let stream = t
-            .start
-            .zip(t.life_ns)
-            .map(|(start, life)| start.at.plus(life));
-        let apart = c
-            .closed
-            .zip(stream)
-            .map(|(closed, end)| closed.at.since(end));
-        t.hop == HopKind::Envoy
-            && t.ended_by_timer() == Some(true)
-            && apart.is_some_and(|d| (d - DELAYED_CLOSE_NS).abs() <= 150 * MILLI_NS)
-    });
-    if late && !behind { DELAYED_CLOSE_NS } else { 0 }
-}
-
-/// The same for the silence of one direction, of connections whose other direction spoke in the last quarter of it.
-fn one_way(
-    connections: &[Connection],
-    places: &[Place],
-) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
-    let mut by_proxy: BTreeMap<Option<IpAddr>, Vec<(i64, Moment)>> = BTreeMap::new();
-    for (c, p) in connections.iter().zip(places) {
-        let (Some(both), Some(end)) = (c.silence_ns, timed_end(c, p)) else {
-            continue;
-        };
-        let last = |pick: fn(&LegObservation) -> Option<Mark>| {
-            c.legs
-                .iter()
-                .flat_map(|l| &l.observations)
-                .filter_map(pick)
-                .filter(|m| m.at <= end.plus(MILLI_NS))
-                .map(|m| end.since(m.at))
-                .min()
-        };
-        let gaps = [
-            last(|o| o.to_server.last_payload),
-            last(|o| o.to_client.last_payload),
-        ];
-        let longer = gaps.into_iter().flatten().max();
-        if let Some(ns) = longer.filter(|ns| both * 4 < ns * 3) {
-            by_proxy.entry(p.proxy).or_default().push((ns, end));
-        }
-    }
-    by_proxy
-        .into_iter()
-        .map(|(proxy, all)| {
-            let mut found = groups(all);
-            // A chatty side makes chance agreements likely: two do not make a timer here.
-            found.retain(|g| g.count >= 3);
-            (proxy, found)
-        })
-        .collect()
-}
-
-/// Payload went on as before when it ended: no silence time-out strikes in a pause that it had let pass earlier.
-pub(super) fn flowing(c: &Connection, silence_ns: i64) -> bool {
-    let payload = |k: &LegEventKind| {
-        matches!(
-            k,
-            LegEventKind::Data { .. } | LegEventKind::Ping { .. } | LegEventKind::Pong { .. }
-        )
-    };
-    let paused = |o: &LegObservation| {
-        let mut last: Option<Moment> = None;
-        o.events.iter().filter(|e| payload(&e.what)).any(|e| {
-            let before = last.replace(e.mark.at);
-            before.is_some_and(|b| e.mark.at.since(b) >= silence_ns)
-        })
-    };
-    silence_ns < FLOWING_NS || c.legs.iter().flat_map(|l| &l.observations).any(paused)
-}
-
-/// Heartbeats that fail at once end lives alike too: so many are asked for where no capture shows payload until the end.
-const LOGGED_LIVES: usize = 5;
-
-/// Lives that ended three or more connections in the middle of their traffic, at different moments, and most of those cut so, by
-/// what `whose` names of a connection.
-fn lives<K: Ord + Clone>(
-    connections: &[Connection],
-    places: &[Place],
-    whose: impl Fn(&Connection, &Place) -> Option<K>,
-) -> BTreeMap<K, Vec<Recurring>> {
-    let mut by_address: BTreeMap<K, Vec<(i64, Moment)>> = BTreeMap::new();
-    let mut by_log: BTreeSet<K> = BTreeSet::new();
-    for (c, p) in connections.iter().zip(places) {
-        // A log says how long it lived, to its own tick, and not what crossed it last.
-        let fine = |s: Option<Stamp>| s.is_some_and(|s| s.tick_ns <= 100 * MILLI_NS);
-        let flowing = match c.silence_ns {
-            Some(ns) => flowing(c, ns),
-            None => c.legs.is_empty() && fine(c.opened) && fine(c.closed),
-        };
-        let end = p.closed.filter(|_| p.unasked && p.accepted && flowing);
-        if let (Some(life), Some(end), Some(key)) = (c.duration_ns(), end, whose(c, p)) {
-            if c.silence_ns.is_none() {
-                by_log.insert(key.clone());
-            }
-            let all = by_address.entry(key).or_default();
-            all.push((life, end.middle()));
-        }
-    }
-    by_address
-        .into_iter()
-        .map(|(key, all)| {
-            let cut = all.len();
-            let mut found = groups(all);
-            // A few lives of many agree by chance: a cap takes whoever reaches it. What only logs tell may have been silent as well.
-            let least = if by_log.contains(&key) {
-                LOGGED_LIVES
-            } else {
-                3
-            };
-            found.retain(|g| g.count >= least && g.count * 2 > cut);
-            (key, found)
-        })
-        .collect()
-}
-
-/// Silences that recur among what one client's address ended without a Close frame, where three or more connections came from it:
-/// no users agree on that, a balancer's timer does.
 fn routes(connections: &[Connection], places: &[Place]) -> HashMap<String, Route> {
     let mut routes: HashMap<String, Route> = HashMap::new();
     for (i, (c, p)) in connections.iter().zip(places).enumerate() {
@@ -597,202 +449,4 @@ fn routes(connections: &[Connection], places: &[Place]) -> HashMap<String, Route
         }
     }
     routes
-}
-
-fn by_client(connections: &[Connection], places: &[Place]) -> HashMap<IpAddr, Vec<Recurring>> {
-    let mut by_address: HashMap<IpAddr, Vec<(i64, Moment)>> = HashMap::new();
-    for (c, p) in connections.iter().zip(places) {
-        let ended = c.closer.role == Role::Client && p.unasked && p.accepted;
-        if let (true, Some(ip), Some(ns), Some(end)) = (ended, c.client.ip, c.silence_ns, p.closed)
-        {
-            let all = by_address.entry(ip).or_default();
-            all.push((ns, end.middle()));
-        }
-    }
-    by_address
-        .into_iter()
-        .map(|(ip, all)| {
-            let mut found = groups(all);
-            found.retain(|g| g.count >= 3);
-            (ip, found)
-        })
-        .collect()
-}
-
-/// Small records of one size that come from a server in regular steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SealedBeat {
-    pub(super) len: u32,
-    pub(super) period_ns: i64,
-}
-
-/// A ping of a few bytes with its frame head and what TLS adds to it.
-const PING_RECORD: u32 = 64;
-
-/// What a server sent in records as small as a ping, by size.
-pub(super) fn small_records(o: &LegObservation) -> BTreeMap<u32, Vec<Mark>> {
-    let mut by_len: BTreeMap<u32, Vec<Mark>> = BTreeMap::new();
-    for e in o
-        .events
-        .iter()
-        .filter(|e| e.direction == Direction::ToClient)
-    {
-        if let LegEventKind::TlsRecord { len } = e.what
-            && let Some(len) = u32::try_from(len).ok().filter(|len| *len <= PING_RECORD)
-        {
-            by_len.entry(len).or_default().push(e.mark);
-        }
-    }
-    by_len
-}
-
-fn sealed_beats(connections: &[Connection]) -> Vec<SealedBeat> {
-    let sealed = |o: &&LegObservation| o.protocol == LegProtocol::Tls && o.looks_like_websocket();
-    let mut found: Vec<SealedBeat> = connections
-        .iter()
-        .flat_map(|c| &c.legs)
-        .flat_map(|l| &l.observations)
-        .filter(sealed)
-        .flat_map(small_records)
-        .filter_map(|(len, marks)| {
-            let mut gaps: Vec<i64> = marks.windows(2).map(|w| w[1].at.since(w[0].at)).collect();
-            gaps.sort_unstable();
-            let period_ns = gaps.get(gaps.len() / 2).copied()?;
-            let steady = gaps
-                .iter()
-                .filter(|g| (*g - period_ns).abs() <= TIMER_NS + period_ns / 20)
-                .count();
-            let regular = gaps.len() >= 2 && steady * 3 >= gaps.len() * 2;
-            (regular && period_ns >= SECOND_NS).then_some(SealedBeat { len, period_ns })
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-/// Silences of three and more connections that their server ended by itself while no ping of it stood unanswered: the timer of its listener.
-fn by_listener(connections: &[Connection], places: &[Place]) -> BTreeMap<Upstream, Vec<Recurring>> {
-    type Ends = Vec<(i64, Moment)>;
-    let mut by_upstream: BTreeMap<Upstream, (Ends, Ends)> = BTreeMap::new();
-    for (c, p) in connections.iter().zip(places) {
-        let ended = c.closer.role == Role::Server && p.unasked && p.accepted;
-        let Some(end) = p.closed.filter(|_| ended && !pinged_in_vain(c)) else {
-            continue;
-        };
-        let (both, one_way) = by_upstream.entry(p.upstream.clone()).or_default();
-        both.extend(c.silence_ns.map(|ns| (ns, end.middle())));
-        let spoke = c
-            .legs
-            .iter()
-            .flat_map(|l| &l.observations)
-            .filter_map(|o| o.to_server.last_payload)
-            .map(|m| end.at.since(m.at))
-            .filter(|ns| *ns >= 0)
-            .min();
-        one_way.extend(
-            spoke
-                .filter(|ns| c.silence_ns.is_some_and(|both| both * 4 < ns * 3))
-                .map(|ns| (ns, end.middle())),
-        );
-    }
-    by_upstream
-        .into_iter()
-        .map(|(upstream, (both, one_way))| {
-            let mut found = groups(both);
-            found.extend(groups(one_way));
-            found.retain(|g| g.count >= 3);
-            (upstream, found)
-        })
-        .collect()
-}
-
-/// What could be read of it ends with a ping of the server that nobody answered, or nothing could be read.
-fn pinged_in_vain(c: &Connection) -> bool {
-    let mut readable = c
-        .legs
-        .iter()
-        .flat_map(|l| &l.observations)
-        .filter(|o| {
-            matches!(
-                o.protocol,
-                LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
-            )
-        })
-        .peekable();
-    let open = |o: &LegObservation| {
-        o.pings
-            .iter()
-            .any(|p| p.direction == Direction::ToClient && p.kind.answers() && p.answered.is_none())
-    };
-    readable.peek().is_none() || readable.any(open)
-}
-
-/// When a timer can have ended it: unasked, from beyond the client, not by the server.
-fn timed_end(c: &Connection, p: &Place) -> Option<Moment> {
-    let by_end = matches!(c.closer.role, Role::Client | Role::Server);
-    let end = p.closed.filter(|_| p.unasked && p.accepted && !by_end)?;
-    c.silence_ns.map(|_| end.middle())
-}
-
-/// Durations of a second and more that lie together although they ended at different moments.
-fn groups(mut silences: Vec<(i64, Moment)>) -> Vec<Recurring> {
-    silences.retain(|&(ns, _)| ns >= SECOND_NS);
-    silences.sort_unstable();
-    let mut groups: Vec<Recurring> = Vec::new();
-    let mut i = 0;
-    while i < silences.len() {
-        let width = TIMER_NS.max(silences[i].0 / 200);
-        let mut j = i;
-        while j < silences.len() && silences[j].0 - silences[i].0 <= width {
-            j += 1;
-        }
-        // The same silence at different moments is a timer; at one moment it is one event.
-        let moments: BTreeSet<i64> = silences[i..j]
-            .iter()
-            .map(|&(_, at)| at.0 / (200 * MILLI_NS))
-            .collect();
-        if moments.len() >= 2 {
-            groups.push(Recurring {
-                ns: round_to_timer(silences[i + (j - i) / 2].0),
-                count: j - i,
-            });
-        }
-        i = j;
-    }
-    groups.sort_by_key(|g| (std::cmp::Reverse(g.count), g.ns));
-    groups
-}
-
-/// A timer is set in whole seconds or tenths; what was measured is a little off.
-pub(super) fn round_to_timer(ns: i64) -> i64 {
-    for unit in [SECOND_NS, 500 * MILLI_NS, 100 * MILLI_NS] {
-        let rounded = (ns + unit / 2) / unit * unit;
-        if (ns - rounded).abs() <= 30 * MILLI_NS.min(unit / 4) + ns / 2000 {
-            return rounded;
-        }
-    }
-    ns
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timers_are_set_in_round_numbers() {
-        for (measured, want) in [
-            (3_996, 4_000),
-            (60_021, 60_000),
-            (5_512, 5_500),
-            (7_340, 7_340),
-            (299_990, 300_000),
-        ] {
-            assert_eq!(
-                round_to_timer(measured * MILLI_NS),
-                want * MILLI_NS,
-                "{measured}"
-            );
-        }
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::{Half, Leg, Mark, Spot, Yield};
 use crate::capture::app::{App, Kind};
-use crate::capture::events::{Events, Pings, Side};
+use crate::capture::events::{Events, Side};
 use crate::capture::http2::On;
+use crate::capture::pings::Pings;
 use crate::model::{Http2Stream, LegEventKind, LegObservation, Reset};
 use std::collections::BTreeMap;
 
