@@ -1,6 +1,6 @@
 //! Terminal events -> actions, state -> screen; and the terminal given back as it was, however this ends.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,8 @@ use ratatui::crossterm::event::{
 };
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
 use ratatui::layout::Rect;
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const GLANCE: Duration = Duration::from_millis(80);
 /// Two clicks within this are one double click.
 const DOUBLE: Duration = Duration::from_millis(400);
+/// Holds a whole frame of a large terminal: written at once, not by the kilobyte of standard output's own buffer.
+const FRAME: usize = 256 << 10;
 /// What a terminal takes over OSC 52 at most, in bytes before base64; xterm's limit is the lowest in use.
 const CLIPBOARD: usize = 74_000;
 
@@ -64,7 +67,8 @@ pub fn run(
     force_color_output(true);
     let hook = Hook::install();
     let screen = Screen::enter(options.mouse)?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let output = BufWriter::with_capacity(FRAME, io::stdout());
+    let mut terminal = Terminal::new(CrosstermBackend::new(output))?;
     wipe(&mut terminal)?;
     let size = terminal.size()?;
     let state = State::new(&analysis, options.clone(), (size.width, size.height));
@@ -85,7 +89,7 @@ pub fn run(
     })
 }
 
-type Screened = Terminal<CrosstermBackend<io::Stdout>>;
+type Screened = Terminal<CrosstermBackend<BufWriter<io::Stdout>>>;
 
 /// Empties the screen, so that all of the next frame is written. `Terminal::clear` would ask the terminal where its cursor is,
 /// and fail on one that does not answer.
@@ -116,9 +120,7 @@ impl Session<'_> {
                 return Ok(None);
             }
             self.state.settle(&self.analysis);
-            let (analysis, state) = (&self.analysis, &self.state);
-            self.terminal
-                .draw(|frame| view::draw(frame, analysis, state))?;
+            self.draw()?;
             if !event::poll(Duration::ZERO)?
                 && let Some(record) = self.state.wants(&self.analysis)
             {
@@ -146,6 +148,16 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// One frame, which a terminal that knows mode 2026 shows whole or not at all: no torn rows over a slow line.
+    fn draw(&mut self) -> io::Result<()> {
+        let (analysis, state) = (&self.analysis, &self.state);
+        // Flushed: a panic while drawing must leave nothing in the buffer to follow the restored screen.
+        execute!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal
+            .draw(|frame| view::draw(frame, analysis, state))?;
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
     /// Takes what has been read since; false where there is nothing to look at and nothing will come.
@@ -311,6 +323,7 @@ fn restore() {
     // Nothing can be done about a terminal that is gone.
     let _ = execute!(
         io::stdout(),
+        EndSynchronizedUpdate,
         DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,

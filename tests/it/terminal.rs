@@ -25,6 +25,27 @@ pub(crate) struct Session {
 struct Seen {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// How many of them are on the screen: a frame is shown when it is whole, as on a terminal that knows mode 2026.
+    shown: usize,
+}
+
+impl Seen {
+    fn take(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+        let waiting = &self.bytes[self.shown..];
+        let (begin, end) = (b"\x1b[?2026h", b"\x1b[?2026l");
+        let last = |of: &[u8]| waiting.windows(of.len()).rposition(|w| w == of);
+        let whole = match (last(begin), last(end)) {
+            (Some(begun), ended) if ended.is_none_or(|e| e < begun) => begun,
+            // perhaps half of a beginning
+            _ => (1..begin.len())
+                .rev()
+                .find(|n| waiting.ends_with(&begin[..*n]))
+                .map_or(waiting.len(), |n| waiting.len() - n),
+        };
+        self.parser.process(&waiting[..whole]);
+        self.shown += whole;
+    }
 }
 
 impl Session {
@@ -70,6 +91,7 @@ impl Session {
         let seen = Arc::new(Mutex::new(Seen {
             parser: vt100::Parser::new(rows, cols, 0),
             bytes: Vec::new(),
+            shown: 0,
         }));
         let into = Arc::clone(&seen);
         // ends with the terminal
@@ -77,8 +99,7 @@ impl Session {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = output.read(&mut buffer) {
                 let mut seen = into.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.parser.process(&buffer[..n]);
-                seen.bytes.extend_from_slice(&buffer[..n]);
+                seen.take(&buffer[..n]);
             }
         });
         let child = pair.slave.spawn_command(command).expect("the program");
