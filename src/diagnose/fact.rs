@@ -356,6 +356,12 @@ pub const FACTS: &[FactSpec] = &[
         CAPTURE,
     ),
     fact(
+        "idle.packet_timer",
+        Bool,
+        "the same silence of every packet, TCP keep-alive included, ended several connections whose payload had been silent for unlike times",
+        CAPTURE,
+    ),
+    fact(
         "idle.round",
         Bool,
         "the silence before the end is a whole number of seconds, two at least",

@@ -7,12 +7,14 @@ use crate::model::{
     AppEvent, AppLine, CaseContext, Connection, HopEvent, LegProtocol, MILLI_NS, Moment, Role,
     SECOND_NS, SourceId, Stamp, TunnelLine,
 };
-use recurring::{by_client, by_listener, lives, one_way};
+use recurring::{by_client, by_listener, by_packet, lives, one_way};
 use sealed::{SealedBeat, sealed_beats};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-pub(super) use recurring::{DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer};
+pub(super) use recurring::{
+    DELAYED_CLOSE_NS, Recurring, after_stream, flowing, packet_silence, round_to_timer,
+};
 pub(super) use sealed::small_records;
 
 /// Ends this near to one another are one instant (a dying process closes its sockets within milliseconds).
@@ -64,6 +66,8 @@ pub(super) struct Population {
     recurring: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// The same of one direction alone, where the other went on.
     one_way: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
+    /// The same of every packet, where TCP's keep-alive went on behind the payload.
+    by_packet: BTreeMap<Option<IpAddr>, Vec<Recurring>>,
     /// Silences after which a server itself ended its connections, by its listener: since any payload, and since the client spoke.
     by_listener: BTreeMap<Upstream, Vec<Recurring>>,
     /// Total lives after which connections were cut although payload was flowing, by the address that the client spoke to.
@@ -165,6 +169,7 @@ impl Population {
                 .collect(),
             sealed_beats: sealed_beats(connections),
             by_listener: by_listener(connections, &places),
+            by_packet: by_packet(connections, &places),
             recurring: recurring::recurring(connections, &places),
             one_way: one_way(connections, &places),
             routes: routes(connections, &places),
@@ -281,6 +286,10 @@ impl Population {
 
     pub(super) fn one_way(&self, proxy: Option<IpAddr>) -> &[Recurring] {
         self.one_way.get(&proxy).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn by_packet(&self, proxy: Option<IpAddr>) -> &[Recurring] {
+        self.by_packet.get(&proxy).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn by_listener(&self, upstream: &Upstream) -> &[Recurring] {

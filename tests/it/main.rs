@@ -28,4 +28,5 @@ mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
 #[cfg(all(unix, feature = "tui"))]
+mod timers;
 mod tour;

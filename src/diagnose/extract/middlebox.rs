@@ -1,13 +1,16 @@
 //! What firewalls and connection tables logged of a connection's flows, and silences that a reset ended -> the `middlebox.*` facts.
 
-use super::{CAPTURE, PROXY_LOG, Subject, shown};
+use super::timers::near;
+use super::{CAPTURE, POPULATION, PROXY_LOG, Subject, shown};
 use crate::diagnose::fact::{Row, Value};
+use crate::diagnose::population::packet_silence;
 use crate::model::{HopEvent, HopKind, HopLine, Moment, SECOND_NS};
 
 /// Firewalls keep their own clocks, and refuse late packets of what is over: only what came this long before the end counts.
 const MARGIN_NS: i64 = SECOND_NS;
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    counts_packets(s, row);
     let told = || s.c.hop_lines.iter().filter(|h| h.hop == HopKind::Firewall);
     let stood = |h: &&HopLine| {
         let latest = h.at.at.plus(h.at.tick_ns.saturating_add(MARGIN_NS));
@@ -38,6 +41,27 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(false), PROXY_LOG, records),
         );
     }
+}
+
+/// A hop that counts packets and not payload: the same silence of all of them recurs.
+fn counts_packets(s: &Subject<'_>, row: &mut Row) {
+    let Some((ns, kept)) = s.c.closed.and_then(|end| packet_silence(s.c, end.at)) else {
+        return;
+    };
+    let timers = s.population.by_packet(s.place.proxy);
+    let Some(timer) = timers.iter().find(|r| near(r, ns)) else {
+        return;
+    };
+    let of = CAPTURE.and(POPULATION);
+    let records = vec![super::at(kept)];
+    row.set(
+        "idle.packet_timer",
+        shown(Value::Bool(true), of, records.clone()),
+    );
+    row.set(
+        "middlebox.silence",
+        shown(Value::Duration(timer.ns), of, records),
+    );
 }
 
 type Seen = (crate::model::RecordRef, Option<crate::model::Stamp>);

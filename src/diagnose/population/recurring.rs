@@ -224,6 +224,56 @@ pub(super) fn by_listener(
         .collect()
 }
 
+/// From the last sign of TCP's keep-alive, where that went on behind the last payload, to the end: the silence of every packet.
+pub(in crate::diagnose) fn packet_silence(c: &Connection, end: Moment) -> Option<(i64, Mark)> {
+    let kept = c
+        .legs
+        .iter()
+        .flat_map(|l| &l.observations)
+        .flat_map(|o| &o.events)
+        .filter(|e| e.what == LegEventKind::KeepAlive && e.mark.at < end)
+        .map(|e| e.mark)
+        .max_by_key(|m| m.at)?;
+    let ns = end.since(kept.at);
+    // The answer to a probe that came at once was the end, or the probe is as old as the payload.
+    let apart = ns > MILLI_NS && c.silence_ns.is_some_and(|all| ns + TIMER_NS < all);
+    apart.then_some((ns, kept))
+}
+
+/// Silences of every packet, TCP keep-alive included, that ended three or more connections whose payload had been silent for
+/// unlike times: the timer of a hop that counts packets, as firewalls and network load balancers do.
+pub(super) fn by_packet(
+    connections: &[Connection],
+    places: &[Place],
+) -> BTreeMap<Option<IpAddr>, Vec<Recurring>> {
+    type Ends = Vec<(i64, Moment, i64)>;
+    let mut by_proxy: BTreeMap<Option<IpAddr>, Ends> = BTreeMap::new();
+    for (c, p) in connections.iter().zip(places) {
+        let unasked = p.unasked && p.accepted && c.closer.role != Role::Client;
+        let Some(end) = p.closed.filter(|_| unasked) else {
+            continue;
+        };
+        if let (Some((ns, _)), Some(payload)) = (packet_silence(c, end.at), c.silence_ns) {
+            let all = by_proxy.entry(p.proxy).or_default();
+            all.push((ns, end.middle(), payload));
+        }
+    }
+    by_proxy
+        .into_iter()
+        .map(|(proxy, all)| {
+            let mut found = groups(all.iter().map(|&(ns, at, _)| (ns, at)).collect());
+            found.retain(|g| {
+                let theirs = all
+                    .iter()
+                    .filter(|(ns, ..)| (ns - g.ns).abs() <= 2 * TIMER_NS);
+                let payload = groups(theirs.map(|&(_, at, payload)| (payload, at)).collect());
+                g.count >= 3 && payload.iter().all(|p| p.count * 2 <= g.count)
+            });
+            (proxy, found)
+        })
+        .collect()
+}
+
 /// What could be read of it ends with a ping of the server that nobody answered, or nothing could be read.
 fn pinged_in_vain(c: &Connection) -> bool {
     let mut readable = c
