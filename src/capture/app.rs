@@ -242,7 +242,12 @@ impl App {
     }
 
     /// Reads a little of what the next bytes need.
-    pub(super) fn touch(&self, side: Side) -> u64 {
+    pub(super) const fn touch(&self) -> u64 {
+        self.upgraded() as u64
+    }
+
+    /// As `touch`, behind one more pointer.
+    pub(super) fn touch_deep(&self, side: Side) -> u64 {
         match &self.protocol {
             Protocol::WebSocket(d) => d.get(side).map_or(0, FrameDecoder::touch),
             _ => 0,

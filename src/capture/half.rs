@@ -168,6 +168,8 @@ const HIGH: u8 = 2;
 const WINDOW: u8 = 4;
 const SCALE: u8 = 8;
 const TTL: u8 = 16;
+/// Something stands in [`Half::behind`]: most of the time nothing does, and it is far away in memory.
+const BEHIND: u8 = 32;
 
 impl Numbers {
     fn get(&self, bit: u8, number: u32) -> Option<u32> {
@@ -417,10 +419,22 @@ impl Half {
                 return;
             }
             self.oldest = None;
-            if let Some(behind) = &mut self.behind {
-                (behind.again, behind.last) = (0, None);
-                self.oldest = behind.more.pop_front();
+            if self.numbers.known & BEHIND != 0 {
+                self.next_under_way();
             }
+        }
+    }
+
+    /// A call of its own: inlined, what it reads would be read for every packet.
+    #[inline(never)]
+    fn next_under_way(&mut self) {
+        let Some(behind) = &mut self.behind else {
+            return;
+        };
+        (behind.again, behind.last) = (0, None);
+        self.oldest = behind.more.pop_front();
+        if behind.more.is_empty() {
+            self.numbers.known &= !BEHIND;
         }
     }
 
@@ -430,6 +444,7 @@ impl Half {
             self.oldest = Some(sent);
             return;
         }
+        self.numbers.known |= BEHIND;
         let more = &mut self.behind.get_or_insert_default().more;
         if more.len() < MAX_SENT {
             more.push_back(sent);
@@ -533,6 +548,7 @@ impl Half {
             .oldest
             .is_some_and(|o| distance(seq, o.seq) <= 0 && distance(end, o.seq) > 0)
         {
+            self.numbers.known |= BEHIND;
             let behind = self.behind.get_or_insert_default();
             behind.last = Some(mark.into());
             behind.again = behind.again.saturating_add(1);

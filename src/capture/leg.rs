@@ -112,14 +112,14 @@ pub(super) struct Leg {
     certain: bool,
     refused: bool,
     doubtful: bool,
+    /// Streams of HTTP/2, or what is known of the one that this stands for.
+    streams: Option<Box<Streams>>,
     pings: Pings,
     events: Events,
     app: App,
     duplicates: u64,
     faults: u16,
     vantage: u32,
-    /// Streams of HTTP/2, or what is known of the one that this stands for.
-    streams: Option<Box<Streams>>,
     client: Side,
     /// The lower and the higher endpoint.
     ends: [Endpoint; 2],
@@ -193,13 +193,15 @@ impl Leg {
             .wrapping_add(self.last_by.into())
             .wrapping_add(self.halves[side].touch())
             .wrapping_add(self.halves[1 - side].touch_acked())
-            .wrapping_add(self.app.touch(side))
+            .wrapping_add(self.app.touch())
             .wrapping_add(self.events.touch())
     }
 
     /// As `touch`, behind one more pointer.
-    pub(super) fn touch_deep(&self) -> u64 {
-        self.events.touch_deep()
+    pub(super) fn touch_deep(&self, side: Side) -> u64 {
+        self.events
+            .touch_deep()
+            .wrapping_add(self.app.touch_deep(side))
     }
 
     /// The last packet of either side.

@@ -152,9 +152,12 @@ fn one_clock_per_vantage(legs: &[LegObservation], sources: usize) -> Vec<SourceI
     let mut first: BTreeMap<u32, SourceId> = BTreeMap::new();
     let mut vantage: Vec<Option<u32>> = vec![None; sources];
     for leg in legs {
+        // What begins and ends in one file lies in it as a whole.
+        let rotated = leg.first.record.source != leg.last.record.source;
+        let between = leg.events.iter().filter(|_| rotated).map(|e| e.mark.record);
         for record in [leg.first.record, leg.last.record]
             .into_iter()
-            .chain(leg.events.iter().map(|e| e.mark.record))
+            .chain(between)
         {
             if let Some(v) = vantage.get_mut(record.source.0 as usize) {
                 *v = Some(leg.vantage);

@@ -6,7 +6,8 @@ use super::sealed::{self, is_sealed};
 use crate::model::{
     ConnectionLeg, Direction, Fingerprint, LegObservation, LegProtocol, MILLI_NS, Moment, SECOND_NS,
 };
-use std::collections::{BTreeMap, HashMap};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// A proxy asks its upstream within this time of being asked, also while its first upstream times out.
@@ -142,7 +143,9 @@ fn merge(observations: Vec<LegObservation>) -> Vec<Leg> {
 
 /// Two observations of one 4-tuple are of one TCP connection: the same handshake key, or lives that overlap.
 fn same_leg(a: &LegObservation, b: &LegObservation) -> bool {
-    let key = |o: &LegObservation| o.request.as_ref().and_then(|r| r.key.clone());
+    fn key(o: &LegObservation) -> Option<&str> {
+        o.request.as_ref().and_then(|r| r.key.as_deref())
+    }
     match (key(a), key(b)) {
         (Some(x), Some(y)) => x == y,
         _ => a.first.at <= b.last.at.plus(SECOND_NS) && b.first.at <= a.last.at.plus(SECOND_NS),
@@ -150,32 +153,42 @@ fn same_leg(a: &LegObservation, b: &LegObservation) -> bool {
 }
 
 /// Where the legs that may lie below a leg are found, without looking at every pair.
-struct Below {
+struct Below<'a> {
     /// By the address that opened them, in order of opening.
-    by_client: HashMap<IpAddr, Vec<usize>>,
+    by_client: HashMap<IpAddr, Vec<usize>, RandomState>,
     /// Those of them without a handshake key: all that a leg with one may have below it, besides the legs of its key.
-    keyless: HashMap<IpAddr, Vec<usize>>,
-    by_key: HashMap<Box<str>, Vec<usize>>,
-    /// Legs without a handshake, by what their client sent: masked frames are nearly unique.
-    by_print: HashMap<(IpAddr, u64, u64), Vec<usize>>,
+    keyless: HashMap<IpAddr, Vec<usize>, RandomState>,
+    by_key: HashMap<&'a str, Vec<usize>, RandomState>,
+    /// By what their client sent, as masked frames are nearly unique: of legs without a handshake key, and of those with one that sent
+    /// the same as any of these. Two keys tell by themselves.
+    by_print: HashMap<(IpAddr, u64, u64), Vec<usize>, RandomState>,
 }
 
-impl Below {
-    fn index(legs: &[Leg]) -> Self {
+impl<'a> Below<'a> {
+    fn index(legs: &'a [Leg]) -> Self {
         let mut below = Self {
-            by_client: HashMap::new(),
-            keyless: HashMap::new(),
-            by_key: HashMap::new(),
-            by_print: HashMap::new(),
+            by_client: HashMap::default(),
+            keyless: HashMap::default(),
+            by_key: HashMap::default(),
+            by_print: HashMap::default(),
         };
+        let mut keyless: HashSet<(u64, u64), RandomState> = HashSet::default();
         for (i, leg) in legs.iter().enumerate() {
             let ip = leg.client.ip();
             below.by_client.entry(ip).or_default().push(i);
-            match key(leg) {
-                Some(key) => below.by_key.entry(key.into()).or_default().push(i),
-                None => below.keyless.entry(ip).or_default().push(i),
+            if let Some(key) = key(leg) {
+                below.by_key.entry(key).or_default().push(i);
+                continue;
             }
-            for f in sent_prints(leg) {
+            below.keyless.entry(ip).or_default().push(i);
+            keyless.extend(sent_prints(leg).map(|f| (f.hash, f.len)));
+        }
+        if keyless.is_empty() {
+            return below;
+        }
+        for (i, leg) in legs.iter().enumerate() {
+            let ip = leg.client.ip();
+            for f in sent_prints(leg).filter(|f| keyless.contains(&(f.hash, f.len))) {
                 let group = below.by_print.entry((ip, f.hash, f.len)).or_default();
                 if group.last() != Some(&i) {
                     group.push(i);
@@ -185,12 +198,12 @@ impl Below {
         below
     }
 
-    /// Legs that may lie below `legs[upper]`, ascending, each once.
-    fn candidates(&self, legs: &[Leg], upper: usize) -> Vec<usize> {
+    /// Legs that may lie below `legs[upper]`, ascending, each once, into `found`.
+    fn candidates(&self, legs: &[Leg], upper: usize, found: &mut Vec<usize>) {
         let leg = &legs[upper];
         let (start, ip) = (opened(leg), leg.server.ip());
         let key = key(leg);
-        let mut found: Vec<usize> = Vec::new();
+        found.clear();
         let opened_there = if key.is_some() {
             &self.keyless
         } else {
@@ -204,14 +217,15 @@ impl Below {
         if let Some(group) = key.and_then(|k| self.by_key.get(k)) {
             found.extend(nearest(group, |j| j < upper));
         }
-        for f in sent_prints(leg) {
-            if let Some(group) = self.by_print.get(&(ip, f.hash, f.len)) {
-                found.extend(nearest(group, |j| j < upper));
+        if !self.by_print.is_empty() {
+            for f in sent_prints(leg) {
+                if let Some(group) = self.by_print.get(&(ip, f.hash, f.len)) {
+                    found.extend(nearest(group, |j| j < upper));
+                }
             }
         }
         found.sort_unstable();
         found.dedup();
-        found
     }
 }
 
@@ -235,8 +249,10 @@ fn sent_prints(leg: &Leg) -> impl Iterator<Item = &Fingerprint> {
 fn link(legs: &[Leg]) -> HashMap<usize, usize> {
     let below = Below::index(legs);
     let mut pairs = Vec::new();
+    let mut found = Vec::new();
     for (i, upper) in legs.iter().enumerate() {
-        for j in below.candidates(legs, i) {
+        below.candidates(legs, i, &mut found);
+        for &j in &found {
             if i == j || (upper.client, upper.server) == (legs[j].client, legs[j].server) {
                 continue;
             }

@@ -14,7 +14,9 @@ mod join;
 mod legs;
 mod sealed;
 
-use crate::model::{CaseContext, Connection, HopSettings, LegObservation, Line, Moment, Source};
+use crate::model::{
+    CaseContext, Connection, HopSettings, LegObservation, LegProtocol, Line, Moment, Source,
+};
 
 /// All that was read of a case.
 #[derive(Debug, Default)]
@@ -36,7 +38,23 @@ pub fn correlate(
 
 /// Writes the same into `sources`, for whoever does not want the connections; gives the first and last record in reference time.
 pub fn survey(observations: Observations, sources: &mut [Source]) -> Option<(Moment, Moment)> {
-    tie(observations, sources).1.window
+    let Observations {
+        mut legs,
+        mut lines,
+        settings,
+    } = observations;
+    // Of connections the sources tell one thing: which encrypted ones were left out.
+    if legs.iter().any(|l| l.protocol == LegProtocol::Tls) {
+        let observations = Observations {
+            legs,
+            lines,
+            settings,
+        };
+        return tie(observations, sources).1.window;
+    }
+    copies::drop_copies(&mut lines, sources);
+    clock::align(&mut legs, &mut lines, sources);
+    window(sources)
 }
 
 fn tie(observations: Observations, sources: &mut [Source]) -> (Vec<draft::Draft>, CaseContext) {
