@@ -155,6 +155,12 @@ impl Words<'_> {
                 .client
                 .clone()
                 .unwrap_or_else(|| "the client".to_owned()),
+            Slot::Ender => match eval::value(self.row, fact::index("close.side")?)? {
+                Value::Word("client") => self.slot(Slot::Client)?,
+                Value::Word("proxy") => self.slot(Slot::Hop)?,
+                Value::Word("server") => self.slot(Slot::Server)?,
+                _ => return None,
+            },
             Slot::Location => names.location.clone()?,
             Slot::Timeout => say_duration(self.timeout_ns()?),
             Slot::TimeoutHalf => say_duration(self.timeout_ns()? / 2),

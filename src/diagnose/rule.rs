@@ -329,6 +329,8 @@ pub enum Slot {
     Hop,
     Server,
     Client,
+    /// Whichever of client, hop and server ended it, by its name.
+    Ender,
     Location,
     Timeout,
     TimeoutHalf,
@@ -350,6 +352,7 @@ pub const SLOTS: &[(&str, Slot)] = &[
     ("hop", Slot::Hop),
     ("server", Slot::Server),
     ("client", Slot::Client),
+    ("ender", Slot::Ender),
     ("location", Slot::Location),
     ("timeout", Slot::Timeout),
     ("timeout/2", Slot::TimeoutHalf),

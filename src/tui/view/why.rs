@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::model::{Analysis, Test, Truth};
+use crate::model::{Analysis, Test, Tier, Truth};
 use crate::tui::reasons::{self, Reason, Standing};
 use crate::tui::state::State;
 use crate::tui::text::{cell, fit, place, width};
@@ -227,13 +227,11 @@ fn detail(
         .map(|u| u.needs.as_str())
         .collect();
     if !needs.is_empty() && !matches!(reason, Some(Reason::Needs(..))) {
-        wrapped(
-            &mut lines,
-            "To be certain: ",
-            &needs.join("; "),
-            inner.width,
-            DIM,
-        );
+        let lead = match judged.verdict.tier {
+            Tier::Certain => "Certain without: ",
+            _ => "To be certain: ",
+        };
+        wrapped(&mut lines, lead, &needs.join("; "), inner.width, DIM);
     }
     paragraph(buffer, inner, &lines, 0);
 }
