@@ -439,7 +439,7 @@ impl Tracker {
         };
         if leg.closed() {
             if !leg.plain() {
-                leg.settle();
+                leg.settle(many);
             } else if let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Over) {
                 self.bury(place, Some(leg));
             }
@@ -587,7 +587,8 @@ pub(super) fn finish(trackers: Vec<Tracker>) -> Vec<LegObservation> {
     for leg in &mut legs {
         leg.confirm_with(|end| servers.contains(end), &mut up);
     }
-    // One leg at a time is turned into its observation and let go.
+    // One leg at a time is turned into its observation and let go; they are too large to be moved while their list grows.
+    up.observations.reserve(legs.len());
     for leg in legs {
         leg.hand_up(&mut up);
     }

@@ -164,7 +164,9 @@ fn captures_of_others_have_every_frame_that_tshark_finds() {
 /// The packets of TCP that tshark finds in a capture, tunnels taken off.
 fn segments_of_tshark(path: &Path) -> Option<u64> {
     let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(path).args(["-Y", "tcp"]);
+    // Whole headers; what an ICMP error quotes of a packet is none.
+    command.args(["-n", "-r"]).arg(path);
+    command.args(["-Y", "tcp.urgent_pointer && !icmp && !icmpv6"]);
     command.args(["-T", "fields", "-e", "frame.number"]);
     let out = command.output().ok()?;
     Some(String::from_utf8_lossy(&out.stdout).lines().count() as u64)
