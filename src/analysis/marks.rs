@@ -91,6 +91,7 @@ fn hop(what: HopEvent) -> Option<(ProcessDid, &'static str)> {
         | HopEvent::ClientLeftEarly
         | HopEvent::NoLiveUpstreams
         | HopEvent::TlsFailed
+        | HopEvent::TlsLeft
         // said by every worker after its own end was marked
         | HopEvent::Exiting
         | HopEvent::FlowForgotten
@@ -114,6 +115,7 @@ fn app(what: &AppEvent) -> Option<(ProcessDid, String)> {
         | AppEvent::Close { .. }
         | AppEvent::Error { .. }
         | AppEvent::HeartbeatMissed
+        | AppEvent::Idle
         | AppEvent::Rejected { .. }
         | AppEvent::Backpressure
         | AppEvent::Exception { .. }

@@ -124,6 +124,7 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
                 | AppEvent::Close { .. }
                 | AppEvent::Error { .. }
                 | AppEvent::HeartbeatMissed
+                | AppEvent::Idle
                 | AppEvent::Rejected { .. }
                 | AppEvent::Backpressure
                 | AppEvent::Exception { .. }

@@ -56,6 +56,12 @@ fn connection(draft: Draft, places: &Places) -> Connection {
                 .and_then(|t| t.client_port)
         })
         .or_else(|| {
+            hop_lines
+                .iter()
+                .find(|h| h.is_tls() && h.client == ip)
+                .and_then(|h| h.client_port)
+        })
+        .or_else(|| {
             app_lines
                 .iter()
                 .find(|a| a.client.first().copied() == ip)
@@ -391,6 +397,7 @@ const fn say_hop(what: HopEvent) -> &'static str {
         HopEvent::WorkerConnections => "worker_connections are not enough",
         HopEvent::DescriptorsExhausted => "too many open files",
         HopEvent::TlsFailed => "TLS handshake failed",
+        HopEvent::TlsLeft => "TLS handshake broken off by the client",
         HopEvent::Started => "started",
         HopEvent::Reload => "reload",
         HopEvent::Draining => "gracefully shutting down",
@@ -421,6 +428,7 @@ fn say_app(what: &AppEvent) -> String {
             format!("error {} {message}", code.as_deref().unwrap_or(""))
         }
         AppEvent::HeartbeatMissed => "heartbeat missed, terminated".to_owned(),
+        AppEvent::Idle => "idle for too long, ended".to_owned(),
         AppEvent::Rejected { status } => format!(
             "upgrade rejected {}",
             status.map(|s| s.to_string()).unwrap_or_default()

@@ -34,6 +34,10 @@ impl Draft {
         for a in &self.app_lines {
             all.extend(&a.client);
         }
+        // A handshake that failed below HTTP stands in no other log.
+        if all.is_empty() {
+            all.extend(self.hop_lines.iter().filter_map(|h| h.client));
+        }
         for ip in &mut all {
             *ip = ip.to_canonical();
         }
@@ -123,6 +127,10 @@ impl Draft {
         told.or_else(|| {
             let given_up = |a: &&AppLine| a.what == AppEvent::HeartbeatMissed;
             self.app_lines.iter().rev().find(given_up).map(|a| a.at)
+        })
+        .or_else(|| {
+            let mut tls = self.hop_lines.iter().filter(|h| h.is_tls());
+            tls.next().map(|h| h.at)
         })
     }
 

@@ -178,6 +178,9 @@ impl Places {
         });
         let Some(first) = draft.chain.first() else {
             hops.push(hop(HopKind::Client, outer));
+            if tunnels.is_empty() && draft.app_lines.is_empty() {
+                hops.extend(draft.hop_lines.first().map(|h| hop(h.hop, None)));
+            }
             for (i, t) in tunnels.iter().enumerate() {
                 // The next hop inwards sees this one's address.
                 hops.push(hop(t.hop, tunnels.get(i + 1).and_then(|n| n.client)));

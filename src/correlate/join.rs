@@ -41,8 +41,9 @@ pub(super) fn drafts(
     join_hops(&mut drafts, hops, &mut rest);
     super::flows::join(&mut drafts, flows);
     drafts.retain(|d| {
-        let nothing = d.chain.is_empty() && d.tunnels.is_empty() && d.app_lines.is_empty();
-        let logged = !d.tunnels.is_empty() || !d.app_lines.is_empty();
+        let tls = d.hop_lines.iter().any(HopLine::is_tls);
+        let nothing = d.chain.is_empty() && d.tunnels.is_empty() && d.app_lines.is_empty() && !tls;
+        let logged = !d.tunnels.is_empty() || !d.app_lines.is_empty() || tls;
         let unknown = !logged && d.chain.iter().all(could_be_anything);
         if unknown && let Some(o) = d.chain.first().and_then(|l| l.observations.first()) {
             rest.unknown.push(o.first.record);
@@ -558,7 +559,7 @@ fn same_target(a: &str, b: &str) -> bool {
 
 // --- error-log lines ---
 
-fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
+fn join_hops(drafts: &mut Vec<Draft>, hops: Vec<HopLine>, rest: &mut Rest) {
     if hops.is_empty() {
         return;
     }
@@ -571,6 +572,14 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
         }
     }
     let index = Index::new(drafts);
+    // Who failed at the door of a hop through which WebSockets go came for one, as far as anybody can tell.
+    let doors: BTreeSet<HopKind> = drafts
+        .iter()
+        .flat_map(|d| &d.tunnels)
+        .filter(|t| t.status == Some(101))
+        .map(|t| t.hop)
+        .collect();
+    let mut failed: Vec<Draft> = Vec::new();
     for line in hops {
         let of_one = line.client.is_some() || line.serial.is_some() && line.uri.is_some();
         if !of_one {
@@ -602,9 +611,14 @@ fn join_hops(drafts: &mut [Draft], hops: Vec<HopLine>, rest: &mut Rest) {
             .min_by_key(|&((rank, off), d)| (rank, told(d), off, d));
         match best {
             Some((_, d)) => drafts[d].hop_lines.push(line),
+            None if line.is_tls() && doors.contains(&line.hop) => failed.push(Draft {
+                hop_lines: vec![line],
+                ..Draft::default()
+            }),
             None => rest.hop_lines.push(line),
         }
     }
+    drafts.extend(failed);
     for d in drafts {
         d.hop_lines.sort_by_key(|l| (l.at, l.record));
     }

@@ -350,6 +350,12 @@ pub const FACTS: &[FactSpec] = &[
         "an access log with durations and the proxy's configuration",
     ),
     fact(
+        "idle.lived_timer",
+        Count,
+        "connections of this case that a hop logged to have lived exactly as long as one of its idle time-outs, as this one did",
+        "an access log with durations in milliseconds and the proxy's configuration",
+    ),
+    fact(
         "idle.one_way",
         Bool,
         "the same silence of one direction ended several connections while the other direction went on",
@@ -601,7 +607,12 @@ pub const FACTS: &[FactSpec] = &[
         "a capture, with the log of the firewall or NAT or with the reset that followed",
     ),
     // the rest
-    fact("tls.failed", Bool, "the TLS handshake failed", CAPTURE),
+    fact(
+        "tls.failed",
+        Bool,
+        "the TLS handshake failed",
+        "a capture of the leg, or the error log of the hop that ends the encryption at level info",
+    ),
     fact("frames.violation", Bool, "a frame broke RFC 6455", CAPTURE),
     fact(
         "message.too_big_logged",

@@ -13,8 +13,9 @@ use super::pack::Pack;
 use super::population::Population;
 use super::rule::Line;
 use crate::model::{
-    CaseContext, Cause, Closer, Connection, Finding, HopKind, Incident, Judged, Outcome, Role,
-    SECOND_NS, Tier, TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
+    AppEvent, CaseContext, Cause, Closer, Connection, Finding, HopEvent, HopKind, HopLine,
+    Incident, Judged, Outcome, Role, SECOND_NS, Tier, TimeoutKind, Truth, TunnelLine, Untestable,
+    Verdict,
 };
 
 #[derive(Debug, Default)]
@@ -131,6 +132,10 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     }
     if s.encrypted() {
         cap(&mut verdict);
+    }
+    // What was to be asked for through that door, only the client knows.
+    if verdict.cause == Some(Cause::TlsFailure) && s.c.legs.is_empty() {
+        verdict.tier = verdict.tier.min(Tier::Likely);
     }
     let of_a_process = matches!(
         verdict.cause,
@@ -443,6 +448,8 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         address: None,
     };
     Some(match verdict.cause? {
+        // The application's own timer.
+        Cause::IdleTimeout if s.c.app_lines.iter().any(|l| l.what == AppEvent::Idle) => server(),
         Cause::IdleTimeout | Cause::ProxyRestart | Cause::LifetimeCap => proxy(),
         Cause::MissedHeartbeat
         | Cause::ServerCrash
@@ -545,6 +552,14 @@ fn refuser(s: &Subject<'_>, row: &Row, cause: Option<Cause>) -> Closer {
             by_proxy()
         }
         Some(_) => server(),
+        None if s.c.legs.is_empty() && s.c.hop_lines.iter().any(HopLine::is_tls) => {
+            let left = |h: &HopLine| h.what == HopEvent::TlsLeft;
+            if s.c.hop_lines.iter().any(left) {
+                client()
+            } else {
+                by_proxy()
+            }
+        }
         None => match s.c.closer.role {
             Role::Unknown => {
                 let reset_by_far =

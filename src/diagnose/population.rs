@@ -4,7 +4,7 @@ mod recurring;
 mod sealed;
 
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopEvent, LegProtocol, MILLI_NS, Moment, Role,
+    AppEvent, AppLine, CaseContext, Connection, HopKind, LegProtocol, MILLI_NS, Moment, Role,
     SECOND_NS, SourceId, Stamp, TunnelLine,
 };
 use recurring::{by_client, by_listener, by_packet, lives, one_way};
@@ -80,6 +80,8 @@ pub(super) struct Population {
     hops: HashSet<IpAddr>,
     /// Identities that came from each address of a client.
     identities: HashMap<IpAddr, BTreeSet<String>>,
+    /// Lives that hops without flags logged to the millisecond, shortest first.
+    lived: Vec<i64>,
     /// nginx error logs that write at level info: there a missing line means something.
     pub(super) info_level: bool,
     /// What comes regularly from a server under encryption and is as small as a ping: size and period.
@@ -135,12 +137,10 @@ impl Population {
             .iter()
             .flat_map(|c| &c.hop_lines)
             .chain(&context.hop_lines);
-        let info_level = hop_lines.clone().any(|h| {
-            matches!(h.level.as_deref(), Some("info" | "notice" | "debug"))
-                && h.what != HopEvent::Started
-        }) || hop_lines
+        // What nginx writes at notice says nothing of the level below it.
+        let info_level = hop_lines
             .clone()
-            .any(|h| h.level.as_deref() == Some("info"));
+            .any(|h| matches!(h.level.as_deref(), Some("info" | "debug")));
         let mut identities: HashMap<IpAddr, BTreeSet<String>> = HashMap::new();
         for c in connections {
             if let (Some(ip), Some(who)) = (c.client.ip, &c.client.identity) {
@@ -152,7 +152,13 @@ impl Population {
             .flat_map(|c| c.hops.iter().filter(|h| h.kind.is_proxy()))
             .filter_map(|h| h.address)
             .collect();
+        let mut lived: Vec<i64> = connections
+            .iter()
+            .filter_map(|c| c.tunnels.iter().find_map(to_the_millisecond))
+            .collect();
+        lived.sort_unstable();
         Self {
+            lived,
             lives: lives(connections, &places, |c, p| {
                 (c.closer.role != Role::Client).then_some(p.proxy)
             }),
@@ -181,6 +187,23 @@ impl Population {
             app_spans,
             logged_upstreams,
         }
+    }
+
+    /// Connections of an upstream that were over between two moments.
+    pub(super) fn ending(&self, from: Moment, to: Moment, upstream: &Upstream) -> Vec<usize> {
+        let first = self.ends.partition_point(|&(at, _)| at < from);
+        self.ends[first..]
+            .iter()
+            .take_while(|&&(at, _)| at <= to)
+            .map(|&(_, j)| j)
+            .filter(|&j| self.places[j].upstream == *upstream)
+            .collect()
+    }
+
+    /// How many connections lived from `least` to `most`, by the log of a hop that tells it to the millisecond.
+    pub(super) fn lived(&self, least: i64, most: i64) -> usize {
+        let before = |ns: i64| self.lived.partition_point(|l| *l < ns);
+        before(most + 1).saturating_sub(before(least))
     }
 
     /// Connections that begin between two moments, both included, by their index.
@@ -378,6 +401,12 @@ pub(super) fn process_lines<'a>(
         let by_pid = pid.is_some() && l.pid == pid;
         host_fits && port_fits && (source_fits || by_port || by_pid)
     })
+}
+
+/// The life of an upgraded request by a hop that logs it to the millisecond and never says that a timer of its own ended it.
+pub(super) fn to_the_millisecond(t: &TunnelLine) -> Option<i64> {
+    let tells = matches!(t.hop, HopKind::Nginx | HopKind::Alb) && t.status == Some(101);
+    t.life_ns.filter(|_| tells && t.termination.is_none())
 }
 
 fn place(c: &Connection) -> Place {

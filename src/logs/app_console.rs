@@ -175,6 +175,8 @@ pub(super) fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap)
     for (key, value) in text::Pairs(message) {
         pairs += 1;
         given |= matches!(key, b"msg" | b"message" | b"event");
+        // `client_error session=u7: message`: the sentence goes on.
+        let value = value.strip_suffix(b":").unwrap_or(value);
         match map.meaning(key, String::new) {
             Some(meaning) => told.push((meaning, Cow::Borrowed(value))),
             None => fields.put(key, b"", Cow::Borrowed(value), 1, assumed),
@@ -217,6 +219,9 @@ pub(super) fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap)
     }
     if fields.session.is_none() && fields.connection_id.is_none() && fields.id.is_none() {
         app_names::named(message, &mut fields);
+    }
+    if fields.session.is_none() && fields.connection_id.is_none() && fields.id.is_none() {
+        app_names::token(message, &mut fields);
     }
     // ActionCable: `Finished "/cable" [WebSocket] for 127.0.0.1 at ...` is the close, without a code.
     if text::contains(message, b"Finished \"") && text::contains(message, b"[WebSocket]") {

@@ -1,5 +1,6 @@
 //! What an application's line says in its own words -> the event it means, whatever library wrote it.
 
+use super::app_sentence::{self, Told};
 use super::app_words::{Class, hits, words};
 use super::text;
 use crate::model::AppEvent;
@@ -56,6 +57,7 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     words(said.event, &mut words_all);
     words(said.message, &mut words_all);
     let own = hits(&words_all);
+    let words_own = words_all.clone();
     // What the event itself is called speaks before what it tells of.
     words(said.error, &mut words_all);
     words(said.errno.unwrap_or(b""), &mut words_all);
@@ -69,9 +71,17 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
 
     let close_code = said
         .close_code
-        .or_else(|| code_in(&words_all, own.has(Class::Closed) || own.has(Class::Close)));
+        .or_else(|| code_in(&words_all, own.has(Class::Closed) || own.has(Class::Close)))
+        .or_else(|| bare_code(said));
     let aged = own.has(Class::Aged);
-    let closing = own.has(Class::Closed) || own.has(Class::Close) || aged;
+    let weak = said
+        .has_peer
+        .then(|| app_sentence::told(&words_own))
+        .flatten();
+    let ended = own.has(Class::Closed) || weak == Some(Told::Ended);
+    // A code under a key, beside the name of a connection, is a close whatever its words are.
+    let coded = said.has_peer && said.close_code.is_some_and(is_code);
+    let closing = ended || own.has(Class::Close) || aged || coded && !own.has(Class::Error);
     let reason = || {
         let own_words: &[u8] = if aged { said.message } else { b"" };
         let reason = [said.reason, said.error, own_words]
@@ -110,7 +120,11 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
         Some(1001) => !text::contains(&words_all, b" idle timeout "),
         Some(_) => !own.has(Class::Heartbeat),
     };
-    if all.has(Class::Heartbeat)
+    let lacks = said.has_peer
+        && (weak == Some(Told::Dead)
+            || app_sentence::heartbeat_lacks(&words_all) && (said.level != Level::Low || closing));
+    let lacks = lacks && !(closing && close_code.is_some_and(|c| c != 1006));
+    if (all.has(Class::Heartbeat) || lacks)
         && !theirs
         && !(said.level == Level::Low && own.has(Class::Listening))
     {
@@ -121,7 +135,10 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
         }
         return both;
     }
-    if all.has(Class::Backpressure) {
+    let slow = said.has_peer
+        && close_code.is_none()
+        && (weak == Some(Told::Slow) || app_sentence::buffer_full(&words_own));
+    if all.has(Class::Backpressure) || slow {
         let mut both = vec![AppEvent::Backpressure];
         if closing && close_code.is_some() {
             both.push(close());
@@ -130,6 +147,9 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     }
     if closing && close_code.is_some() {
         return vec![close()];
+    }
+    if said.has_peer && app_sentence::idle(&words_own) {
+        return vec![AppEvent::Idle];
     }
     let refusal = said.status.filter(|s| (400..600).contains(s));
     if own.has(Class::Rejected)
@@ -141,7 +161,9 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
     if own.has(Class::Stopping) && !(said.has_peer && closing) {
         return vec![AppEvent::Stopping];
     }
-    if own.has(Class::Listening) && said.level < Level::Error {
+    // `up`, `serving`, `gateway online` beside a port of its own.
+    let came_up = said.port.is_some() && !said.has_peer && app_sentence::came_up(&words_own);
+    if (own.has(Class::Listening) || came_up) && said.level < Level::Error {
         return vec![AppEvent::Listening { port: said.port }];
     }
     if all.has(Class::Elsewhere) && !said.has_peer && (closing || own.has(Class::Open)) {
@@ -154,9 +176,9 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
             message: message(),
         }];
     }
-    if own.has(Class::Closed) || closing && !wrong {
+    if ended || closing && !wrong {
         // `closing` and `terminate` alone tell of something under way, not of this connection's end.
-        if own.has(Class::Closed) || said.has_peer || plain_close(said) {
+        if ended || said.has_peer || plain_close(said) {
             return vec![close()];
         }
     }
@@ -186,10 +208,44 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
             message: message(),
         }];
     }
-    if own.has(Class::Open) || own.has(Class::OpenWeak) && (said.has_peer || one_word(said)) {
+    if own.has(Class::Open)
+        || own.has(Class::OpenWeak) && (said.has_peer || one_word(said))
+        || weak == Some(Told::Began)
+    {
         return vec![AppEvent::Open];
     }
     vec![AppEvent::Other]
+}
+
+/// RFC 6455 7.4: those of the protocol, of libraries and of applications.
+const fn is_code(code: u16) -> bool {
+    matches!(code, 1000..=1015 | 3000..=4999)
+}
+
+/// A code that a sentence about a named peer gives without the word for it: `Connection closed for u7: 1006`, `User u7 removed (4001)`.
+fn bare_code(said: &Said<'_>) -> Option<u16> {
+    if !said.has_peer {
+        return None;
+    }
+    let mut mark = false;
+    for word in said.message.split(|c| matches!(c, b' ' | b'\t')) {
+        let opens = word.strip_prefix(b"(");
+        let bare = opens.unwrap_or(word);
+        let end = bare
+            .iter()
+            .position(|c| !c.is_ascii_digit())
+            .unwrap_or(bare.len());
+        let (digits, after) = bare.split_at(end);
+        let closes = matches!(after, b"" | b")" | b"," | b"):" | b".");
+        if digits.len() == 4 && closes && (mark || opens.is_some()) {
+            let code = text::unsigned(digits).and_then(|v| u16::try_from(v).ok());
+            if let Some(code) = code.filter(|c| is_code(*c)) {
+                return Some(code);
+            }
+        }
+        mark = word.ends_with(b":") || opens.is_some_and(|o| o == b"code");
+    }
+    None
 }
 
 /// The event is named `close` or `ws_close` and nothing more.

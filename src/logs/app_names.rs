@@ -43,14 +43,71 @@ pub(super) fn named(message: &[u8], fields: &mut Fields<'_>) {
             continue;
         }
         let counted = name.iter().all(u8::is_ascii_digit);
-        let uuid = name.len() == 36 && memchr::memchr_iter(b'-', name).count() == 4;
-        if whole || counted || uuid {
+        // What is named like a session is one, whatever noun stands before it.
+        let session = is_token(name) && !is_uuid(name);
+        if (whole || counted || is_uuid(name)) && !session {
             fields.connection_id = Some(text::string(name));
         } else {
             fields.session = Some(text::string(name));
         }
         return;
     }
+}
+
+/// The first word that can only be a name, where a sentence has no noun for it: `Closing u-3418: inactive`, `[u-3418] accepted`.
+pub(super) fn token(message: &[u8], fields: &mut Fields<'_>) {
+    let words = message
+        .split(|c| matches!(c, b' ' | b'\t'))
+        .filter(|w| !w.is_empty())
+        .take(16);
+    for word in words {
+        let word = trim(word);
+        let word = word.strip_prefix(b"[").unwrap_or(word);
+        let word = word.strip_suffix(b"]").unwrap_or(word);
+        if !is_token(word) {
+            continue;
+        }
+        if is_uuid(word) {
+            fields.connection_id = Some(text::string(word));
+        } else {
+            fields.session = Some(text::string(word));
+        }
+        return;
+    }
+}
+
+fn is_uuid(word: &[u8]) -> bool {
+    word.len() == 36 && memchr::memchr_iter(b'-', word).count() == 4
+}
+
+/// Letters and three digits or more, and nothing that names a thread, a duration or an address in memory.
+fn is_token(word: &[u8]) -> bool {
+    const THREADS: &[&[u8]] = &[
+        b"exec", b"thread", b"worker", b"pool", b"nio", b"main", b"node", b"proc", b"http", b"utf",
+        b"sha", b"port",
+    ];
+    let plain = word
+        .iter()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'));
+    let digits = word.iter().filter(|c| c.is_ascii_digit()).count();
+    let letters = word.iter().filter(|c| c.is_ascii_alphabetic()).count();
+    let counted = word.first().is_some_and(u8::is_ascii_digit)
+        && word
+            .iter()
+            .skip_while(|c| c.is_ascii_digit())
+            .all(u8::is_ascii_alphabetic);
+    let lower = word.to_ascii_lowercase();
+    let errno = word
+        .iter()
+        .all(|c| c.is_ascii_uppercase() || *c == b'_' || c.is_ascii_digit());
+    (5..=64).contains(&word.len())
+        && plain
+        && digits >= 3
+        && letters >= 1
+        && !(counted && word.len() < 12)
+        && !errno
+        && !word.starts_with(b"0x")
+        && !THREADS.iter().any(|t| text::contains(&lower, t))
 }
 
 /// What a client or a connection does in the log of a server.

@@ -57,6 +57,8 @@ pub(super) struct Reader {
     open: Option<Open>,
     /// The last record was itself about an error: a trace after it is its own.
     after_error: bool,
+    /// That record told no more than an error: what it named, for the trace after it.
+    error: Option<AppLine>,
     gate: Option<Gate>,
     shapes: gate::Shapes,
     map: FieldMap,
@@ -110,6 +112,7 @@ impl Reader {
             block: None,
             open: None,
             after_error: false,
+            error: None,
             gate: None,
             shapes: gate::Shapes::default(),
         }
@@ -241,6 +244,7 @@ impl Reader {
             out.saw(at);
             out.zone(zone);
         }
+        self.error = None;
         self.after_error = fields.level >= Level::Error
             || events.iter().any(|e| {
                 matches!(
@@ -263,7 +267,7 @@ impl Reader {
             }
             // The address in "listening on ..." is the application's own.
             let own_address = matches!(what, AppEvent::Listening { .. });
-            out.emit(Line::App(AppLine {
+            let line = AppLine {
                 record,
                 at,
                 what,
@@ -280,7 +284,11 @@ impl Reader {
                 uri: fields.uri.clone(),
                 ws_key: fields.ws_key.clone(),
                 request_id: fields.request_id.clone(),
-            }));
+            };
+            if matches!(line.what, AppEvent::Error { code: None, .. }) {
+                self.error = Some(line.clone());
+            }
+            out.emit(Line::App(line));
         }
         silent && !fields.words().into_iter().any(gate::may_tell)
     }
@@ -392,6 +400,19 @@ impl Reader {
             && let Some(message) = block.message
         {
             AppEvent::Exception { message }
+        } else if block.trace
+            && let Some(error) = self.error.take()
+            && let Some(message) = block.message
+        {
+            // What the record calls an error, its trace shows to be an exception.
+            let record = block.record;
+            let what = AppEvent::Exception { message };
+            out.emit(Line::App(AppLine {
+                record,
+                what,
+                ..error
+            }));
+            return;
         } else {
             return;
         };

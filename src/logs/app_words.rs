@@ -308,6 +308,8 @@ const PHRASES: &[(Class, &[&str])] = &[
             "closing",
             "terminated",
             "terminate",
+            "terminating",
+            "disconnecting",
             "going away",
             "received close frame",
         ],
@@ -521,6 +523,7 @@ pub(super) fn phrases() -> impl Iterator<Item = &'static str> {
             )
         })
         .flat_map(|(_, phrases)| phrases.iter().copied())
+        .chain(super::app_sentence::weak())
 }
 
 /// Bytes of a message that are looked at: what a line means stands at its beginning.

@@ -48,9 +48,10 @@ pub(super) fn is_plain(status: &[u8]) -> bool {
     matches!(status, [b'2' | b'3', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
-/// An answer that ends a request which failed.
+/// An answer that ends a request which failed; 426 says by itself that a WebSocket was asked for.
 pub(super) fn is_refusal(status: &[u8]) -> bool {
     matches!(status, [b'4'..=b'9', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
+        && status != b"426"
 }
 
 /// Where a line stands: in its block, and in the stream.
@@ -303,7 +304,10 @@ impl Shape {
                 Role::Status if is_refusal(value) => fit.refused = Some(value),
                 Role::Asked => fit.asked = Some(value),
                 Role::Absent if text::present(value).is_none() => fit.denies = true,
-                Role::Digits if value.iter().all(u8::is_ascii_digit) => {}
+                // What may be a close code decides by itself.
+                Role::Digits
+                    if value.iter().all(u8::is_ascii_digit)
+                        && !matches!(value, [b'1' | b'3' | b'4', _, _, _]) => {}
                 Role::Status | Role::Absent | Role::Digits => return None,
                 Role::Time => fit.time = value,
                 Role::Said => {
@@ -469,6 +473,8 @@ const KEYS: &[&str] = &[
     "alert",
     "ftl",
     "ode\":\"",
+    "ode\":1",
+    "ode\": 1",
     "ode\": \"",
     "errno",
     "stack",
@@ -476,6 +482,7 @@ const KEYS: &[&str] = &[
     "exception",
     "traceback",
     "\"@x\"",
+    "\"port\":",
 ];
 
 /// Finds a word of any phrase that makes an event.

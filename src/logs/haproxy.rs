@@ -231,7 +231,11 @@ fn process(message: &[u8]) -> Option<HopEvent> {
         || message.starts_with(b"Backup Server ")
         || message.starts_with(b"Health check for server ");
     Some(
-        if has(b": SSL handshake failure") || has(b": Connection closed during SSL handshake") {
+        if has(b": Connection closed during SSL handshake")
+            || has(b": SSL handshake failure") && has(b" alert ")
+        {
+            HopEvent::TlsLeft
+        } else if has(b": SSL handshake failure") {
             HopEvent::TlsFailed
         } else if named && has(b" has no server available") {
             HopEvent::NoLiveUpstreams

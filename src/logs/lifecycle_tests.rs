@@ -68,6 +68,64 @@ fn check(line: &str, want: Is) {
     assert!(fits, "{line}\n wanted {want:?}, read as {events:?}");
 }
 
+/// Words of no library: nouns, verbs and codes about a peer that is named.
+#[test]
+fn sentences_of_applications() {
+    texts(&[
+        ("client_joined session=u-35587 from 192.0.2.13", Is::Open),
+        (
+            "client_gone session=u-35587 code=1006",
+            Is::Close(Some(1006)),
+        ),
+        (
+            "client_kicked session=u-29878 code=4408 (too long)",
+            Is::Close(Some(4408)),
+        ),
+        (
+            "client_error session=u-68177: Max payload size exceeded",
+            Is::Error(None),
+        ),
+        ("client_dead session=u-61506 after 2 pings", Is::Missed),
+        ("New connection from 192.0.2.19 (u-75016)", Is::Open),
+        (
+            "Connection closed for u-75016: 1006 ",
+            Is::Close(Some(1006)),
+        ),
+        (
+            "Buffer limit exceeded for u-75016 (13000000 bytes), terminating",
+            Is::Backpressure,
+        ),
+        (
+            "policy violation session=u-71369 code=3000 reason=unauthorized",
+            Is::Close(Some(3000)),
+        ),
+        ("request failed user=u-71369 code=4001", Is::Error(None)),
+        ("user left room 5 user=u-71369", Is::Nothing),
+        ("serving port=8080", Is::Listening(Some(8080))),
+    ]);
+    check(
+        r#"{"name":"gw","pid":30402,"level":40,"connId":"4b680f7e","sessionId":"u-61506","missed":1,"msg":"Connection is dead","time":"2026-11-30T13:39:21.302Z","v":0}"#,
+        Is::Missed,
+    );
+    check(
+        r#"{"level":"info","time":"2026-11-30T13:42:47.831Z","pid":9183,"port":8081,"message":"up"}"#,
+        Is::Listening(Some(8081)),
+    );
+}
+
+/// Python's servers write an error, and the trace of the exception below it.
+#[test]
+fn traces_below_an_error() {
+    let text = "2026-11-30 13:39:46,421 INFO websockets.server connection closed\n\
+        2026-11-30 13:39:46,421 ERROR aiohttp.server Error handling request from 192.0.2.2\n\
+        Traceback (most recent call last):\n  File \"/app/srv.py\", line 58, in handler\n    {}[\"x\"]\nKeyError: 'x'\n\
+        2026-11-30 13:39:46,482 INFO websockets.server connection closed\n";
+    let events = read_as(text);
+    let named =
+        |e: &AppEvent| matches!(e, AppEvent::Exception { message } if message == "KeyError: 'x'");
+    assert_eq!(events.iter().filter(|e| named(e)).count(), 1, "{events:?}");
+}
+
 /// Each behind a date, as a console writes it.
 fn texts(table: &[(&str, Is)]) {
     for (message, want) in table {

@@ -11,6 +11,7 @@ mod app_json;
 mod app_names;
 mod app_reader;
 mod app_roles;
+mod app_sentence;
 mod app_text;
 mod app_trace;
 mod app_words;

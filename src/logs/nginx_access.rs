@@ -421,7 +421,7 @@ impl Reader {
         if gate::is_plain(answer.status) {
             return self.passed(answer.date, out).is_some();
         }
-        let failed = text::any_status(answer.status).is_some_and(|s| s >= 400);
+        let failed = text::any_status(answer.status).is_some_and(|s| s >= 400 && s != 426);
         let Some((_, uri)) = text::request(answer.request).filter(|_| failed) else {
             return false;
         };

@@ -159,6 +159,14 @@ fn classify(message: &[u8]) -> HopEvent {
     if message.starts_with(b"client timed out") {
         return HopEvent::ClientTimeout;
     }
+    let tls = has(b"SSL_") || has(b"SSL handshake") || has(b"(SSL:");
+    // An alert in the text is one that the peer sent (OpenSSL's reasons above 1000).
+    if tls
+        && !upgraded
+        && (has(b" alert ") || message.starts_with(b"peer closed connection in SSL"))
+    {
+        return HopEvent::TlsLeft;
+    }
     if has(b"SSL_") || has(b"SSL handshake") || has(b"while SSL handshaking") || has(b"(SSL:") {
         return HopEvent::TlsFailed;
     }
@@ -443,7 +451,11 @@ mod tests {
             ),
             (
                 "peer closed connection in SSL handshake while SSL handshaking, client: 1.2.3.4",
-                E::TlsFailed,
+                E::TlsLeft,
+            ),
+            (
+                "SSL_read() failed (SSL: error:0A000418:SSL routines::tlsv1 alert unknown ca:SSL alert number 48) while waiting for request, client: 1.2.3.4",
+                E::TlsLeft,
             ),
             (
                 "signal 1 (SIGHUP) received from 14792, reconfiguring",

@@ -17,7 +17,10 @@ pub enum Attempt {
 impl TunnelLine {
     /// It says of itself that a WebSocket was asked for: what its path is for is known by it.
     pub fn says_websocket(&self) -> bool {
-        self.status == Some(101) || self.upgrade_asked == Some(true) || self.ws_key.is_some()
+        // 426 asks for the upgrade that did not arrive (RFC 9110 15.5.22).
+        matches!(self.status, Some(101 | 426))
+            || self.upgrade_asked == Some(true)
+            || self.ws_key.is_some()
     }
 
     pub fn attempt(&self, settings: &[HopSettings]) -> Attempt {
@@ -47,9 +50,13 @@ impl TunnelLine {
     }
 }
 
-/// The path of a URI without its query.
+/// The path of a URI without its query, scheme and host: logs write it as `$scheme://$host$request_uri` as well.
 pub fn path(uri: &str) -> &str {
-    uri.split(['?', '#']).next().unwrap_or(uri)
+    let path = uri.split(['?', '#']).next().unwrap_or(uri);
+    let Some((_, rest)) = path.split_once("://") else {
+        return path;
+    };
+    rest.find('/').map_or("/", |at| &rest[at..])
 }
 
 /// A URI's path as a number: the same in every run.

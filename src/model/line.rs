@@ -200,6 +200,8 @@ pub enum HopEvent {
     WorkerConnections,
     DescriptorsExhausted,
     TlsFailed,
+    /// The client broke the TLS handshake off: it sent an alert, or closed.
+    TlsLeft,
     /// Started, or a new worker generation.
     Started,
     Reload,
@@ -241,6 +243,14 @@ pub struct HopLine {
 }
 
 impl HopLine {
+    /// A client's TLS handshake that failed: nothing was asked for yet.
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.what, HopEvent::TlsFailed | HopEvent::TlsLeft)
+            && self.client.is_some()
+            && self.uri.is_none()
+            && self.upstream.is_none()
+    }
+
     /// Which side of nginx a failed read or write was on: it writes those of clients at level `info`, those of upstreams at `error`
     /// (`log_error` of ngx_connection_t). `None` where the log does not tell.
     pub fn from_upstream(&self) -> Option<bool> {
@@ -268,6 +278,8 @@ pub enum AppEvent {
     },
     /// The application gave up on a peer that did not answer its pings.
     HeartbeatMissed,
+    /// The application ended it for its silence.
+    Idle,
     /// The upgrade was refused by the application.
     Rejected {
         status: Option<u16>,

@@ -75,7 +75,7 @@ pub struct HopSettings {
 impl HopSettings {
     /// The route that serves this URI: the exact one, else the longest prefix.
     pub fn route(&self, uri: &str) -> Option<&Route> {
-        let path = uri.split(['?', '#']).next().unwrap_or(uri);
+        let path = super::attempt::path(uri);
         self.routes
             .iter()
             .filter(|r| {

@@ -181,6 +181,7 @@ fn rest(s: &Subject<'_>, row: &mut Row) {
             vec![],
         ),
     );
+    tls_by_log(s, row);
     let tls = s
         .observations()
         .find(|(_, o)| o.protocol == LegProtocol::Tls);
@@ -197,6 +198,17 @@ fn rest(s: &Subject<'_>, row: &mut Row) {
                 shown(Value::Bool(view.failed || cut), CAPTURE, vec![at(mark)]),
             );
         }
+    }
+}
+
+/// What only the log of the hop at the door tells.
+fn tls_by_log(s: &Subject<'_>, row: &mut Row) {
+    let line = s.c.hop_lines.iter().find(|h| h.is_tls());
+    if let Some(h) = line.filter(|_| s.c.legs.is_empty()) {
+        row.set(
+            "tls.failed",
+            shown(Value::Bool(true), PROXY_LOG, vec![(h.record, Some(h.at))]),
+        );
     }
 }
 

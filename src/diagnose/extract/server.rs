@@ -254,24 +254,46 @@ fn outlived(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
         .any(|(i, _)| s.population.together(i, same).len() > here)
 }
 
-/// An exception that names no connection belongs to the one that ended at that moment, where it was the only one.
+/// A handler that failed takes its connection along within this time.
+const UNNAMED_NS: i64 = 100 * MILLI_NS;
+
+/// An exception that names no connection belongs to the one that ended at that moment: the only one, or the one whose close stands
+/// nearest to it in the log of both.
 fn unnamed_exception<'a>(
     s: &Subject<'_>,
     end: Stamp,
     process: &[&'a AppLine],
 ) -> Option<&'a AppLine> {
-    let alone = s
-        .population
-        .together(s.index, |p| p.upstream == s.place.upstream)
-        .len()
-        == 1;
-    if !alone || !s.place.unasked || !s.place.accepted {
+    if !s.place.unasked || !s.place.accepted {
         return None;
     }
+    let reach = UNNAMED_NS + SECOND_NS.min(end.tick_ns);
+    let together = s.population.ending(
+        end.middle().plus(-reach),
+        end.middle().plus(reach),
+        &s.place.upstream,
+    );
+    let lines_off = |c: &Connection, l: &AppLine| {
+        let closes = c.app_lines.iter().filter(|a| {
+            a.record.source == l.record.source && matches!(a.what, AppEvent::Close { .. })
+        });
+        closes
+            .map(|a| a.record.ordinal.abs_diff(l.record.ordinal))
+            .min()
+    };
+    let nearest = |l: &AppLine| {
+        lines_off(s.c, l).is_some_and(|own| {
+            let others = together.iter().filter(|&&j| j != s.index);
+            others
+                .filter_map(|&j| lines_off(&s.all[j], l))
+                .all(|other| other > own)
+        })
+    };
     process.iter().copied().find(|l| {
         let apart = l.at.middle().since(end.middle()).abs();
         matches!(l.what, AppEvent::Exception { .. })
-            && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(100 * MILLI_NS)
+            && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(UNNAMED_NS)
+            && (together.len() == 1 || nearest(l))
     })
 }
 

@@ -1,11 +1,13 @@
 //! Silences, lives and the time-outs of the hops on the path -> the `idle.*`, `life.*`, `timeouts.*` and `traffic.*` facts.
 
-use super::{CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
+use super::{APP_LOG, CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
 use crate::diagnose::population::{
-    DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer,
+    self, DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer,
 };
-use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind};
+use crate::model::{
+    AppEvent, HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind,
+};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     if let Some(life) = s.c.duration_ns() {
@@ -105,6 +107,12 @@ fn logged(s: &Subject<'_>, row: &mut Row) {
         s.c.tunnels
             .iter()
             .find(|t| t.ended_by_timer() == Some(true));
+    // An application that ends silent connections says so.
+    if let Some(l) = s.c.app_lines.iter().find(|l| l.what == AppEvent::Idle) {
+        let records = vec![(l.record, Some(l.at))];
+        row.set("idle.logged", shown(Value::Bool(true), APP_LOG, records));
+        return;
+    }
     let mut records = Vec::new();
     records.extend(line.map(|h| (h.record, Some(h.at))));
     records.extend(timer.map(|t| (t.record, t.end)));
@@ -252,7 +260,12 @@ fn known(s: &Subject<'_>, row: &mut Row) {
     }
     let near_life = |r: &Recurring| s.c.duration_ns().is_some_and(|l| near(r, l));
     let caps = s.population.lives(s.place.proxy, s.c.client.ip);
-    for r in caps.iter().filter(|r| near_life(r)) {
+    // Where no capture shows what crossed it last, a life as long as an idle time-out of its path is that of a connection that was silent.
+    let silent = |r: &&Recurring| {
+        let is_idle = |c: &NamedDuration| near(r, c.ns);
+        s.c.silence_ns.is_none() && candidates.iter().any(is_idle)
+    };
+    for r in caps.iter().filter(|r| near_life(r)).filter(|r| !silent(r)) {
         lifetimes.push(NamedDuration {
             ns: r.ns,
             name: format!("lived by {} connections of this case", r.count),
@@ -327,6 +340,7 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             .filter(|h| h.kind.is_proxy())
             .all(|h| configured_hops.contains(&h.kind));
     room(s, row, &candidates, all_configured);
+    lived_timer(s, row, &candidates);
     // A single silence of whole seconds may be a timer that nobody told of.
     if let Some(gap) = s.c.silence_ns.filter(|g| *g >= 2 * SECOND_NS) {
         let rounded = round_to_timer(gap);
@@ -366,6 +380,10 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
     let life =
         s.c.duration_ns()
             .or_else(|| s.c.tunnels.iter().find_map(|t| t.life_ns));
+    if s.c.app_lines.iter().any(|l| l.what == AppEvent::Idle) {
+        // Its own timer is in no configuration.
+        return;
+    }
     if let (Some(t), Some(life)) = (smallest, life) {
         let tick =
             s.c.closed
@@ -377,6 +395,33 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
                 Value::Bool(life + tick + 300 * MILLI_NS >= t),
                 CONFIG.and(PROXY_LOG),
                 vec![],
+            ),
+        );
+    }
+}
+
+/// A timer fires no earlier than it was set, and on a busy host this much later.
+const FIRES_LATE_NS: i64 = 60 * MILLI_NS;
+const FIRES_EARLY_NS: i64 = 3 * MILLI_NS;
+
+/// A hop without flags logged a life that is, to the millisecond, one of its idle time-outs: how many of the case did so.
+fn lived_timer(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration]) {
+    let found = s.c.tunnels.iter().find_map(|t| {
+        let life = population::to_the_millisecond(t)?;
+        let timer = candidates.iter().find(|n| {
+            let late = life - n.ns;
+            n.hop == t.hop.name() && (-FIRES_EARLY_NS..=FIRES_LATE_NS).contains(&late)
+        })?;
+        Some((t, timer.ns))
+    });
+    if let Some((t, ns)) = found {
+        let count = s.population.lived(ns - FIRES_EARLY_NS, ns + FIRES_LATE_NS);
+        row.set(
+            "idle.lived_timer",
+            shown(
+                Value::Count(count as i64),
+                PROXY_LOG.and(CONFIG),
+                vec![(t.record, t.end)],
             ),
         );
     }
