@@ -8,6 +8,7 @@ use crate::model::{
 };
 use points::{Key, Point, points};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 pub(super) use points::{addresses, first_teardown};
 
@@ -254,6 +255,7 @@ fn estimate(points: &[Point], known: &Known<'_>) -> Option<Estimate> {
     let mut strong = Vec::new();
     let mut timed: Vec<(i64, i64)> = Vec::new();
     let mut weak = Vec::new();
+    let mut whose: Vec<(i64, IpAddr)> = Vec::new();
     let mut tick = 0;
     for p in points {
         let Some(others) = known.get(&(&p.key, p.opening)) else {
@@ -262,9 +264,10 @@ fn estimate(points: &[Point], known: &Known<'_>) -> Option<Estimate> {
         for &(at, other_tick) in others.iter().take(64) {
             tick = tick.max(p.tick).max(other_tick);
             let delta = p.at - at;
-            if matches!(p.key, Key::Address(_)) {
+            if let Key::Address(ip) = p.key {
                 if delta.abs() < WEAK_RANGE_NS {
                     weak.push(delta);
+                    whose.push((delta, ip));
                 }
             } else {
                 strong.push(delta);
@@ -292,7 +295,10 @@ fn estimate(points: &[Point], known: &Known<'_>) -> Option<Estimate> {
     if near_zero * 3 >= pairs * 2 {
         return Some(Estimate::constant(0, spread, near_zero.max(1)));
     }
-    (pairs >= 4).then_some(Estimate::constant(offset, spread, pairs))
+    // Many behind one address that come at once are one witness.
+    let agreeing = whose.iter().filter(|(d, _)| (d - offset).abs() <= window);
+    let addresses: BTreeSet<IpAddr> = agreeing.map(|&(_, ip)| ip).collect();
+    (pairs >= 4 && addresses.len() >= 3).then_some(Estimate::constant(offset, spread, pairs))
 }
 
 /// Fewer pairs, or less time between them, tell no drift from chance.
