@@ -435,6 +435,12 @@ pub const FACTS: &[FactSpec] = &[
         CAPTURE,
     ),
     fact(
+        "heartbeat.client_unanswered",
+        Count,
+        "pings of the client before the end that no pong answered, after others that had theirs",
+        CAPTURE,
+    ),
+    fact(
         "heartbeat.stopped",
         Bool,
         "the pings of the server stopped long before the end",

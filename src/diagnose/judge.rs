@@ -13,9 +13,9 @@ use super::pack::Pack;
 use super::population::Population;
 use super::rule::Line;
 use crate::model::{
-    AppEvent, CaseContext, Cause, Closer, Connection, Finding, HopEvent, HopKind, HopLine,
-    Incident, Judged, Outcome, Role, SECOND_NS, Tier, TimeoutKind, Truth, TunnelLine, Untestable,
-    Verdict,
+    AppEvent, CaseContext, Cause, Closer, Connection, Direction, Finding, HopEvent, HopKind,
+    HopLine, Incident, Judged, LegEventKind, Outcome, Role, SECOND_NS, Tier, TimeoutKind, Truth,
+    TunnelLine, Untestable, Verdict,
 };
 
 #[derive(Debug, Default)]
@@ -500,6 +500,14 @@ fn told_by_server(row: &Row) -> bool {
         .is_some_and(|r| r.witness.app_log && !r.witness.capture)
 }
 
+/// The way that a fatal TLS alert went.
+fn alerted(s: &Subject<'_>) -> Option<Direction> {
+    let mut events = s.observations().flat_map(|(_, o)| &o.events);
+    events
+        .find(|e| matches!(e.what, LegEventKind::TlsAlert { level: 2, .. }))
+        .map(|e| e.direction)
+}
+
 /// Who said no, or gave up.
 fn refuser(s: &Subject<'_>, row: &Row, cause: Option<Cause>) -> Closer {
     let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
@@ -561,6 +569,12 @@ fn refuser(s: &Subject<'_>, row: &Row, cause: Option<Cause>) -> Closer {
             }
         }
         None => match s.c.closer.role {
+            // Whoever sent the alert said no.
+            Role::Unknown if alerted(s).is_some() => match alerted(s) {
+                Some(Direction::ToServer) => client(),
+                _ if proxy.is_some() => by_proxy(),
+                _ => server(),
+            },
             Role::Unknown => {
                 let reset_by_far =
                     s.c.legs

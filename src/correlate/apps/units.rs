@@ -86,7 +86,7 @@ pub(super) fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
     let mut by_session: BTreeMap<(String, Option<IpAddr>), Vec<AppLine>> = BTreeMap::new();
     let mut by_endpoint: BTreeMap<(Vec<IpAddr>, u16), Vec<AppLine>> = BTreeMap::new();
     let mut by_address: BTreeMap<Vec<IpAddr>, Vec<AppLine>> = BTreeMap::new();
-    let mut standing: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    let mut standing: BTreeMap<String, Standing> = BTreeMap::new();
     // A session whose every line names the port says which of its connections each is about.
     let ported = |l: &AppLine| l.client_port.is_some() && !l.client.is_empty();
     let unported: BTreeSet<String> = lines
@@ -192,12 +192,49 @@ fn one_by_one(
     }
 }
 
+/// Of one session: its addresses that stand, and the last close, with its code and when.
+#[derive(Default)]
+struct Standing {
+    open: Vec<IpAddr>,
+    closed: Option<(Option<IpAddr>, Option<u16>, Moment)>,
+}
+
+/// A server that announces a close waits no longer than this for its peer's (Node's `ws` 30 s).
+const AGAIN_NS: i64 = 31 * SECOND_NS;
+
 /// The address that a line of a session is about. Many logs name it at the opening alone: what names none is about the oldest of
 /// the session's addresses that still stands.
-fn whence(standing: &mut Vec<IpAddr>, line: &AppLine) -> Option<IpAddr> {
+/// An announcement of a close and the close itself are of one connection.
+fn whence(standing: &mut Standing, line: &AppLine) -> Option<IpAddr> {
+    let Standing {
+        open: standing,
+        closed,
+    } = standing;
+    if let (
+        AppEvent::Close {
+            code: code @ Some(_),
+            ..
+        },
+        true,
+    ) = (&line.what, line.client.is_empty())
+    {
+        let again = closed
+            .as_ref()
+            .filter(|(_, c, at)| c == code && line.at.at.since(*at) <= AGAIN_NS);
+        if let Some(&(ip, ..)) = again {
+            *closed = None;
+            return ip;
+        }
+    }
     let from = line.client.first().or(standing.first()).copied();
+    if let AppEvent::Close { code, .. } = &line.what {
+        *closed = Some((from, *code, line.at.at));
+    }
     match line.what {
-        AppEvent::Open => standing.extend(line.client.first()),
+        AppEvent::Open => {
+            standing.extend(line.client.first());
+            *closed = None;
+        }
         AppEvent::Close { .. } => {
             if let Some(at) = standing.iter().position(|ip| Some(*ip) == from) {
                 standing.remove(at);
@@ -378,7 +415,7 @@ mod tests {
             code: None,
             reason: String::new(),
         };
-        let mut standing = Vec::new();
+        let mut standing = Standing::default();
         for (what, named, about) in [
             (AppEvent::Open, Some(1), Some(1)),
             (AppEvent::HeartbeatMissed, None, Some(1)),

@@ -224,6 +224,25 @@ fn unanswered(
             );
         }
     }
+    // A client whose pings were answered, and then no more.
+    let answered = |p: &&&Ping| p.answered.is_some_and(|a| a.at <= s.until);
+    let client_pings: Vec<&&Ping> = pings
+        .iter()
+        .filter(|p| p.direction == Direction::ToServer && p.kind.answers())
+        .collect();
+    if whole && client_pings.iter().any(|p| answered(&p)) {
+        let open: Vec<_> = client_pings
+            .iter()
+            .rev()
+            .take_while(|p| !answered(p))
+            .filter(|p| s.until.since(p.sent.at) > 250 * MILLI_NS)
+            .collect();
+        let records: Vec<_> = open.iter().rev().map(|p| at(p.sent)).take(3).collect();
+        row.set(
+            "heartbeat.client_unanswered",
+            shown(Value::Count(open.len() as i64), CAPTURE, records),
+        );
+    }
     if let (Some(period), Some(last)) = (period, server_pings.last()) {
         let quiet = s.until.since(last.sent.at);
         let stopped = server_pings.len() >= 2 && quiet > period * 3 / 2 + SECOND_NS / 2;
