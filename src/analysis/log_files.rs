@@ -5,7 +5,9 @@ use super::sniff::Sniffed;
 use super::{Options, Progress, Quiet, Stoppable, parts, steps};
 use crate::case::Case;
 use crate::logs::{self, LogOptions, LogSummary};
-use crate::model::{Line, LocalZone, Moment, Source, SourceId, SourceKind, Zone, ZoneBasis};
+use crate::model::{
+    Line, LocalZone, Moment, SECOND_NS, Source, SourceId, SourceKind, Zone, ZoneBasis, add_anomaly,
+};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -112,6 +114,9 @@ pub(super) fn in_their_zone(
     )
 }
 
+/// 2 July 2000, 00:00 UTC: every day of that leap year is nearer to it than to another year's.
+const MIDDLE_OF_2000: Moment = Moment(962_496_000 * SECOND_NS);
+
 /// Syslog's dates have no year: where a file has no other date, it is read again beside what the other sources saw.
 pub(super) fn in_their_year(
     case: &Case,
@@ -126,10 +131,14 @@ pub(super) fn in_their_year(
     }
     let of_logs = read.iter().filter_map(|(_, (summary, ..))| summary.last);
     let of_others = sources.iter().filter_map(|s| s.last);
-    let near: Option<Moment> = of_logs.chain(of_others).map(|s| s.at).max();
-    if near.is_none() {
-        return read;
-    }
+    let known: Option<Moment> = of_logs.chain(of_others).map(|s| s.at).max();
+    // Nothing in the case tells a year: any will do, as long as it is the same in every run.
+    let near = known.or(Some(MIDDLE_OF_2000));
+    let assumed: BTreeSet<SourceId> = read
+        .iter()
+        .filter(|(_, (summary, ..))| lacks(summary))
+        .map(|(id, _)| *id)
+        .collect();
     let mut read = read_again(
         case,
         sources,
@@ -144,6 +153,16 @@ pub(super) fn in_their_year(
         },
     );
     for (id, (summary, ..)) in &mut read {
+        if known.is_none() && assumed.contains(id) {
+            let note = "no source of the case tells a year: 2000 is assumed; days and times are as written";
+            add_anomaly(
+                &mut summary.anomalies,
+                "assumed-year",
+                summary.records,
+                1,
+                note,
+            );
+        }
         if let Some(source) = sources.get(id.0 as usize) {
             options.tell_zone(source, &mut summary.zone);
         }

@@ -39,6 +39,7 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
     if let Some(reference) = choose_reference(&by_source, sources) {
         place_all(&by_source, reference, sources);
     }
+    zones_of_neighbours(&by_source, sources);
     for (i, first) in clock_of.iter().enumerate() {
         if first.0 as usize != i {
             sources[i].clock = sources[first.0 as usize].clock;
@@ -54,6 +55,64 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
     for source in sources {
         for stamp in [&mut source.first, &mut source.last].into_iter().flatten() {
             *stamp = stamp.plus(-offsets.at(source.id, stamp.at));
+        }
+    }
+}
+
+/// A log without zones that shares nothing with the others and lies in no part of their time: where its neighbours all have one zone that puts
+/// it there, that is its own.
+fn zones_of_neighbours(by_source: &BTreeMap<SourceId, Vec<Point>>, sources: &mut [Source]) {
+    let span = |s: &Source| Some((s.first?.at.0, s.last?.at.0));
+    let open = |s: &Source| {
+        let assumed = s
+            .zone
+            .as_ref()
+            .is_some_and(|z| z.basis == ZoneBasis::Assumed);
+        assumed && s.clock.basis != ClockBasis::Given && s.clock.pairs == 0
+    };
+    let told = |s: &&Source| {
+        let basis = s.zone.as_ref().map(|z| z.basis);
+        let placed = s.clock.basis == ClockBasis::Measured && s.clock.pairs > 0;
+        matches!(
+            basis,
+            Some(ZoneBasis::Epoch | ZoneBasis::Line | ZoneBasis::Format | ZoneBasis::Matched)
+        ) || s.kind.is_capture()
+            || placed
+    };
+    let shifted = |s: &Source| {
+        let by = s.clock.offset_ns + zone_shift(s);
+        span(s).map(|(a, b)| (a - by, b - by))
+    };
+    let spans: Vec<(i64, i64)> = sources.iter().filter(told).filter_map(shifted).collect();
+    let from = spans.iter().map(|s| s.0).min();
+    let to = spans.iter().map(|s| s.1).max();
+    let zones: BTreeSet<i32> = sources
+        .iter()
+        .filter_map(|s| s.zone.as_ref())
+        .filter(|z| matches!(z.basis, ZoneBasis::Line | ZoneBasis::Matched))
+        .map(|z| z.offset_s)
+        .filter(|s| *s != 0)
+        .collect();
+    let (Some(from), Some(to), 1) = (from, to, zones.len()) else {
+        return;
+    };
+    let Some(&offset_s) = zones.first() else {
+        return;
+    };
+    for source in sources
+        .iter_mut()
+        .filter(|s| open(s) && by_source.contains_key(&s.id))
+    {
+        let Some((first, last)) = span(source) else {
+            continue;
+        };
+        let overlaps = |by: i64| first - by <= to && last - by >= from;
+        let by = i64::from(offset_s) * SECOND_NS;
+        if !overlaps(0) && overlaps(by) {
+            source.zone = Some(Zone {
+                offset_s,
+                basis: ZoneBasis::Matched,
+            });
         }
     }
 }

@@ -14,8 +14,8 @@ use super::population::Population;
 use super::rule::Line;
 use crate::model::{
     AppEvent, CaseContext, Cause, Closer, Connection, Direction, Finding, HopEvent, HopKind,
-    HopLine, Incident, Judged, LegEventKind, Outcome, Role, SECOND_NS, Tier, TimeoutKind, Truth,
-    TunnelLine, Untestable, Verdict,
+    HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, Role, SECOND_NS, Tier,
+    TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
 };
 
 #[derive(Debug, Default)]
@@ -203,6 +203,8 @@ fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
     // Both sides send 1001, and one library's word does not say who.
     let tier = match outcome::count(row, "close.code") {
         Some(1001) if outcome::word(row, "close.first_from").is_none() => Tier::Likely,
+        // Some libraries report 1005 where others say 1006 (uvicorn does): only the wire tells.
+        Some(1005) if outcome::word(row, "close.first_from").is_none() => Tier::Likely,
         _ => Tier::Certain,
     };
     Verdict {
@@ -455,9 +457,10 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         | Cause::ServerCrash
         | Cause::ServerRestart
         | Cause::ServerException
-        | Cause::SlowConsumer
         | Cause::PolicyClose
         | Cause::MessageTooBig => server(),
+        Cause::SlowConsumer if waited_by_proxy(s) => proxy(),
+        Cause::SlowConsumer => server(),
         // Who wrote of it refused it.
         Cause::ProtocolError if told_by_server(row) => server(),
         Cause::ClientAbort | Cause::ClientHeartbeatTimeout => client(),
@@ -476,6 +479,21 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
         }
         _ => return None,
     })
+}
+
+/// The proxy gave up on a client that did not read: it says so, or let go of the server, which had not.
+fn waited_by_proxy(s: &Subject<'_>) -> bool {
+    let told = |h: &HopLine| h.what == HopEvent::ClientTimeout;
+    let behind = s.c.legs.last().filter(|l| l.from > 0);
+    let ended = |o: &LegObservation, d: Direction| {
+        let flow = o.flow(d);
+        flow.ended().is_some() || flow.rst.is_some()
+    };
+    s.c.hop_lines.iter().any(told)
+        || behind.is_some_and(|l| {
+            let mut seen = l.observations.iter();
+            seen.any(|o| ended(o, Direction::ToServer) && !ended(o, Direction::ToClient))
+        })
 }
 
 /// Envoy names the upstream that its answer came from.

@@ -122,6 +122,10 @@ fn prefix(line: &[u8]) -> (Prefix, &[u8]) {
         (None, None) => return (prefix, whole),
     };
     rest = rest[date_len..].trim_ascii_start();
+    // `log stdout format timed` (and `iso`) has the date alone in front.
+    if parts(rest).is_some() {
+        return (prefix, rest);
+    }
     // `haproxy[23765]: ` with or without a host name before it.
     for _ in 0..2 {
         let Some((word, after)) = text::cut(rest, b' ') else {
@@ -198,7 +202,9 @@ fn parts(message: &[u8]) -> Option<Parts<'_>> {
     let (bytes, rest) = text::cut(rest, b' ')?;
     // Captured request and response cookies stand between in http mode.
     let mut rest = rest;
-    if http {
+    // Formats of one's own often leave them out.
+    let bare = text::cut(rest, b' ').is_some_and(|(word, _)| is_state(word));
+    if http && !bare {
         rest = text::cut(rest, b' ')?.1;
         rest = text::cut(rest, b' ')?.1;
     }
@@ -215,6 +221,17 @@ fn parts(message: &[u8]) -> Option<Parts<'_>> {
         rest,
         http,
     })
+}
+
+/// A termination state with its two flags of cookies (HAProxy configuration manual, 8.5).
+fn is_state(word: &[u8]) -> bool {
+    let [cause, phase, sent, set] = word else {
+        return false;
+    };
+    b"CSPLRIDUKcs-".contains(cause)
+        && b"RQCHDLT-".contains(phase)
+        && b"NIDEVOU-".contains(sent)
+        && b"NIUPRD-".contains(set)
 }
 
 /// True for what no other format should take.

@@ -3,7 +3,7 @@
 use super::{Place, Upstream};
 use crate::model::{
     Connection, Direction, HopKind, LegEventKind, LegObservation, LegProtocol, MILLI_NS, Mark,
-    Moment, Role, SECOND_NS, Stamp,
+    Moment, Ping, Role, SECOND_NS, Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -134,6 +134,8 @@ pub(super) fn lives<K: Ord + Clone>(
             Some(ns) => flowing(c, ns),
             None => c.legs.is_empty() && fine(c.opened) && fine(c.closed),
         };
+        // Heartbeats that fail end lives alike as well, at a multiple of their period.
+        let flowing = flowing && !stood_unanswered(c);
         let end = p.closed.filter(|_| p.unasked && p.accepted && flowing);
         if let (Some(life), Some(end), Some(key)) = (c.duration_ns(), end, whose(c, p)) {
             if c.silence_ns.is_none() {
@@ -272,6 +274,19 @@ pub(super) fn by_packet(
             (proxy, found)
         })
         .collect()
+}
+
+/// A ping of the server had no answer when it ended, and had had time for one.
+fn stood_unanswered(c: &Connection) -> bool {
+    let Some(end) = c.closed else { return false };
+    let in_vain = |p: &Ping| {
+        p.direction == Direction::ToClient
+            && p.kind.answers()
+            && p.answered.is_none_or(|a| a.at > end.at)
+            && end.at.since(p.sent.at) > SECOND_NS / 4
+    };
+    let seen = c.legs.iter().flat_map(|l| &l.observations);
+    seen.flat_map(|o| &o.pings).any(in_vain)
 }
 
 /// What could be read of it ends with a ping of the server that nobody answered, or nothing could be read.
