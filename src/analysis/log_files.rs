@@ -132,8 +132,12 @@ pub(super) fn in_their_year(
     let of_logs = read.iter().filter_map(|(_, (summary, ..))| summary.last);
     let of_others = sources.iter().filter_map(|s| s.last);
     let known: Option<Moment> = of_logs.chain(of_others).map(|s| s.at).max();
-    // Nothing in the case tells a year: any will do, as long as it is the same in every run.
-    let near = known.or(Some(MIDDLE_OF_2000));
+    // Nothing in the case tells a year: that in which the file was last written is the likeliest.
+    let written = || {
+        let lacking = read.iter().filter(|(_, (summary, ..))| lacks(summary));
+        lacking.filter_map(|(id, _)| case.modified(*id)).max()
+    };
+    let near = known.or_else(written).or(Some(MIDDLE_OF_2000));
     let assumed: BTreeSet<SourceId> = read
         .iter()
         .filter(|(_, (summary, ..))| lacks(summary))
@@ -154,7 +158,14 @@ pub(super) fn in_their_year(
     );
     for (id, (summary, ..)) in &mut read {
         if known.is_none() && assumed.contains(id) {
-            let note = "no source of the case tells a year: 2000 is assumed; days and times are as written";
+            let year = summary
+                .last
+                .map(|s| s.rfc3339())
+                .and_then(|s| s.get(..4).map(str::to_owned));
+            let year = year.unwrap_or_else(|| "another".to_owned());
+            let note = format!(
+                "no source of the case tells a year: {year} is assumed, by when the file was last written; days and times are as written"
+            );
             add_anomaly(
                 &mut summary.anomalies,
                 "assumed-year",

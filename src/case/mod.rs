@@ -7,7 +7,7 @@ mod unpack;
 pub use collect::{CaseError, OpenOptions};
 pub use reader::{Compression, SourceReader};
 
-use crate::model::{Anomaly, SourceId};
+use crate::model::{Anomaly, Moment, SourceId};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,6 +125,13 @@ impl Case {
             Location::Disk(path) => Some(path),
             Location::Memory(_) | Location::Nowhere => None,
         }
+    }
+
+    /// When a file on disk was last written: of its year alone anything is made, where nothing in the case tells one.
+    pub fn modified(&self, id: SourceId) -> Option<Moment> {
+        let at = std::fs::metadata(self.on_disk(id)?).ok()?.modified().ok()?;
+        let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_nanos()).ok().map(Moment)
     }
 
     pub fn file(&self, id: SourceId) -> Option<&CaseFile> {
