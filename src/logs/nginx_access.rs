@@ -121,7 +121,7 @@ impl Layout {
                     // Two variables without text between them can't be told apart.
                     match layout.parts.last_mut().filter(|p| p.then.is_empty()) {
                         Some(last) => {
-                            last.var = Var::Gap;
+                            last.var = joined(last, &name, var);
                             last.name.push('+');
                             last.name.push_str(&name);
                         }
@@ -178,7 +178,14 @@ impl Layout {
         let mut values = Values::new();
         let mut wrong = false;
         let rest = self.walk(line, prefix, &mut |i, value| {
-            let var = self.parts.get(i).map_or(Var::Gap, |p| p.var);
+            let part = self.parts.get(i);
+            let var = part.map_or(Var::Gap, |p| p.var);
+            // `$host$request_uri`: the path begins at its slash.
+            let value = if var == Var::Uri && part.is_some_and(|p| p.name.contains('+')) {
+                &value[memchr::memchr(b'/', value).unwrap_or(0)..]
+            } else {
+                value
+            };
             wrong |= match var {
                 Var::Status => text::any_status(value).is_none() && text::present(value).is_some(),
                 Var::RemoteAddr => value.is_empty() || memchr::memchr(b' ', value).is_some(),
@@ -195,6 +202,16 @@ impl Layout {
             values.set(var, value);
         })?;
         (!wrong).then_some((values, rest))
+    }
+}
+
+/// What two variables without text between them are together: a query belongs to its path, and a path begins with its slash.
+fn joined(last: &Part, name: &str, var: Var) -> Var {
+    let host = matches!(last.name.as_str(), "host" | "http_host" | "server_name");
+    match (last.var, var) {
+        (Var::Uri, _) if matches!(name, "is_args" | "args" | "query_string") => Var::Uri,
+        (_, Var::Uri) if host => Var::Uri,
+        _ => Var::Gap,
     }
 }
 
@@ -652,5 +669,26 @@ impl LineReader for Reader {
                 }
             })
             .unwrap_or(Outcome::Odd("unknown-line"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_side_by_side() {
+        for (format, line, uri) in [
+            (
+                "$status $scheme://$host$request_uri",
+                "403 http://a.example/ws?u=1",
+                "/ws?u=1",
+            ),
+            ("$status $uri$is_args$args", "101 /ws?u=1", "/ws?u=1"),
+        ] {
+            let layout = Layout::compile(format).expect("a format");
+            let (values, _) = layout.read(line.as_bytes(), false).expect("fits");
+            assert_eq!(values.get(Var::Uri), Some(uri.as_bytes()), "{format}");
+        }
     }
 }

@@ -62,8 +62,15 @@ pub fn path(uri: &str) -> &str {
 /// A URI's path as a number: the same in every run.
 pub fn path_number(uri: &[u8]) -> u64 {
     let end = memchr::memchr2(b'?', b'#', uri).unwrap_or(uri.len());
+    let mut path = &uri[..end];
+    if path.first() != Some(&b'/')
+        && let Some(at) = memchr::memmem::find(path, b"://")
+    {
+        let rest = &path[at + 3..];
+        path = memchr::memchr(b'/', rest).map_or(b"/", |at| &rest[at..]);
+    }
     let mut hasher = FixedState::default().build_hasher();
-    hasher.write(&uri[..end]);
+    hasher.write(path);
     hasher.finish()
 }
 
@@ -105,5 +112,19 @@ mod tests {
         }
         assert_eq!(path_number(b"/a?x=1"), path_number(b"/a#y"));
         assert_ne!(path_number(b"/a"), path_number(b"/b"));
+    }
+
+    #[test]
+    fn a_uri_with_scheme_and_host_is_on_the_same_path() {
+        for uri in [
+            "/ws?a=1",
+            "http://ws.example/ws?a=1",
+            "wss://ws.example/ws#x",
+        ] {
+            assert_eq!(path(uri), "/ws", "{uri}");
+            assert_eq!(path_number(uri.as_bytes()), path_number(b"/ws"), "{uri}");
+        }
+        assert_eq!(path("http://ws.example"), "/");
+        assert_eq!(path("/to?u=http://x/y"), "/to");
     }
 }

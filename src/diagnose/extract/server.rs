@@ -278,7 +278,10 @@ fn unnamed_exception<'a>(
             a.record.source == l.record.source && matches!(a.what, AppEvent::Close { .. })
         });
         closes
-            .map(|a| a.record.ordinal.abs_diff(l.record.ordinal))
+            .map(|a| {
+                let apart = a.at.middle().since(l.at.middle()).abs();
+                (a.record.ordinal.abs_diff(l.record.ordinal), apart)
+            })
             .min()
     };
     let nearest = |l: &AppLine| {
