@@ -103,6 +103,26 @@ pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Op
             ..whole
         }));
     }
+    // pino-pretty: `[21:42:53.123] INFO (1234): message`, with a day from elsewhere.
+    if bracket
+        && let Some((date, len)) = stamp::time_of_day(inner, out.near())
+        && let Some(after) = inner[len..].strip_prefix(b"] ")
+    {
+        let (pid, message) = match text::between(after, b" (", b"): ") {
+            Some(pid) if text::unsigned(pid).is_some() => (
+                text::unsigned(pid).and_then(|p| u32::try_from(p).ok()),
+                after,
+            ),
+            _ => (None, after),
+        };
+        return Some(Front {
+            time: date.map(|d| d.stamp(assumed)),
+            no_year: date.is_none(),
+            pid,
+            message,
+            ..whole
+        });
+    }
     // logfmt: `time=... level=INFO msg="ws close"`, with the time anywhere.
     if memchr::memchr(b'=', line).is_some_and(|at| at < 64) {
         let mut time = None;

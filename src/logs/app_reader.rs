@@ -8,7 +8,7 @@ use super::app_roles::Roles;
 use super::app_trace::{Mark, is_binary};
 use super::{
     FieldMap, LineReader, LogOptions, Out, Outcome, app_text, gate, haproxy, is_foreign_json,
-    is_foreign_text, json, text,
+    is_foreign_text, json, stamp, text,
 };
 use crate::model::{
     AppEvent, AppLine, Line, LocalZone, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis,
@@ -55,6 +55,8 @@ pub(super) struct Reader {
     assumed: LocalZone,
     block: Option<Block>,
     open: Option<Open>,
+    /// A line of pino-pretty, whose fields follow on lines of their own.
+    pretty: Option<Open>,
     /// The last record was itself about an error: a trace after it is its own.
     after_error: bool,
     /// That record told no more than an error: what it named, for the trace after it.
@@ -111,6 +113,7 @@ impl Reader {
             looked: 0,
             block: None,
             open: None,
+            pretty: None,
             after_error: false,
             error: None,
             gate: None,
@@ -463,6 +466,36 @@ impl LineReader for Reader {
         if let Some(outcome) = self.pass_by(line, out) {
             return outcome;
         }
+        if let Some(mut held) = self.pretty.take() {
+            if held.lines < MAX_OBJECT_LINES
+                && held.bytes.len() < MAX_OBJECT_BYTES
+                && let Some((key, value)) = pretty_field(line)
+            {
+                held.bytes.push(b' ');
+                held.bytes.extend_from_slice(key);
+                held.bytes.push(b'=');
+                held.bytes.extend_from_slice(value);
+                held.lines += 1;
+                out.in_order = true;
+                self.pretty = Some(held);
+                return Outcome::Beside;
+            }
+            self.whole(held.record, &held.bytes, out);
+        }
+        if is_pretty(line) {
+            let outcome = match front(line, self.assumed, out) {
+                Some(found) if found.time.is_none() => Outcome::Odd(found.lacks()),
+                _ => self.of(Own::Text),
+            };
+            if outcome == self.of(Own::Text) {
+                self.pretty = Some(Open {
+                    record,
+                    bytes: line.to_vec(),
+                    lines: 1,
+                });
+            }
+            return outcome;
+        }
         if let Some(mut open) = self.open.take() {
             open.bytes.push(b'\n');
             open.bytes.extend_from_slice(line);
@@ -498,7 +531,7 @@ impl LineReader for Reader {
     }
 
     fn finish(&mut self, out: &mut Out<'_>) {
-        if let Some(open) = self.open.take() {
+        for open in [self.pretty.take(), self.open.take()].into_iter().flatten() {
             self.whole(open.record, &open.bytes, out);
         }
         self.flush(true, out);
@@ -508,6 +541,27 @@ impl LineReader for Reader {
             .map(|(meaning, key)| ((*meaning).to_owned(), key.clone()))
             .collect();
     }
+}
+
+/// `[21:42:53.123] INFO (1234): message`.
+fn is_pretty(line: &[u8]) -> bool {
+    line.first() == Some(&b'[')
+        && line.get(3) == Some(&b':')
+        && line.get(6) == Some(&b':')
+        && stamp::time_of_day(&line[1..], None)
+            .is_some_and(|(_, len)| line[1 + len..].starts_with(b"] "))
+}
+
+/// `    key: "value"` below it, and what lies deeper: `"code": "ECONNRESET",`.
+fn pretty_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = line.strip_prefix(b"    ")?.trim_ascii();
+    let (key, value) = text::cut(text, b':')?;
+    let key = key.strip_prefix(b"\"").unwrap_or(key);
+    let key = key.strip_suffix(b"\"").unwrap_or(key);
+    let value = value.strip_prefix(b" ")?;
+    let value = value.strip_suffix(b",").unwrap_or(value);
+    let named = !key.is_empty() && key.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_');
+    (named && value != b"{" && value != b"[").then_some((key, value))
 }
 
 /// The line says something of a connection.

@@ -211,6 +211,26 @@ pub(crate) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, us
     ))
 }
 
+/// `21:42:53.123`: a time of day, whose day is the one that lies next to `near`.
+pub(crate) fn time_of_day(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, usize)> {
+    let clock = clock(b, 0)?;
+    let (nanos, tick_ns, frac) = fraction(b, 8);
+    let len = 8 + frac;
+    let date = near.map(|near| {
+        let near_s = near.0.div_euclid(SECOND_NS);
+        let day = (near_s - clock + 43_200).div_euclid(86_400);
+        Date {
+            wall_s: day * 86_400 + clock,
+            nanos,
+            tick_ns,
+            offset_s: None,
+            second: 0,
+            len,
+        }
+    });
+    Some((date, len))
+}
+
 /// `Fri Nov 20 21:42:30 2026` (asctime, `dmesg -T`), with a fraction after the seconds.
 pub(crate) fn asctime(b: &[u8]) -> Option<Date> {
     const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];

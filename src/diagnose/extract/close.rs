@@ -99,7 +99,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         record,
         at: stamp,
         ..
-    }) = app_close
+    }) = app_close.filter(|l| !made_up(s, l))
     {
         let frame = *code != 1006;
         row.set(
@@ -135,15 +135,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             );
         }
     } else {
-        // A capture that holds a leg to its end, without a hole, and no Close: there was none.
-        let whole = s.observations().find(|(_, o)| {
-            matches!(
-                o.protocol,
-                LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
-            ) && o.to_client.lost_bytes == 0
-                && o.to_server.lost_bytes == 0
-        });
-        if let Some((_, o)) = whole {
+        if let Some(o) = whole(s) {
             let mark = first_teardown(o).unwrap_or(o.last);
             row.set(
                 "close.frame",
@@ -206,6 +198,30 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     }
     heartbeat_reason(s, row);
     side(s, row);
+}
+
+/// A capture that holds a leg to its end, without a hole, and no Close: there was none.
+fn whole<'a>(s: &Subject<'a>) -> Option<&'a LegObservation> {
+    let read = |o: &LegObservation| {
+        matches!(
+            o.protocol,
+            LegProtocol::WebSocket | LegProtocol::WebSocketMidstream
+        ) && o.to_client.lost_bytes == 0
+            && o.to_server.lost_bytes == 0
+    };
+    s.observations().map(|(_, o)| o).find(|o| read(o))
+}
+
+/// A 1005 that the library reports for an end without any Close, as a capture of it shows.
+fn made_up(s: &Subject<'_>, close: &AppLine) -> bool {
+    let none = matches!(
+        close.what,
+        AppEvent::Close {
+            code: Some(1005),
+            ..
+        }
+    );
+    none && whole(s).is_some_and(|o| first_teardown(o).is_some())
 }
 
 /// A Close's reason that names a heartbeat which did not come.
