@@ -72,13 +72,7 @@ fn connection(draft: Draft, places: &Places) -> Connection {
         .find_map(legs::response)
         .map(|r| r.status)
         .or_else(|| tunnels.iter().find_map(|t| t.status))
-        .or_else(|| {
-            app_lines.iter().find_map(|a| match a.what {
-                AppEvent::Rejected { status } => status,
-                AppEvent::Open => Some(101),
-                _ => None,
-            })
-        });
+        .or_else(|| told_by_application(&app_lines));
     // Where captures show no end, a log may still know of one.
     let closed = end.closed.or(log_over);
     let reported_server = app_lines.iter().rev().find_map(|a| match a.what {
@@ -143,6 +137,26 @@ fn connection(draft: Draft, places: &Places) -> Connection {
         reconnected_as: None,
         sort_at,
     }
+}
+
+/// The answer that an application's lines tell of. What ended or was given up had been accepted, whether or not a line says so.
+fn told_by_application(lines: &[crate::model::AppLine]) -> Option<u16> {
+    let said = lines.iter().find_map(|a| match a.what {
+        AppEvent::Rejected { status } => status,
+        AppEvent::Open => Some(101),
+        _ => None,
+    });
+    let refused = |a: &crate::model::AppLine| matches!(a.what, AppEvent::Rejected { .. });
+    let stood = |a: &crate::model::AppLine| {
+        matches!(
+            a.what,
+            AppEvent::Close { .. }
+                | AppEvent::HeartbeatMissed
+                | AppEvent::Idle
+                | AppEvent::Backpressure
+        )
+    };
+    said.or_else(|| (!lines.iter().any(refused) && lines.iter().any(stood)).then_some(101))
 }
 
 /// A log line that says by itself who ended the connection.

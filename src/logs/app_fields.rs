@@ -243,7 +243,7 @@ impl<'a> Fields<'a> {
                 set(&mut self.error, value);
             }
             b"stack" | b"stacktrace" => self.has_stack = true,
-            b"reason" | b"closereason" | b"closemessage" | b"description"
+            b"reason" | b"closereason" | b"closemessage" | b"description" | b"why"
                 if !matches!(
                     value.as_ref(),
                     b"null" | b"undefined" | b"None" | b"null]" | b"null)"

@@ -487,13 +487,12 @@ impl LineReader for Reader {
                 Some(found) if found.time.is_none() => Outcome::Odd(found.lacks()),
                 _ => self.of(Own::Text),
             };
-            if outcome == self.of(Own::Text) {
-                self.pretty = Some(Open {
-                    record,
-                    bytes: line.to_vec(),
-                    lines: 1,
-                });
-            }
+            // Its fields are its own, also where nothing tells its day.
+            self.pretty = Some(Open {
+                record,
+                bytes: line.to_vec(),
+                lines: 1,
+            });
             return outcome;
         }
         if let Some(mut open) = self.open.take() {

@@ -45,6 +45,7 @@ pub(super) fn is_code(key: &[u8]) -> bool {
             | b"responsecode"
             | b"errorcode"
             | b"disconnectcode"
+            | b"rc"
     )
 }
 
@@ -86,6 +87,7 @@ fn decides(key: &[u8]) -> bool {
                 | b"closereason"
                 | b"closemessage"
                 | b"description"
+                | b"why"
                 | b"connid"
                 | b"connectionid"
                 | b"socketid"

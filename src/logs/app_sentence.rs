@@ -28,16 +28,18 @@ const VERBS: &[(Told, &[&str])] = &[
         Told::Ended,
         &[
             "gone", "left", "ended", "finished", "offline", "down", "over", "quit", "exited",
+            "exit", "teardown", "hangup", "bye",
         ],
     ),
     (
         Told::Began,
         &[
-            "joined", "online", "up", "started", "begun", "arrived", "attached",
+            "joined", "online", "up", "started", "begun", "arrived", "attached", "accept", "enter",
+            "entered",
         ],
     ),
-    (Told::Dead, &["dead", "unresponsive"]),
-    (Told::Slow, &["slow"]),
+    (Told::Dead, &["dead", "unresponsive", "zombie"]),
+    (Told::Slow, &["slow", "lag", "lagging", "lags", "congested"]),
 ];
 
 /// What a weak verb beside a noun says of the connection.
@@ -110,7 +112,7 @@ pub(super) fn heartbeat_lacks(words: &[u8]) -> bool {
         b"without",
     ];
     let has = |of: &[&[u8]]| words.split(|c| *c == b' ').any(|w| of.contains(&w));
-    has(SIGNS) && has(LACKS)
+    has(SIGNS) && has(LACKS) || memchr::memmem::find(words, b" lost contact ").is_some()
 }
 
 /// A buffer, and that it is full, in one sentence; or a reader that is too slow.
@@ -133,6 +135,9 @@ pub(super) fn buffer_full(words: &[u8]) -> bool {
             b" keeping up ",
             b" reads too slowly ",
             b" not reading ",
+            b" lagging behind ",
+            b" falls behind ",
+            b" fell behind ",
         ]
         .iter()
         .any(|p| memchr::memmem::find(words, p).is_some())
@@ -142,6 +147,9 @@ pub(super) fn buffer_full(words: &[u8]) -> bool {
 pub(super) fn came_up(words: &[u8]) -> bool {
     const UP: &[&[u8]] = &[
         b"up",
+        b"start",
+        b"boot",
+        b"booted",
         b"ready",
         b"online",
         b"started",
@@ -157,7 +165,14 @@ pub(super) fn came_up(words: &[u8]) -> bool {
 
 /// Silence that the application itself ended: `Closing u7: inactive for 5012 ms`.
 pub(super) fn idle(words: &[u8]) -> bool {
-    const IDLE: &[&[u8]] = &[b"idle", b"inactive", b"inactivity", b"idling"];
+    const IDLE: &[&[u8]] = &[
+        b"idle",
+        b"inactive",
+        b"inactivity",
+        b"idling",
+        b"quiet",
+        b"stale",
+    ];
     words.split(|c| *c == b' ').any(|w| IDLE.contains(&w))
 }
 

@@ -2,7 +2,7 @@
 
 use super::stamp::{self, Memo};
 use super::{Block, Skimmed};
-use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, is_line, text};
+use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, haproxy_json, is_line, text};
 use crate::model::{
     HopEvent, HopKind, HopLine, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
 };
@@ -224,7 +224,7 @@ fn parts(message: &[u8]) -> Option<Parts<'_>> {
 }
 
 /// A termination state with its two flags of cookies (HAProxy configuration manual, 8.5).
-fn is_state(word: &[u8]) -> bool {
+pub(super) fn is_state(word: &[u8]) -> bool {
     let [cause, phase, sent, set] = word else {
         return false;
     };
@@ -237,7 +237,7 @@ fn is_state(word: &[u8]) -> bool {
 /// True for what no other format should take.
 pub(super) fn looks(line: &[u8]) -> bool {
     let (prefix, message) = prefix(line);
-    prefix.program || parts(message).is_some()
+    prefix.program || parts(message).is_some() || haproxy_json::looks(message)
 }
 
 fn process(message: &[u8]) -> Option<HopEvent> {
@@ -441,6 +441,11 @@ impl LineReader for Reader {
         }
         if prefix.other {
             return Outcome::Odd("unknown-line");
+        }
+        if message.first() == Some(&b'{')
+            && let Some(outcome) = haproxy_json::read(record, message, self.assumed, out)
+        {
+            return outcome;
         }
         match parts(message) {
             Some(parts) => {

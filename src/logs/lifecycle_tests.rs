@@ -102,6 +102,13 @@ fn sentences_of_applications() {
         ("request failed user=u-71369 code=4001", Is::Error(None)),
         ("user left room 5 user=u-71369", Is::Nothing),
         ("serving port=8080", Is::Listening(Some(8080))),
+        ("192.0.2.18 connected as dev_558328", Is::Open),
+        ("dev_558328 hung up with 4001", Is::Close(Some(4001))),
+        ("lost contact with u-34975, cutting it", Is::Missed),
+        (
+            "conn_close conn=7 addr=192.0.2.1 uid=u-1 rc=1006",
+            Is::Close(Some(1006)),
+        ),
     ]);
     check(
         r#"{"name":"gw","pid":30402,"level":40,"connId":"4b680f7e","sessionId":"u-61506","missed":1,"msg":"Connection is dead","time":"2026-11-30T13:39:21.302Z","v":0}"#,
@@ -110,6 +117,43 @@ fn sentences_of_applications() {
     check(
         r#"{"level":"info","time":"2026-11-30T13:42:47.831Z","pid":9183,"port":8081,"message":"up"}"#,
         Is::Listening(Some(8081)),
+    );
+}
+
+/// pino-pretty: the time of day alone, and a field in a line.
+#[test]
+fn fields_on_lines_of_their_own() {
+    let text = "[13:38:26.244] INFO (26987): peer up\n    cid: \"3cc364de\"\n    remote: \"192.0.2.11\"\n\
+        [13:38:31.984] INFO (26987): peer down\n    cid: \"3cc364de\"\n    closeCode: 1006\n    closeReason: \"\"\n";
+    let mut events = Vec::new();
+    let options = LogOptions {
+        near: Some(Moment(1_795_210_948_000_000_000)),
+        ..LogOptions::default()
+    };
+    let name = sniff(text.as_bytes(), &LogOptions::default(), None)
+        .expect("a format")
+        .name;
+    let summary = read(
+        SourceId(0),
+        &Choice { name },
+        &options,
+        &mut text.as_bytes(),
+        &mut |_| (),
+        &mut |l| {
+            if let Line::App(a) = l {
+                events.push((a.what, a.connection_id));
+            }
+        },
+    );
+    let id = || Some("3cc364de".to_owned());
+    let close = AppEvent::Close {
+        code: Some(1006),
+        reason: String::new(),
+    };
+    assert_eq!(events, [(AppEvent::Open, id()), (close, id())]);
+    assert_eq!(
+        (summary.odd, summary.first.map(|s| s.rfc3339())),
+        (0, Some("2026-11-20T13:38:26.244Z".to_owned()))
     );
 }
 

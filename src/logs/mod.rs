@@ -23,6 +23,7 @@ mod envoy;
 mod field_map;
 mod gate;
 mod haproxy;
+mod haproxy_json;
 mod heroku;
 mod nginx_access;
 mod nginx_error;

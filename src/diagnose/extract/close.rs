@@ -4,8 +4,8 @@ use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value, Witnesses};
 use crate::diagnose::population::Recurring;
 use crate::model::{
-    AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, LegObservation, LegProtocol,
-    MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp,
+    AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, HopKind, LegObservation,
+    LegProtocol, MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp, TunnelLine,
 };
 
 /// A record and its time.
@@ -212,7 +212,8 @@ fn whole<'a>(s: &Subject<'a>) -> Option<&'a LegObservation> {
     s.observations().map(|(_, o)| o).find(|o| read(o))
 }
 
-/// A 1005 that the library reports for an end without any Close, as a capture of it shows.
+/// A 1005 that the library reports for an end without any Close, as a capture of it shows, or a hop that says what ended it: its timer, or a
+/// side that broke off.
 fn made_up(s: &Subject<'_>, close: &AppLine) -> bool {
     let none = matches!(
         close.what,
@@ -221,7 +222,20 @@ fn made_up(s: &Subject<'_>, close: &AppLine) -> bool {
             ..
         }
     );
-    none && whole(s).is_some_and(|o| first_teardown(o).is_some())
+    let on_the_wire = || whole(s).is_some_and(|o| first_teardown(o).is_some());
+    let by_hop = || {
+        let cut = |h: &HopEvent| {
+            matches!(
+                h,
+                HopEvent::IdleTimeout | HopEvent::ResetWhileUpgraded | HopEvent::TcpTimeout
+            )
+        };
+        let flagged = |t: &TunnelLine| {
+            t.ended_by_timer() == Some(true) || t.hop == HopKind::Haproxy && t.end_came().is_some()
+        };
+        s.c.tunnels.iter().any(flagged) || s.c.hop_lines.iter().any(|h| cut(&h.what))
+    };
+    none && (on_the_wire() || by_hop())
 }
 
 /// A Close's reason that names a heartbeat which did not come.

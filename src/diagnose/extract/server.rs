@@ -64,9 +64,21 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 && own_line.is_none_or(|own| successor(s, own, l))
         })
         .filter(|l| !lived_on(s, end) && !worked_on(s, end, l) && !outlived(s, end, l));
+    // A code of the application's own has a reason of its own: only a stop that came before it may be that.
+    let own_code =
+        s.c.close
+            .from_server
+            .flatten()
+            .or(s.c.close.reported_server);
+    let after = if own_code.is_some_and(|code| code >= 3000) {
+        0
+    } else {
+        3 * SECOND_NS
+    };
     let stopping = process.iter().find(|l| {
         l.what == AppEvent::Stopping
-            && near(l, 40 * SECOND_NS, 3 * SECOND_NS)
+            && near(l, 40 * SECOND_NS, after)
+            && (after > 0 || l.at.at <= end.at)
             && !closed_before(s.c, l)
     });
     let one = |l: &&AppLine| vec![(l.record, Some(l.at))];
