@@ -8,22 +8,39 @@ use crate::model::{
     AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
     HopKind, LegEventKind, LegObservation, RequestSummary, Role, SECOND_NS, Stamp, say_duration,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 pub(super) fn connections(drafts: Vec<Draft>, places: &Places) -> Vec<Connection> {
     let mut all: Vec<Connection> = drafts.into_iter().map(|d| connection(d, places)).collect();
-    all.sort_by(|a, b| {
-        (a.sort_at, &a.client.ip, a.client.port, &a.request.uri).cmp(&(
-            b.sort_at,
-            &b.client.ip,
-            b.client.port,
-            &b.request.uri,
-        ))
-    });
-    number(&mut all);
-    tie_reconnects(&mut all);
-    all.sort_by(|a, b| (a.sort_at, &a.id).cmp(&(b.sort_at, &b.id)));
+    // Places are sorted and not connections, which are large, and each is moved once.
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    let by_data = |&i: &usize| {
+        let c: &Connection = &all[i];
+        (c.sort_at, c.client.ip, c.client.port, c.request.uri.as_deref())
+    };
+    order.sort_by(|a, b| by_data(a).cmp(&by_data(b)));
+    number(&mut all, &order);
+    tie_reconnects(&mut all, &order);
+    let by_id = |&i: &usize| (all[i].sort_at, &all[i].id);
+    order.sort_by(|a, b| by_id(a).cmp(&by_id(b)));
+    arrange(&mut all, order);
     all
+}
+
+/// Moves each to where `order` names its place.
+fn arrange(all: &mut [Connection], mut order: Vec<usize>) {
+    for start in 0..order.len() {
+        let mut here = start;
+        loop {
+            let from = std::mem::replace(&mut order[here], here);
+            if from == start {
+                break;
+            }
+            all.swap(here, from);
+            here = from;
+        }
+    }
 }
 
 fn connection(draft: Draft, places: &Places) -> Connection {
@@ -206,47 +223,44 @@ fn by_logs(
 }
 
 /// Ids from the connection's own data; digits are added only where two would be alike.
-fn number(all: &mut [Connection]) {
-    let hashes: Vec<u64> = all
+fn number(all: &mut [Connection], order: &[usize]) {
+    let mut ip = String::new();
+    let mut hashes: Vec<(u64, usize)> = order
         .iter()
-        .map(|c| {
+        .map(|&i| {
+            let c = &all[i];
             let mut h = Fnv::new();
-            h.write(
-                c.client
-                    .ip
-                    .map(|ip| ip.to_string())
-                    .unwrap_or_default()
-                    .as_bytes(),
-            );
+            ip.clear();
+            if let Some(address) = c.client.ip {
+                // Writing to a string cannot fail.
+                let _ = write!(ip, "{address}");
+            }
+            h.write(ip.as_bytes());
             h.write(&c.client.port.unwrap_or(0).to_be_bytes());
             h.write(c.request.uri.as_deref().unwrap_or("").as_bytes());
             h.write(&c.sort_at.0.to_be_bytes());
-            h.finish()
+            (h.finish(), i)
         })
         .collect();
-    let mut digits = 6;
-    let mut todo: Vec<usize> = (0..all.len()).collect();
-    while !todo.is_empty() {
-        let mut count: HashMap<u64, usize> = HashMap::new();
-        for &i in &todo {
-            *count.entry(hashes[i] >> (64 - 4 * digits)).or_default() += 1;
-        }
-        let mut again = Vec::new();
-        for &i in &todo {
-            let prefix = hashes[i] >> (64 - 4 * digits);
-            if count[&prefix] == 1 || digits == 16 {
-                all[i].id = format!("c-{prefix:0width$x}", width = digits as usize);
-            } else {
-                again.push(i);
+    // Whose hashes begin alike stand side by side; of equal ones each keeps its place in the order.
+    hashes.sort_by_key(|&(hash, _)| hash);
+    for group in hashes.chunk_by(|a, b| a.0 == b.0) {
+        if let [_, _, ..] = group {
+            for (n, &(hash, i)) in group.iter().enumerate() {
+                all[i].id = format!("c-{hash:016x}-{n}");
             }
         }
-        todo = again;
-        digits += 2;
-        if digits > 16 {
-            // Equal to the last bit: told apart by their order, which is by data.
-            for (n, i) in todo.drain(..).enumerate() {
-                all[i].id = format!("c-{:016x}-{n}", hashes[i]);
-            }
+    }
+    for (at, &(hash, i)) in hashes.iter().enumerate() {
+        let beside = [at.checked_sub(1), at.checked_add(1)];
+        let alike = beside
+            .into_iter()
+            .filter_map(|n| Some((hashes.get(n?)?.0 ^ hash).leading_zeros()))
+            .max()
+            .unwrap_or(0);
+        if alike < 64 {
+            let digits = (alike as usize / 4 / 2 * 2 + 2).max(6);
+            all[i].id = format!("c-{:0digits$x}", hash >> (64 - 4 * digits));
         }
     }
 }
@@ -287,9 +301,9 @@ fn seen_twice(a: &Connection, b: &Connection) -> bool {
 }
 
 /// Each attempt of a client follows the one before it, however that one ended.
-fn tie_reconnects(all: &mut [Connection]) {
+fn tie_reconnects(all: &mut [Connection], order: &[usize]) {
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    for i in 0..all.len() {
+    for &i in order {
         let Some(identity) = all[i].client.identity.clone() else {
             continue;
         };
@@ -316,7 +330,7 @@ fn events(
     hop_lines: &[crate::model::HopLine],
     app_lines: &[crate::model::AppLine],
 ) -> Vec<Event> {
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(tunnels.len() + hop_lines.len() + app_lines.len());
     for (i, leg) in chain.iter().enumerate() {
         // One vantage point per leg tells the story: the one that saw most.
         let Some(o) = leg.observations.iter().max_by_key(|o| {

@@ -17,6 +17,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Most have one line of each log: room for four, as a growing list takes, would be more than all else that is kept of them.
+    pub(super) fn add_tunnel(&mut self, line: TunnelLine) {
+        self.tunnels.reserve_exact(1);
+        self.tunnels.push(line);
+    }
+
     /// Addresses by which a hop may name the client, outermost first.
     pub(super) fn clients(&self) -> Vec<IpAddr> {
         let mut all: Vec<IpAddr> = Vec::new();
@@ -41,8 +47,10 @@ impl Draft {
         for ip in &mut all {
             *ip = ip.to_canonical();
         }
-        let mut seen = BTreeSet::new();
-        all.retain(|ip| seen.insert(*ip));
+        keep_firsts(&mut all);
+        if self.chain.is_empty() {
+            return all;
+        }
         // What a captured leg of this chain leads to is a hop, although a hop behind it takes it for the client.
         let is_hop = |ip: &IpAddr| {
             self.chain
@@ -147,6 +155,23 @@ impl Draft {
     }
 }
 
+/// Each once, where it stands first. Mostly there are one or two, which need no set.
+fn keep_firsts(all: &mut Vec<IpAddr>) {
+    if all.len() > 16 {
+        let mut seen = BTreeSet::new();
+        all.retain(|ip| seen.insert(*ip));
+        return;
+    }
+    let mut kept = 0;
+    for i in 0..all.len() {
+        if !all[..kept].contains(&all[i]) {
+            all.swap(kept, i);
+            kept += 1;
+        }
+    }
+    all.truncate(kept);
+}
+
 /// Lines that no connection took.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
@@ -197,7 +222,7 @@ impl Index {
     /// Finds a draft by what the line names as well, which it gets.
     pub(super) fn grow(&mut self, i: usize, draft: &mut Draft, line: TunnelLine) {
         let before = Named::by(draft);
-        draft.tunnels.push(line);
+        draft.add_tunnel(line);
         self.add(i, draft, &before);
     }
 

@@ -177,6 +177,7 @@ impl Places {
             )
         });
         let Some(first) = draft.chain.first() else {
+            hops.reserve_exact(tunnels.len() + 2);
             hops.push(hop(HopKind::Client, outer));
             if tunnels.is_empty() && draft.app_lines.is_empty() {
                 hops.extend(draft.hop_lines.first().map(|h| hop(h.hop, None)));

@@ -8,7 +8,7 @@ use crate::model::{
     Attempt, HopEvent, HopKind, HopLine, HopSettings, LegProtocol, Line, MILLI_NS, Moment,
     Response, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 pub(super) fn drafts(
@@ -16,18 +16,6 @@ pub(super) fn drafts(
     lines: Vec<Line>,
     settings: &[HopSettings],
 ) -> (Vec<Draft>, Rest) {
-    let mut tunnels = Vec::new();
-    let mut hops = Vec::new();
-    let mut flows = Vec::new();
-    let mut apps = Vec::new();
-    for line in lines {
-        match line {
-            Line::Tunnel(t) => tunnels.push(t),
-            Line::Hop(h) if h.hop == HopKind::Firewall => flows.push(h),
-            Line::Hop(h) => hops.push(h),
-            Line::App(a) => apps.push(a),
-        }
-    }
     let mut drafts: Vec<Draft> = keep_attempts(chains)
         .into_iter()
         .map(|chain| Draft {
@@ -35,7 +23,24 @@ pub(super) fn drafts(
             ..Draft::default()
         })
         .collect();
-    join_tunnels(&mut drafts, tunnels, settings);
+    let ws_paths = websocket_paths(&drafts, &lines);
+    let mut tunnels = Tunnels::new();
+    let mut hops = Vec::new();
+    let mut flows = Vec::new();
+    let mut apps = Vec::new();
+    for line in lines {
+        match line {
+            Line::Tunnel(t) if is_attempt(&t, settings, &ws_paths) => {
+                let group = tunnels.entry((t.hop, t.record.source)).or_default();
+                group.push(t);
+            }
+            Line::Tunnel(_) => {}
+            Line::Hop(h) if h.hop == HopKind::Firewall => flows.push(h),
+            Line::Hop(h) => hops.push(h),
+            Line::App(a) => apps.push(a),
+        }
+    }
+    join_tunnels(&mut drafts, tunnels);
     let mut rest = Rest::default();
     super::apps::join(&mut drafts, apps, &mut rest);
     join_hops(&mut drafts, hops, &mut rest);
@@ -99,12 +104,12 @@ pub(super) type Cost = (u32, i64);
 /// Takes pairs best first, each side once.
 fn assign(mut pairs: Vec<(Cost, usize, usize)>, lines: usize) -> Vec<Option<usize>> {
     pairs.sort_unstable();
-    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    let mut taken = vec![false; pairs.iter().map(|p| p.2 + 1).max().unwrap_or(0)];
     let mut of_line = vec![None; lines];
     for (_, line, draft) in pairs {
-        if of_line[line].is_none() && !taken.contains(&draft) {
+        if of_line[line].is_none() && !taken[draft] {
             of_line[line] = Some(draft);
-            taken.insert(draft);
+            taken[draft] = true;
         }
     }
     of_line
@@ -112,37 +117,40 @@ fn assign(mut pairs: Vec<(Cost, usize, usize)>, lines: usize) -> Vec<Option<usiz
 
 // --- access lines ---
 
-fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Vec<TunnelLine>, settings: &[HopSettings]) {
-    // Which paths speak WebSocket is known by those that did: a refused request to them was an attempt.
-    let mut ws_paths: BTreeSet<String> = drafts
-        .iter()
-        .filter_map(|d| d.uri().map(|u| identity::path(u).to_owned()))
-        .collect();
-    ws_paths.extend(
-        tunnels
-            .iter()
-            .filter(|t| t.says_websocket())
-            .filter_map(|t| t.uri.as_deref().map(|u| identity::path(u).to_owned())),
-    );
-    let mut by_source: BTreeMap<(HopKind, SourceId), Vec<TunnelLine>> = BTreeMap::new();
-    for t in tunnels {
-        let attempt = match t.attempt(settings) {
-            Attempt::Yes => true,
-            Attempt::No => false,
-            Attempt::OfPath => t
-                .uri
-                .as_deref()
-                .is_some_and(|u| ws_paths.contains(identity::path(u))),
-        };
-        if attempt {
-            by_source
-                .entry((t.hop, t.record.source))
-                .or_default()
-                .push(t);
+/// The lines of each hop in each source.
+type Tunnels = BTreeMap<(HopKind, SourceId), Vec<TunnelLine>>;
+
+/// Which paths speak WebSocket is known by those that did: a refused request to them was an attempt.
+fn websocket_paths(drafts: &[Draft], lines: &[Line]) -> HashSet<String> {
+    let mut paths = HashSet::new();
+    let captured = drafts.iter().filter_map(Draft::uri);
+    let logged = lines.iter().filter_map(|line| match line {
+        Line::Tunnel(t) if t.says_websocket() => t.uri.as_deref(),
+        _ => None,
+    });
+    for path in captured.chain(logged).map(identity::path) {
+        // Nearly always it is one of few.
+        if !paths.contains(path) {
+            paths.insert(path.to_owned());
         }
     }
+    paths
+}
+
+fn is_attempt(line: &TunnelLine, settings: &[HopSettings], ws_paths: &HashSet<String>) -> bool {
+    match line.attempt(settings) {
+        Attempt::Yes => true,
+        Attempt::No => false,
+        Attempt::OfPath => line
+            .uri
+            .as_deref()
+            .is_some_and(|u| ws_paths.contains(identity::path(u))),
+    }
+}
+
+fn join_tunnels(drafts: &mut Vec<Draft>, tunnels: Tunnels) {
     // The outermost hop's lines first: they know the client best.
-    let mut groups: Vec<((HopKind, SourceId), Vec<TunnelLine>)> = by_source.into_iter().collect();
+    let mut groups: Vec<((HopKind, SourceId), Vec<TunnelLine>)> = tunnels.into_iter().collect();
     groups.sort_by_key(|((hop, source), lines)| {
         let forwarded =
             lines.iter().filter(|t| !t.forwarded_for.is_empty()).count() * 2 > lines.len();
@@ -221,7 +229,7 @@ fn join_tunnel_group(drafts: &mut Vec<Draft>, known: &mut Known, lines: Vec<Tunn
             }
         }
         if known.last {
-            drafts[d].tunnels.push(line);
+            drafts[d].add_tunnel(line);
         } else {
             known.index.grow(d, &mut drafts[d], line);
         }
