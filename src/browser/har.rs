@@ -5,7 +5,7 @@
 use super::net_leg::target;
 use super::{BrowserSummary, Seen};
 use crate::model::{
-    HopKind, Line, MILLI_NS, Moment, RecordRef, SourceId, Stamp, TunnelLine, say_duration,
+    HopKind, Line, MILLI_NS, Moment, RecordRef, SourceId, Stamp, TunnelLine, Word, say_duration,
 };
 use crate::text::stamp;
 use serde::Deserialize;
@@ -343,18 +343,18 @@ fn websocket(record: RecordRef, e: &Entry, start: Stamp) -> Option<TunnelLine> {
         client_port: None,
         forwarded_for: Vec::new(),
         upstream: server.zip(port).map(|(ip, port)| SocketAddr::new(ip, port)),
-        method: request.method.clone(),
-        uri: Some(uri),
-        host,
+        method: request.method.clone().map(Word::from),
+        uri: Some(uri.into()),
+        host: host.map(Word::from),
         status,
         upstream_status: None,
         bytes_to_client: None,
         bytes_to_server: None,
         upgrade_asked: Some(true),
-        termination: (!termination.is_empty()).then_some(termination),
-        user_agent: header("user-agent"),
-        request_id: header("x-request-id"),
-        ws_key: header("sec-websocket-key"),
+        termination: (!termination.is_empty()).then_some(termination.into()),
+        user_agent: header("user-agent").map(Word::from),
+        request_id: header("x-request-id").map(Word::from),
+        ws_key: header("sec-websocket-key").map(Word::from),
         serial: None,
     })
 }

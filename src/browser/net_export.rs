@@ -7,7 +7,7 @@ use super::net_leg::{Socketed, decoded, headers, tail, target};
 use super::{BrowserSummary, Seen};
 use crate::model::{
     Direction, HopKind, LegEventKind, Line, MILLI_NS, Mark, Moment, RecordRef, SourceId, Stamp,
-    TunnelLine,
+    TunnelLine, Word,
 };
 use crate::text::lines;
 use serde::Deserialize;
@@ -519,9 +519,9 @@ impl Reader<'_> {
             client_port: None,
             forwarded_for: Vec::new(),
             upstream: None,
-            method: Some("GET".to_owned()),
-            uri: Some(path),
-            host,
+            method: Some("GET".into()),
+            uri: Some(path.into()),
+            host: host.map(Word::from),
             status: ws.response.as_ref().map(|r| r.status),
             upstream_status: None,
             bytes_to_client: None,
@@ -530,10 +530,11 @@ impl Reader<'_> {
             termination: ws
                 .over
                 .filter(|(_, error)| *error != 0)
-                .map(|(_, error)| self.error_name(error)),
-            user_agent: request.and_then(|r| r.user_agent.clone()),
+                .map(|(_, error)| self.error_name(error))
+                .map(Word::from),
+            user_agent: request.and_then(|r| r.user_agent.clone()).map(Word::from),
             request_id: None,
-            ws_key: request.and_then(|r| r.key.clone()),
+            ws_key: request.and_then(|r| r.key.clone()).map(Word::from),
             serial: None,
         }
     }

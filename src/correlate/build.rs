@@ -6,7 +6,8 @@ use super::hops::Places;
 use super::legs;
 use crate::model::{
     AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
-    HopKind, LegEventKind, LegObservation, RequestSummary, Role, SECOND_NS, Stamp, say_duration,
+    HopKind, LegEventKind, LegObservation, RequestSummary, Role, SECOND_NS, Stamp, Word,
+    say_duration,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +18,12 @@ pub(super) fn connections(drafts: Vec<Draft>, places: &Places) -> Vec<Connection
     let mut order: Vec<usize> = (0..all.len()).collect();
     let by_data = |&i: &usize| {
         let c: &Connection = &all[i];
-        (c.sort_at, c.client.ip, c.client.port, c.request.uri.as_deref())
+        (
+            c.sort_at,
+            c.client.ip,
+            c.client.port,
+            c.request.uri.as_deref(),
+        )
     };
     order.sort_by(|a, b| by_data(a).cmp(&by_data(b)));
     number(&mut all, &order);
@@ -47,7 +53,6 @@ fn connection(draft: Draft, places: &Places) -> Connection {
     let (hops, from) = places.path(&draft);
     let identity = draft.identity();
     let clients = draft.clients();
-    let uri = draft.uri().map(str::to_owned);
     let opened = draft.opened();
     let log_over = draft.over();
     let Draft {
@@ -61,6 +66,14 @@ fn connection(draft: Draft, places: &Places) -> Connection {
     }
     let end = ending(&chain, &hops);
     let handshake = chain.iter().find_map(legs::request);
+    let uri = handshake
+        .map(|r| Word::from(r.uri.as_str()))
+        .or_else(|| tunnels.iter().find_map(|t| t.uri.clone()))
+        .or_else(|| {
+            app_lines
+                .iter()
+                .find_map(|a| a.uri.as_deref().map(Word::from))
+        });
     let ip = clients.first().copied();
     let port = chain
         .first()
@@ -118,19 +131,19 @@ fn connection(draft: Draft, places: &Places) -> Connection {
         client: Client { ip, port, identity },
         request: RequestSummary {
             method: handshake
-                .map(|r| r.method.clone())
+                .map(|r| Word::from(r.method.as_str()))
                 .or_else(|| tunnels.iter().find_map(|t| t.method.clone())),
             uri,
             host: handshake
-                .and_then(|r| r.host.clone())
+                .and_then(|r| r.host.as_deref().map(Word::from))
                 .or_else(|| tunnels.iter().find_map(|t| t.host.clone()))
                 .or_else(|| {
                     let mut all = chain.iter().flat_map(|l| &l.observations);
-                    all.find_map(|o| o.sni.clone())
+                    all.find_map(|o| o.sni.as_deref().map(Word::from))
                 }),
             status,
             user_agent: handshake
-                .and_then(|r| r.user_agent.clone())
+                .and_then(|r| r.user_agent.as_deref().map(Word::from))
                 .or_else(|| tunnels.iter().find_map(|t| t.user_agent.clone())),
         },
         close: CloseSummary {

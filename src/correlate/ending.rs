@@ -63,7 +63,7 @@ pub(super) fn ending(legs: &[ConnectionLeg], hops: &[Hop]) -> Ending {
         };
         format!(
             "{what} by {}",
-            hops.get(a.by).map_or("unknown", |h| h.name.as_str())
+            hops.get(a.by).map_or("unknown", |h| &*h.name)
         )
     });
     Ending {

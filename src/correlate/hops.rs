@@ -212,7 +212,7 @@ impl Places {
                 // The chain jumps over a hop that no capture saw (a NAT, another network).
                 if hops[last].kind == HopKind::Server {
                     hops[last].kind = HopKind::Proxy;
-                    hops[last].name = HopKind::Proxy.name().to_owned();
+                    hops[last].name = HopKind::Proxy.name().into();
                 }
                 let relay = self.kind(client).unwrap_or(HopKind::Proxy);
                 if hops[last].address.is_some_and(|a| self.relays.contains(&a))
@@ -220,7 +220,7 @@ impl Places {
                 {
                     hops[last].address = Some(client);
                     hops[last].kind = relay;
-                    hops[last].name = relay.name().to_owned();
+                    hops[last].name = relay.name().into();
                 }
             }
             from.push(hops.len() - 1);
@@ -259,7 +259,7 @@ fn names(t: &TunnelLine, ip: IpAddr, port: Option<u16>) -> bool {
 fn hop(kind: HopKind, address: Option<IpAddr>) -> Hop {
     Hop {
         kind,
-        name: kind.name().to_owned(),
+        name: kind.name().into(),
         address,
     }
 }

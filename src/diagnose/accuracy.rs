@@ -477,7 +477,7 @@ mod tests {
             .map(|(n, ms)| {
                 let mut j = came(0, ms, Some(9_000), None).judged(n);
                 j.connection.client.ip = Some(IpAddr::from([192, 0, 2, 7]));
-                j.connection.request.uri = Some("/ws?session=abc".to_owned());
+                j.connection.request.uri = Some("/ws?session=abc".into());
                 j
             })
             .collect();

@@ -142,7 +142,7 @@ fn timeouts(before: &Analysis, after: &Analysis) -> Vec<Struck> {
         for j in &side.connections {
             if let (Some(Cause::IdleTimeout), Some(ns)) = (j.verdict.cause, j.verdict.timeout_ns) {
                 let hop = j.connection.closer.hop.clone().unwrap_or_default();
-                if let Some(n) = found.entry((hop, ns)).or_default().get_mut(at) {
+                if let Some(n) = found.entry((hop.to_string(), ns)).or_default().get_mut(at) {
                     *n += 1;
                 }
             }
@@ -395,7 +395,7 @@ mod tests {
     fn a_time_out_that_no_longer_strikes_is_outlived() {
         let idle = |silence_s: i64, cause: Option<Cause>| {
             let mut j = came(1, 0, Some(300_000), cause).judged(1);
-            j.connection.closer.hop = Some("nginx".to_owned());
+            j.connection.closer.hop = Some("nginx".into());
             j.connection.silence_ns = Some(silence_s * SECOND_NS);
             j.verdict.timeout_ns = cause.map(|_| 60 * SECOND_NS);
             j

@@ -17,6 +17,7 @@ use crate::model::{
     HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, Role, SECOND_NS, Tier,
     TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
 };
+use std::borrow::Cow;
 
 #[derive(Debug, Default)]
 pub struct Judgement {
@@ -320,7 +321,8 @@ fn names(s: &Subject<'_>) -> Names {
         s.c.closer
             .hop
             .clone()
-            .or_else(|| proxy.map(|h| h.name.clone()));
+            .or_else(|| proxy.map(|h| h.name.clone()))
+            .map(Cow::into_owned);
     let uri = s.c.request.uri.as_deref().unwrap_or("");
     let mut best: Option<(i64, String)> = None;
     let mut location: Option<(bool, String)> = None;
@@ -409,7 +411,7 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     if taken_for_client(s, row) {
         return Some(Closer {
             role: Role::Proxy,
-            hop: Some(HopKind::Proxy.name().to_owned()),
+            hop: Some(HopKind::Proxy.name().into()),
             address: s.c.closer.address,
         });
     }
@@ -419,7 +421,7 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     if unnamed && server::far_end_unknown(s) {
         return Some(Closer {
             role: Role::Proxy,
-            hop: Some(HopKind::Proxy.name().to_owned()),
+            hop: Some(HopKind::Proxy.name().into()),
             address: s.c.closer.address,
         });
     }

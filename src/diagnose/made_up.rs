@@ -57,9 +57,9 @@ impl Came {
     pub(super) fn judged(self, n: usize) -> Judged {
         let tick = self.tick_ns;
         let stamp = |ms: i64| Stamp::new(Moment(ms.saturating_mul(MILLI_NS) / tick * tick), tick);
-        let hop = |kind, name: &str, address: [u8; 4]| Hop {
+        let hop = |kind, name: &'static str, address: [u8; 4]| Hop {
             kind,
-            name: name.to_owned(),
+            name: name.into(),
             address: Some(IpAddr::from(address)),
         };
         let failed = self.outcome == Outcome::FailedHandshake;
@@ -72,7 +72,7 @@ impl Came {
                     identity: Some(self.session),
                 },
                 request: RequestSummary {
-                    uri: Some("/ws".to_owned()),
+                    uri: Some("/ws".into()),
                     status: Some(if failed { 502 } else { 101 }),
                     ..RequestSummary::default()
                 },

@@ -201,13 +201,13 @@ impl Overrides {
             let at = at.max(1);
             if let Some(hop) = connection.hops.get_mut(at) {
                 hop.kind = t.hop_kind();
-                hop.name.clone_from(&t.hop);
+                hop.name = t.hop.clone().into();
             }
             let closer = &mut connection.closer;
             if closer.address == Some(address) && matches!(closer.role, Role::Client | Role::Proxy)
             {
                 closer.role = Role::Proxy;
-                closer.hop = Some(t.hop.clone());
+                closer.hop = Some(t.hop.clone().into());
             }
         }
     }
@@ -307,7 +307,7 @@ fn behind(connection: &mut Connection) {
         0,
         Hop {
             kind: HopKind::Client,
-            name: "client".to_owned(),
+            name: "client".into(),
             address: None,
         },
     );
@@ -347,7 +347,7 @@ mod tests {
         let given = timeout("hop = \"lb\"\naddress = \"10.9.0.1\"\nidle = \"90s\"\n");
         let mut c = came(1, 0, Some(5), None).judged(1).connection;
         given.name_hops(&mut c);
-        let names: Vec<&str> = c.hops.iter().map(|h| h.name.as_str()).collect();
+        let names: Vec<&str> = c.hops.iter().map(|h| h.name.as_ref()).collect();
         assert_eq!(names, ["client", "lb", "server"]);
 
         // As seen from behind it: what looks like the client is the balancer, and the client is nobody that was seen.
@@ -359,7 +359,7 @@ mod tests {
         c.closer.role = Role::Client;
         c.closer.address = Some(address);
         given.name_hops(&mut c);
-        let names: Vec<&str> = c.hops.iter().map(|h| h.name.as_str()).collect();
+        let names: Vec<&str> = c.hops.iter().map(|h| h.name.as_ref()).collect();
         assert_eq!(names, ["client", "lb", "nginx", "server"]);
         assert_eq!(c.hops[1].kind, HopKind::Proxy);
         assert_eq!(c.closer.role, Role::Proxy);

@@ -6,6 +6,7 @@ use crate::model::{
     CaseContext, Cause, Connection, ConnectionId, HopKind, Judged, Moment, Outcome, SECOND_NS,
     say_duration,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is imagined to be different.
@@ -127,7 +128,7 @@ pub fn what_if(all: &[Judged], context: &CaseContext, changes: &Changes) -> What
     }
     for j in all {
         let proxies = j.connection.hops.iter().filter(|h| h.kind.is_proxy());
-        out.hops.extend(proxies.map(|h| h.name.clone()));
+        out.hops.extend(proxies.map(|h| h.name.to_string()));
         let Some(cause) = j.verdict.cause else {
             continue;
         };
@@ -146,7 +147,7 @@ pub fn what_if(all: &[Judged], context: &CaseContext, changes: &Changes) -> What
             fate,
             silence_ns: j.connection.silence_ns,
             timeout_ns: j.verdict.timeout_ns,
-            hop: j.connection.closer.hop.clone(),
+            hop: j.connection.closer.hop.clone().map(Cow::into_owned),
             why,
         });
     }
@@ -187,18 +188,18 @@ fn idle(j: &Judged, context: &CaseContext, changes: &Changes) -> (Fate, String) 
         let of_kind = c.hops.iter().find(|h| h.kind == kind);
         match of_kind.filter(|_| kind == HopKind::Proxy) {
             Some(hop) => hop.name.clone(),
-            None => kind.name().to_owned(),
+            None => kind.name().into(),
         }
     };
     for t in idle_timeouts(c, context) {
         let least = path
-            .entry(named(t.settings.hop))
+            .entry(named(t.settings.hop).to_string())
             .or_insert(t.timeout.value_ns);
         *least = (*least).min(t.timeout.value_ns);
     }
     // What struck is what is in force, whatever a file says.
     path.retain(|_, ns| *ns >= hit);
-    path.insert(closer, hit);
+    path.insert(closer.to_string(), hit);
     for (hop, ns) in &changes.timeouts {
         if let Some(old) = path.get_mut(hop) {
             *old = *ns;
@@ -349,7 +350,7 @@ mod tests {
     /// A connection that nginx's 60 s ended, with pings every `period` seconds until its end or until `stopped`.
     fn idle_drop(period_s: Option<i64>, stopped: bool) -> Judged {
         let mut j = came(1, 0, Some(300_000), Some(Cause::IdleTimeout)).judged(1);
-        j.connection.closer.hop = Some("nginx".to_owned());
+        j.connection.closer.hop = Some("nginx".into());
         j.connection.silence_ns = Some(60 * SECOND_NS);
         j.verdict.timeout_ns = Some(60 * SECOND_NS);
         if let Some(period) = period_s {
@@ -524,7 +525,7 @@ mod tests {
             Averted,
         );
         let mut failed = came(2, 0, Some(1), Some(Cause::UpstreamUnavailable)).judged(2);
-        failed.connection.closer.hop = Some("nginx".to_owned());
+        failed.connection.closer.hop = Some("nginx".into());
         check("a handshake", failed, Some(5), Some(900), Remains);
         let clean = came(3, 0, Some(9), None).judged(3);
         assert_eq!(

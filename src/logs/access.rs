@@ -3,7 +3,7 @@
 use super::stamp::{self, Memo};
 use super::text;
 use super::{Out, Outcome};
-use crate::model::{HopKind, Line, LocalZone, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
+use crate::model::{HopKind, Line, LocalZone, RecordRef, Stamp, TunnelLine, Word, Zone, ZoneBasis};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -438,15 +438,17 @@ impl AccessState {
                 .get(Var::UpstreamAddr)
                 .map(text::last_of)
                 .and_then(text::socket),
-            method: method.map(text::string),
-            uri: target.map(|u| {
-                let uri = decoded(text::relative(u).0);
-                match values.kept(Var::Args) {
-                    Some(args) if !uri.contains('?') => format!("{uri}?{args}"),
-                    _ => uri,
-                }
-            }),
-            host: values.kept(Var::Host),
+            method: method.map(text::string).map(Word::from),
+            uri: target
+                .map(|u| {
+                    let uri = decoded(text::relative(u).0);
+                    match values.kept(Var::Args) {
+                        Some(args) if !uri.contains('?') => format!("{uri}?{args}"),
+                        _ => uri,
+                    }
+                })
+                .map(Word::from),
+            host: values.kept(Var::Host).map(Word::from),
             status: status.filter(|_| !stream),
             upstream_status: values
                 .get(Var::UpstreamStatus)
@@ -460,9 +462,9 @@ impl AccessState {
                 .or_else(|| values.number(Var::BytesReceived)),
             upgrade_asked,
             termination: None,
-            user_agent: values.kept(Var::UserAgent),
-            request_id: values.kept(Var::RequestId),
-            ws_key,
+            user_agent: values.kept(Var::UserAgent).map(Word::from),
+            request_id: values.kept(Var::RequestId).map(Word::from),
+            ws_key: ws_key.map(Word::from),
             serial: values.number(Var::Serial),
         }));
         Outcome::Used

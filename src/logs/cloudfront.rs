@@ -2,7 +2,7 @@
 
 use super::access::{blank, matters};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, RecordRef, Zone, ZoneBasis};
+use crate::model::{HopKind, Line, RecordRef, Word, Zone, ZoneBasis};
 
 #[derive(Debug)]
 pub(super) struct CloudFront;
@@ -153,21 +153,25 @@ impl Reader {
                 Column::Time => time = value,
                 Column::Bytes => t.bytes_to_client = text::unsigned(value),
                 Column::Client => t.client = text::address(value).map(|(ip, _)| ip),
-                Column::Method => t.method = text::kept(value),
+                Column::Method => t.method = text::kept(value).map(Word::from),
                 Column::Path => path = value,
                 Column::Query => query = value,
                 // 000: the client left before any answer.
                 Column::Status => t.status = text::any_status(value),
                 Column::UserAgent => {
-                    t.user_agent = text::present(value).map(|v| text::string(&decode(v)));
+                    t.user_agent = text::present(value)
+                        .map(|v| text::string(&decode(v)))
+                        .map(Word::from);
                 }
                 Column::Detail => {
-                    t.termination = text::kept(value).filter(|d| {
-                        d.contains("Error") || d.contains("Timeout") || d.contains("Comm")
-                    });
+                    t.termination = text::kept(value)
+                        .filter(|d| {
+                            d.contains("Error") || d.contains("Timeout") || d.contains("Comm")
+                        })
+                        .map(Word::from);
                 }
-                Column::RequestId => t.request_id = text::kept(value),
-                Column::Host => t.host = text::kept(value),
+                Column::RequestId => t.request_id = text::kept(value).map(Word::from),
+                Column::Host => t.host = text::kept(value).map(Word::from),
                 Column::Protocol => {
                     t.upgrade_asked = matches!(value, b"ws" | b"wss").then_some(true);
                 }
@@ -196,10 +200,12 @@ impl Reader {
         }
         t.end = Some(end);
         t.start = t.life_ns.map(|life| end.plus(-life));
-        t.uri = text::present(path).map(|p| match text::present(query) {
-            Some(q) => format!("{}?{}", text::string(p), text::string(q)),
-            None => text::string(p),
-        });
+        t.uri = text::present(path)
+            .map(|p| match text::present(query) {
+                Some(q) => format!("{}?{}", text::string(p), text::string(q)),
+                None => text::string(p),
+            })
+            .map(Word::from);
         out.emit(Line::Tunnel(t));
         Some(Outcome::Used)
     }

@@ -3,7 +3,7 @@
 use super::json::{self, Kind, Leaf};
 use super::stamp::{self, Memo};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, text};
-use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, TunnelLine};
+use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, TunnelLine, Word};
 
 #[derive(Debug)]
 pub(super) struct Envoy;
@@ -239,18 +239,18 @@ impl Reader {
             client_port: peer.and_then(|(_, port)| port),
             forwarded_for: text::addresses(e.forwarded_for),
             upstream: text::socket(e.upstream),
-            method: text::kept(e.method),
-            uri: text::kept(e.path),
-            host: text::kept(e.authority),
+            method: text::kept(e.method).map(Word::from),
+            uri: text::kept(e.path).map(Word::from),
+            host: text::kept(e.authority).map(Word::from),
             status,
             upstream_status: None,
             bytes_to_client: text::unsigned(e.sent),
             bytes_to_server: text::unsigned(e.received),
             upgrade_asked: asked,
-            termination,
-            user_agent: text::kept(e.user_agent),
-            request_id: text::kept(e.request_id),
-            ws_key: text::kept(e.ws_key),
+            termination: termination.map(Word::from),
+            user_agent: text::kept(e.user_agent).map(Word::from),
+            request_id: text::kept(e.request_id).map(Word::from),
+            ws_key: text::kept(e.ws_key).map(Word::from),
             serial: None,
         }));
         Some(Outcome::Used)

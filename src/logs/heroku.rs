@@ -2,7 +2,9 @@
 
 use super::access::{blank, matters};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{AppEvent, AppLine, HopKind, Line, MILLI_NS, RecordRef, Stamp, Zone, ZoneBasis};
+use crate::model::{
+    AppEvent, AppLine, HopKind, Line, MILLI_NS, RecordRef, Stamp, Word, Zone, ZoneBasis,
+};
 
 #[derive(Debug)]
 pub(super) struct HerokuRouter;
@@ -102,10 +104,10 @@ fn router(record: RecordRef, end: Stamp, message: &[u8], out: &mut Out<'_>) {
     let (mut code, mut text_of) = (None, None);
     for (key, value) in text::Pairs(message) {
         match key {
-            b"method" => t.method = text::kept(value),
-            b"path" => t.uri = text::kept(value),
-            b"host" => t.host = text::kept(value),
-            b"request_id" => t.request_id = text::kept(value),
+            b"method" => t.method = text::kept(value).map(Word::from),
+            b"path" => t.uri = text::kept(value).map(Word::from),
+            b"host" => t.host = text::kept(value).map(Word::from),
+            b"request_id" => t.request_id = text::kept(value).map(Word::from),
             // The router adds its own peer at the end of the list.
             b"fwd" => t.forwarded_for = text::addresses(value),
             b"service" => {
@@ -125,8 +127,8 @@ fn router(record: RecordRef, end: Stamp, message: &[u8], out: &mut Out<'_>) {
         t.status = Some(101);
     }
     t.termination = match (code, text_of) {
-        (Some(code), Some(text)) => Some(format!("{code} {text}")),
-        (one, other) => one.or(other),
+        (Some(code), Some(text)) => Some(format!("{code} {text}").into()),
+        (one, other) => one.or(other).map(Word::from),
     };
     if matters(&t) {
         out.emit(Line::Tunnel(t));

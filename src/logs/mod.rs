@@ -30,6 +30,7 @@ mod nginx_error;
 mod own_layout;
 mod proxy_pairs;
 mod traefik;
+mod words;
 
 pub use crate::text::lines::{Block, Skimmed};
 pub use field_map::{FieldMap, Meaning};
@@ -46,6 +47,7 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
+use words::Words;
 
 /// What the reader of logs has to know beside the bytes.
 #[derive(Debug, Clone, Default)]
@@ -176,6 +178,7 @@ pub struct Out<'a> {
     source: SourceId,
     /// `None` = failed requests are passed on, whatever their path is for.
     paths: Option<Paths>,
+    words: Words,
 }
 
 /// What is known of paths while a file is read.
@@ -248,6 +251,7 @@ impl<'a> Out<'a> {
             elsewhere: None,
             source: SourceId(0),
             paths: None,
+            words: Words::default(),
             fields: Vec::new(),
             in_order: false,
         }
@@ -273,7 +277,7 @@ impl<'a> Out<'a> {
         self.outer_names.program.as_deref()
     }
 
-    pub fn emit(&mut self, line: Line) {
+    pub fn emit(&mut self, mut line: Line) {
         if let (Some(paths), Line::Tunnel(tunnel)) = (&mut self.paths, &line)
             && let Some(uri) = &tunnel.uri
         {
@@ -284,6 +288,9 @@ impl<'a> Out<'a> {
             {
                 return;
             }
+        }
+        if let Line::Tunnel(tunnel) = &mut line {
+            self.words.share(tunnel);
         }
         (self.emit)(line);
     }

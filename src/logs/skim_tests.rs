@@ -1,6 +1,7 @@
 //! Lines that are passed over by the block -> the same evidence, counts and times as when every line is read in full.
 
 use super::*;
+use crate::model::Word;
 
 /// xorshift64: the same files on every run.
 struct Chance(u64);
@@ -346,7 +347,7 @@ fn told_keys_are_never_passed_over() {
 /// A shape that fits every line tells of refused requests what reading each of them does: what was asked for decides.
 #[test]
 fn refused_requests_of_json_lines_are_as_those_read_in_full() {
-    type Told = (u64, Option<u16>, Option<String>, Option<bool>);
+    type Told = (u64, Option<u16>, Option<Word>, Option<bool>);
     let told = |text: &str| -> (Vec<Told>, Vec<(u64, u64)>) {
         let read = with_skimming("nginx-access", text.as_bytes());
         let lines = read.lines.into_iter().map(|line| match line {

@@ -213,7 +213,7 @@ fn starts_and_ends_of_each_proxy() {
             t.status.map(|s| s.to_string()).unwrap_or_default(),
             client,
             t.upstream.map(|u| u.to_string()).unwrap_or_default(),
-            t.uri.clone().unwrap_or_default(),
+            t.uri.clone().unwrap_or_default().to_string(),
         ];
         assert_eq!(got.each_ref().map(String::as_str), want, "{line}");
     };

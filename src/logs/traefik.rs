@@ -4,7 +4,7 @@ use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
 use super::stamp::Memo;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef};
+use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, Word};
 
 #[derive(Debug)]
 pub(super) struct Traefik;
@@ -134,11 +134,11 @@ impl Reader {
         (tunnel.start, tunnel.end, tunnel.life_ns) = (Some(start), Some(end), Some(life_ns));
         tunnel.client = client.map(|(ip, _)| ip);
         tunnel.client_port = client.and_then(|(_, port)| port);
-        tunnel.method = method.map(text::string);
-        tunnel.uri = uri.map(text::string);
+        tunnel.method = method.map(text::string).map(Word::from);
+        tunnel.uri = uri.map(text::string).map(Word::from);
         tunnel.upstream = text::relative(e.service).1.and_then(text::socket);
         tunnel.bytes_to_client = text::unsigned(e.bytes);
-        tunnel.user_agent = text::kept(e.user_agent);
+        tunnel.user_agent = text::kept(e.user_agent).map(Word::from);
         out.emit(Line::Tunnel(tunnel));
         Some(Outcome::Used)
     }
@@ -175,18 +175,18 @@ impl Reader {
                         .upstream
                         .or_else(|| text::relative(value).1.and_then(text::socket));
                 }
-                b"RequestMethod" => tunnel.method = text::kept(value),
+                b"RequestMethod" => tunnel.method = text::kept(value).map(Word::from),
                 b"RequestPath" => path = text::kept(value),
-                b"RequestHost" => tunnel.host = text::kept(value),
+                b"RequestHost" => tunnel.host = text::kept(value).map(Word::from),
                 b"DownstreamStatus" => tunnel.status = text::any_status(value),
                 b"OriginStatus" => origin = text::any_status(value),
                 b"DownstreamContentSize" => tunnel.bytes_to_client = text::unsigned(value),
                 b"request_Upgrade" => {
                     tunnel.upgrade_asked = Some(value.eq_ignore_ascii_case(b"websocket"));
                 }
-                b"request_Sec-Websocket-Key" => tunnel.ws_key = text::kept(value),
-                b"request_User-Agent" => tunnel.user_agent = text::kept(value),
-                b"request_X-Request-Id" => tunnel.request_id = text::kept(value),
+                b"request_Sec-Websocket-Key" => tunnel.ws_key = text::kept(value).map(Word::from),
+                b"request_User-Agent" => tunnel.user_agent = text::kept(value).map(Word::from),
+                b"request_X-Request-Id" => tunnel.request_id = text::kept(value).map(Word::from),
                 b"request_X-Forwarded-For" => tunnel.forwarded_for = text::addresses(value),
                 _ => {}
             }
@@ -195,7 +195,7 @@ impl Reader {
         tunnel.start = Some(start);
         tunnel.end = tunnel.life_ns.map(|life| start.plus(life));
         tunnel.upstream_status = origin;
-        tunnel.uri = path;
+        tunnel.uri = path.map(Word::from);
         out.saw(tunnel.end.unwrap_or(start));
         out.zone(zone);
         if matters(&tunnel) {

@@ -1,10 +1,11 @@
 //! The WebSocket connection end to end: its legs, its lines, its time line, and who ended it, as far as the sources show.
 
 use super::leg::{Direction, LegObservation};
-use super::line::{AppLine, HopKind, HopLine, TunnelLine};
+use super::line::{AppLine, HopKind, HopLine, TunnelLine, Word};
 use super::source::{RecordRef, SourceId};
 use super::time::{Moment, SECOND_NS, Stamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// `c-` and six or more hex digits of a hash over the connection's own data.
@@ -21,12 +22,12 @@ pub struct Client {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RequestSummary {
-    pub method: Option<String>,
-    pub uri: Option<String>,
-    pub host: Option<String>,
+    pub method: Option<Word>,
+    pub uri: Option<Word>,
+    pub host: Option<Word>,
     /// What the client got: 101 or the refusal; `None` = no answer, or not seen.
     pub status: Option<u16>,
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Word>,
 }
 
 impl RequestSummary {
@@ -45,7 +46,7 @@ impl RequestSummary {
 pub struct Hop {
     pub kind: HopKind,
     /// `nginx`, `haproxy`, `client`, `server` ...: what a column is headed with.
-    pub name: String,
+    pub name: Cow<'static, str>,
     pub address: Option<IpAddr>,
 }
 
@@ -103,7 +104,7 @@ impl Role {
 pub struct Closer {
     pub role: Role,
     /// The hop's best name, `None` for client, network, none and unknown.
-    pub hop: Option<String>,
+    pub hop: Option<Cow<'static, str>>,
     pub address: Option<IpAddr>,
 }
 

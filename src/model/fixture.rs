@@ -73,7 +73,7 @@ fn connection(n: u32, start: f64) -> Connection {
     let (nginx, server) = (Ipv4Addr::new(10, 0, 1, 20), Ipv4Addr::new(10, 0, 2, 30));
     let hop = |kind: HopKind, ip| Hop {
         kind,
-        name: kind.name().to_owned(),
+        name: kind.name().into(),
         address: Some(ip),
     };
     let leg = |from, client, server| ConnectionLeg {
@@ -90,9 +90,9 @@ fn connection(n: u32, start: f64) -> Connection {
             identity: Some(format!("user{n}")),
         },
         request: RequestSummary {
-            method: Some("GET".to_owned()),
-            uri: Some(format!("/ws/chat?session=user{n}")),
-            host: Some("app.example".to_owned()),
+            method: Some("GET".into()),
+            uri: Some(format!("/ws/chat?session=user{n}").into()),
+            host: Some("app.example".into()),
             status: Some(101),
             user_agent: None,
         },
@@ -243,7 +243,7 @@ fn idle(n: u32, start: f64) -> Judged {
     };
     c.closer = Closer {
         role: Role::Proxy,
-        hop: Some("nginx".to_owned()),
+        hop: Some("nginx".into()),
         address: Some(Ipv4Addr::new(10, 0, 1, 20).into()),
     };
     let mut v = verdict(
@@ -407,7 +407,7 @@ fn missed(n: u32, start: f64) -> Judged {
     };
     c.closer = Closer {
         role: Role::Server,
-        hop: Some("server".to_owned()),
+        hop: Some("server".into()),
         address: None,
     };
     let mut v = verdict(
@@ -454,7 +454,7 @@ fn refused(n: u32, start: f64) -> Judged {
     c.closed = Some(fine(start + 0.1));
     c.closer = Closer {
         role: Role::Server,
-        hop: Some("server".to_owned()),
+        hop: Some("server".into()),
         address: None,
     };
     let mut v = verdict(
@@ -480,7 +480,7 @@ fn refused(n: u32, start: f64) -> Judged {
 fn undecided(n: u32, start: f64) -> Judged {
     let mut c = connection(n, start);
     c.legs.clear();
-    c.request.uri = Some("/ws/\x1b[2J\u{202e}evil".to_owned());
+    c.request.uri = Some("/ws/\x1b[2J\u{202e}evil".into());
     c.events = vec![
         line(fine(start), APP, 90, 2, "open \x1b]0;owned\x07"),
         line(fine(start + 30.0), APP, 91, 2, "1006 日本語"),

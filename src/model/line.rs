@@ -5,6 +5,10 @@ use super::source::RecordRef;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// A word of an access line: lines that say the same share it, and so does the connection that they tell of.
+pub type Word = Arc<str>;
 
 /// A kind of program on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,9 +89,9 @@ pub struct TunnelLine {
     /// X-Forwarded-For, outermost client first.
     pub forwarded_for: Vec<IpAddr>,
     pub upstream: Option<SocketAddr>,
-    pub method: Option<String>,
-    pub uri: Option<String>,
-    pub host: Option<String>,
+    pub method: Option<Word>,
+    pub uri: Option<Word>,
+    pub host: Option<Word>,
     pub status: Option<u16>,
     pub upstream_status: Option<u16>,
     pub bytes_to_client: Option<u64>,
@@ -95,10 +99,10 @@ pub struct TunnelLine {
     /// The line says whether the client asked for an upgrade (`$http_upgrade`, ALB type `ws`); `None` = the format has no such field.
     pub upgrade_asked: Option<bool>,
     /// HAProxy's termination state, Envoy's response flags and details.
-    pub termination: Option<String>,
-    pub user_agent: Option<String>,
-    pub request_id: Option<String>,
-    pub ws_key: Option<String>,
+    pub termination: Option<Word>,
+    pub user_agent: Option<Word>,
+    pub request_id: Option<Word>,
+    pub ws_key: Option<Word>,
     /// nginx `$connection`: joins the error log's `*N`.
     pub serial: Option<u64>,
 }
@@ -403,7 +407,7 @@ mod tests {
             bytes_to_client: None,
             bytes_to_server: None,
             upgrade_asked: None,
-            termination: termination.map(str::to_owned),
+            termination: termination.map(Word::from),
             user_agent: None,
             request_id: None,
             ws_key: None,

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn one_row_for_each_connection() {
         let mut analysis = fabricated();
-        analysis.connections[0].connection.request.uri = Some("/ws,\"x\"\n=1".to_owned());
+        analysis.connections[0].connection.request.uri = Some("/ws,\"x\"\n=1".into());
         let mut out = Vec::new();
         write(&analysis, &Redactor::none(), &[], &mut out).expect("writes to memory");
         insta::assert_snapshot!("csv", String::from_utf8(out).expect("UTF-8"));

@@ -300,7 +300,7 @@ pub(super) fn frequent<T: Ord>(values: impl Iterator<Item = T>) -> Vec<(T, usize
 pub(super) fn closer(judged: &Judged) -> String {
     let closer = &judged.connection.closer;
     match (&closer.hop, closer.role) {
-        (Some(hop), _) => hop.clone(),
+        (Some(hop), _) => hop.to_string(),
         (None, Role::None) => "nobody".to_owned(),
         (None, role) => role.name().to_owned(),
     }

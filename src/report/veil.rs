@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::model::{Analysis, Judged, Raw};
+use crate::model::{Analysis, Judged, Raw, Word};
 
 use super::Redactor;
 
@@ -39,9 +39,10 @@ fn connection(redactor: &Redactor, judged: &mut Judged) {
     let c = &mut judged.connection;
     let token = |t: &mut String| *t = redactor.token(t);
     c.client.identity.iter_mut().for_each(token);
-    c.request.uri.iter_mut().for_each(text);
-    c.request.host.iter_mut().for_each(text);
-    c.request.user_agent.iter_mut().for_each(text);
+    let word = |w: &mut Word| *w = redactor.text(w).into();
+    c.request.uri.iter_mut().for_each(word);
+    c.request.host.iter_mut().for_each(word);
+    c.request.user_agent.iter_mut().for_each(word);
     for event in &mut c.events {
         text(&mut event.say);
     }

@@ -15,6 +15,7 @@ use crate::model::{
     say_duration,
 };
 pub use leak::socket_leaks;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// All findings of the case, by code, then by what they speak of.
@@ -205,7 +206,8 @@ fn spread(members: &[&Judged], timeout: i64) -> String {
 
 /// W703: one time-out that ended two or more connections.
 fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
-    let mut groups: BTreeMap<(i64, Option<String>, Option<String>), Vec<&Judged>> = BTreeMap::new();
+    let mut groups: BTreeMap<(i64, Option<Cow<'_, str>>, Option<String>), Vec<&Judged>> =
+        BTreeMap::new();
     for j in all
         .iter()
         .filter(|j| j.verdict.cause == Some(Cause::IdleTimeout))
@@ -223,7 +225,7 @@ fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
         .into_iter()
         .filter(|(_, members)| members.len() >= 2)
         .map(|((ns, hop, from), members)| {
-            let who = hop.clone().unwrap_or_else(|| "a hop".to_owned());
+            let who = hop.clone().unwrap_or_else(|| "a hop".into());
             let written = from.as_ref().filter(|f| names_a_place(f));
             let knob = hop.as_deref().and_then(knob).filter(|_| written.is_none());
             let set_by = match (&from, knob) {
@@ -241,7 +243,7 @@ fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
                     members.len(),
                     say_duration(ns)
                 ),
-                hop,
+                hop: hop.map(Cow::into_owned),
                 timeout_ns: Some(ns),
                 fix: members
                     .first()

@@ -31,8 +31,13 @@ pub(super) fn heartbeat_risks(
             )
         });
         let seen = c.hops.iter().filter_map(|h| {
-            let ns = learnt.get(h.name.as_str())?;
-            Some((*ns, 1, h.name.clone(), "as seen in this case".to_owned()))
+            let ns = learnt.get(&*h.name)?;
+            Some((
+                *ns,
+                1,
+                h.name.to_string(),
+                "as seen in this case".to_owned(),
+            ))
         });
         let Some((timeout, _, hop, name)) = configured.chain(seen).min() else {
             continue;
@@ -101,7 +106,7 @@ fn learnt(all: &[Judged]) -> BTreeMap<&str, i64> {
         .filter(|j| j.verdict.cause == Some(Cause::IdleTimeout))
     {
         if let (Some(hop), Some(ns)) = (&j.connection.closer.hop, j.verdict.timeout_ns) {
-            let least = out.entry(hop.as_str()).or_insert(ns);
+            let least = out.entry(&**hop).or_insert(ns);
             *least = (*least).min(ns);
         }
     }

@@ -161,7 +161,7 @@ fn a_heartbeat_needs_twice_its_period() {
 #[test]
 fn a_time_out_that_struck_counts_where_no_configuration_is() {
     let mut cut = came(2, 0, Some(60_000), Some(Cause::IdleTimeout)).judged(2);
-    cut.connection.closer.hop = Some("nginx".to_owned());
+    cut.connection.closer.hop = Some("nginx".into());
     cut.verdict.timeout_ns = Some(60 * SECOND_NS);
     let beat: Vec<(i64, bool)> = (1..4).map(|n| (n * 40_000, true)).collect();
     let all = [standing(&[], &beat), cut.clone()];
@@ -192,7 +192,7 @@ fn a_location_without_the_upgrade_is_a_risk_where_websockets_go() {
             line: 31,
         });
         let mut j = came(1, 0, Some(9), None).judged(1);
-        j.connection.request.uri = Some(uri.to_owned());
+        j.connection.request.uri = Some(uri.into());
         let found = upgrade_risks(&[j], &context(vec![settings]));
         assert_eq!(found.len(), risks, "{prefix} {uri} {good:?}: {found:?}");
         for f in &found {

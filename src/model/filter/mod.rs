@@ -526,7 +526,7 @@ mod tests {
                 let term = format!("path={}", quoted(text));
                 let mut analysis = fixture();
                 analysis.connections.truncate(1);
-                analysis.connections[0].connection.request.uri = Some(text.to_owned());
+                analysis.connections[0].connection.request.uri = Some(text.into());
                 let filter = Filter::parse(&term).unwrap_or_else(|e| panic!("{term}: {e}"));
                 assert!(
                     filter.matches(&analysis.connections[0], &analysis),

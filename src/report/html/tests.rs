@@ -67,10 +67,10 @@ fn hostile_text_is_text() {
     analysis.connections[0].verdict.sentence = hostile.to_owned();
     analysis.connections[0].verdict.fix = vec![hostile.to_owned()];
     analysis.connections[0].verdict.evidence[0].say = hostile.to_owned();
-    analysis.connections[0].connection.request.uri = Some(hostile.repeat(10_000));
+    analysis.connections[0].connection.request.uri = Some(hostile.repeat(10_000).into());
     analysis.connections[0].connection.client.identity = Some(hostile.to_owned());
-    analysis.connections[0].connection.hops[1].name = hostile.to_owned();
-    analysis.connections[0].connection.closer.hop = Some(hostile.to_owned());
+    analysis.connections[0].connection.hops[1].name = hostile.into();
+    analysis.connections[0].connection.closer.hop = Some(hostile.into());
     analysis.connections[0].connection.events[1].say = hostile.to_owned();
     analysis.sources[0].path = hostile.to_owned();
     analysis.sources[2].reason = Some(hostile.to_owned());
@@ -102,7 +102,7 @@ fn ten_thousand_connections_stay_below_five_megabytes() {
         .map(|n| {
             let mut judged = one.clone();
             judged.connection.id = format!("c-{n:06x}");
-            judged.connection.request.uri = Some(format!("/ws?{}", "x".repeat(400)));
+            judged.connection.request.uri = Some(format!("/ws?{}", "x".repeat(400)).into());
             judged.connection.silence_ns = Some(SECOND_NS * (n % 90));
             judged
         })

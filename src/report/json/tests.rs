@@ -58,26 +58,26 @@ fn connection(id: &str, client: &str) -> Connection {
             identity: Some("user-8812".to_owned()),
         },
         request: RequestSummary {
-            method: Some("GET".to_owned()),
-            uri: Some("/ws?session=user-8812".to_owned()),
-            host: Some("app.example".to_owned()),
+            method: Some("GET".into()),
+            uri: Some("/ws?session=user-8812".into()),
+            host: Some("app.example".into()),
             status: Some(101),
             user_agent: None,
         },
         hops: vec![
             Hop {
                 kind: HopKind::Client,
-                name: "client".to_owned(),
+                name: "client".into(),
                 address: Some(client.ip()),
             },
             Hop {
                 kind: HopKind::Nginx,
-                name: "nginx".to_owned(),
+                name: "nginx".into(),
                 address: Some(ip("10.0.0.2")),
             },
             Hop {
                 kind: HopKind::Server,
-                name: "server".to_owned(),
+                name: "server".into(),
                 address: Some(ip("2001:db8::7")),
             },
         ],
@@ -118,7 +118,7 @@ fn connection(id: &str, client: &str) -> Connection {
         },
         closer: Closer {
             role: Role::Proxy,
-            hop: Some("nginx".to_owned()),
+            hop: Some("nginx".into()),
             address: Some(ip("10.0.0.2")),
         },
         events: vec![

@@ -472,6 +472,7 @@ impl Connection {
             verdict: v,
         } = judged;
         let text = |t: &String| redactor.text(t);
+        let word = |t: &str| redactor.text(t);
         let ip = |ip: &IpAddr| redactor.ip(*ip);
         let close_code = |seen: Option<Option<u16>>| seen.map(|code| code.unwrap_or(1005));
         Self {
@@ -484,7 +485,7 @@ impl Connection {
             contributing: v.contributing.clone(),
             closer: Closer {
                 role: c.closer.role.name(),
-                hop: c.closer.hop.as_ref().map(text),
+                hop: c.closer.hop.as_deref().map(word),
                 address: c.closer.address.as_ref().map(ip),
             },
             client: Client {
@@ -493,8 +494,8 @@ impl Connection {
                 identity: c.client.identity.as_deref().map(|i| redactor.token(i)),
             },
             request: Request {
-                uri: c.request.uri.as_ref().map(text),
-                host: c.request.host.as_ref().map(text),
+                uri: c.request.uri.as_deref().map(word),
+                host: c.request.host.as_deref().map(word),
                 status: c.request.status,
             },
             opened: c.opened.map(Time),
