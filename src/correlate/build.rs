@@ -6,31 +6,41 @@ use super::hops::Places;
 use super::legs;
 use crate::model::{
     AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
-    HopKind, LegEventKind, LegObservation, RequestSummary, Role, SECOND_NS, Stamp, Word,
+    HopKind, LegEventKind, LegObservation, Moment, RequestSummary, Role, SECOND_NS, Stamp, Word,
     say_duration,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 pub(super) fn connections(drafts: Vec<Draft>, places: &Places) -> Vec<Connection> {
     let mut all: Vec<Connection> = drafts.into_iter().map(|d| connection(d, places)).collect();
-    // Places are sorted and not connections, which are large, and each is moved once.
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    let by_data = |&i: &usize| {
-        let c: &Connection = &all[i];
-        (
-            c.sort_at,
-            c.client.ip,
-            c.client.port,
-            c.request.uri.as_deref(),
-        )
-    };
-    order.sort_by(|a, b| by_data(a).cmp(&by_data(b)));
-    number(&mut all, &order);
+    // Places are sorted and not connections, which are large: each is moved once.
+    let mut order: Vec<(Moment, Option<IpAddr>, Option<u16>, usize)> = all
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (c.sort_at, c.client.ip, c.client.port, i))
+        .collect();
+    let uri = |i: usize| all[i].request.uri.as_deref();
+    order.sort_by(|a, b| {
+        (a.0, a.1, a.2)
+            .cmp(&(b.0, b.1, b.2))
+            .then_with(|| uri(a.3).cmp(&uri(b.3)))
+    });
+    let order: Vec<usize> = order.into_iter().map(|(.., i)| i).collect();
+    let hashes = number(&mut all, &order);
     tie_reconnects(&mut all, &order);
-    let by_id = |&i: &usize| (all[i].sort_at, &all[i].id);
-    order.sort_by(|a, b| by_id(a).cmp(&by_id(b)));
-    arrange(&mut all, order);
+    // Ids are beginnings of hashes, as long as it takes to tell them apart: the order of the one is that of the other.
+    let mut by_id: Vec<(Moment, u64, usize)> = hashes
+        .into_iter()
+        .map(|(hash, i)| (all[i].sort_at, hash, i))
+        .collect();
+    by_id.sort_by(|a, b| {
+        (a.0, a.1)
+            .cmp(&(b.0, b.1))
+            .then_with(|| all[a.2].id.cmp(&all[b.2].id))
+    });
+    arrange(&mut all, by_id.into_iter().map(|(.., i)| i).collect());
     all
 }
 
@@ -50,9 +60,9 @@ fn arrange(all: &mut [Connection], mut order: Vec<usize>) {
 }
 
 fn connection(draft: Draft, places: &Places) -> Connection {
-    let (hops, from) = places.path(&draft);
-    let identity = draft.identity();
     let clients = draft.clients();
+    let (hops, from) = places.path(&draft, &clients);
+    let identity = draft.identity();
     let opened = draft.opened();
     let log_over = draft.over();
     let Draft {
@@ -236,7 +246,8 @@ fn by_logs(
 }
 
 /// Ids from the connection's own data; digits are added only where two would be alike.
-fn number(all: &mut [Connection], order: &[usize]) {
+/// Gives the hash of each, in order of the hashes.
+fn number(all: &mut [Connection], order: &[usize]) -> Vec<(u64, usize)> {
     let mut ip = String::new();
     let mut hashes: Vec<(u64, usize)> = order
         .iter()
@@ -244,9 +255,16 @@ fn number(all: &mut [Connection], order: &[usize]) {
             let c = &all[i];
             let mut h = Fnv::new();
             ip.clear();
-            if let Some(address) = c.client.ip {
+            match c.client.ip {
+                Some(IpAddr::V4(address)) => {
+                    for (n, octet) in address.octets().into_iter().enumerate() {
+                        ip.push_str(if n == 0 { "" } else { "." });
+                        push_number(&mut ip, u32::from(octet));
+                    }
+                }
                 // Writing to a string cannot fail.
-                let _ = write!(ip, "{address}");
+                Some(address) => _ = write!(ip, "{address}"),
+                None => {}
             }
             h.write(ip.as_bytes());
             h.write(&c.client.port.unwrap_or(0).to_be_bytes());
@@ -272,9 +290,27 @@ fn number(all: &mut [Connection], order: &[usize]) {
             .max()
             .unwrap_or(0);
         if alike < 64 {
-            let digits = (alike as usize / 4 / 2 * 2 + 2).max(6);
-            all[i].id = format!("c-{:0digits$x}", hash >> (64 - 4 * digits));
+            let digits = (alike / 4 / 2 * 2 + 2).max(6);
+            let hex = (1..=digits)
+                .filter_map(|n| char::from_digit((hash >> (64 - 4 * n)) as u32 & 15, 16));
+            let id = &mut all[i].id;
+            id.reserve_exact(2 + digits as usize);
+            id.push_str("c-");
+            id.extend(hex);
         }
+    }
+    hashes
+}
+
+/// As `to_string` writes it, which takes several times as long: an address has four of them, and there may be a million addresses.
+fn push_number(text: &mut String, number: u32) {
+    let mut tens = 1;
+    while number / tens >= 10 {
+        tens *= 10;
+    }
+    while tens > 0 {
+        text.extend(char::from_digit(number / tens % 10, 10));
+        tens /= 10;
     }
 }
 
@@ -382,26 +418,8 @@ fn events(
         say,
     };
     for t in tunnels {
-        let status = t
-            .status
-            .map_or_else(|| "logged".to_owned(), |s| s.to_string());
-        let life = t
-            .life_ns
-            .map(|ns| format!(" after {}", say_duration(ns)))
-            .unwrap_or_default();
-        let flag = t
-            .termination
-            .as_deref()
-            .filter(|f| !f.is_empty())
-            .map(|f| format!(" {f}"))
-            .unwrap_or_default();
         if let Some(at) = t.end.or(t.start) {
-            all.push(log(
-                at,
-                t.record,
-                at_hop(t.hop),
-                format!("{status}{life}{flag}"),
-            ));
+            all.push(log(at, t.record, at_hop(t.hop), say_tunnel(t)));
         }
     }
     for h in hop_lines {
@@ -421,6 +439,23 @@ fn events(
         ));
     }
     all
+}
+
+fn say_tunnel(t: &crate::model::TunnelLine) -> String {
+    let mut say = String::new();
+    match t.status {
+        Some(status) => push_number(&mut say, u32::from(status)),
+        None => say.push_str("logged"),
+    }
+    if let Some(ns) = t.life_ns {
+        say.push_str(" after ");
+        say.push_str(&say_duration(ns));
+    }
+    if let Some(flag) = t.termination.as_deref().filter(|f| !f.is_empty()) {
+        say.push(' ');
+        say.push_str(flag);
+    }
+    say
 }
 
 const fn say_hop(what: HopEvent) -> &'static str {

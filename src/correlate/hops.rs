@@ -157,8 +157,8 @@ impl Places {
     }
 
     /// The path of one connection, client first, server last; and for each of the draft's legs the index of its client hop.
-    pub(super) fn path(&self, draft: &Draft) -> (Vec<Hop>, Vec<usize>) {
-        let clients = draft.clients();
+    /// `clients` are the addresses that the draft names its client by.
+    pub(super) fn path(&self, draft: &Draft, clients: &[IpAddr]) -> (Vec<Hop>, Vec<usize>) {
         let outer = clients.first().copied();
         let mut hops = Vec::new();
         let mut from = Vec::new();

@@ -53,8 +53,8 @@ pub(super) fn token(uri: &str) -> Option<String> {
     let pairs: Vec<(String, &str)> = query
         .split('&')
         .filter_map(|p| p.split_once('='))
-        .map(|(k, v)| (k.to_ascii_lowercase().replace('-', "_"), v))
         .filter(|(_, v)| v.len() >= 2)
+        .map(|(k, v)| (k.to_ascii_lowercase().replace('-', "_"), v))
         .collect();
     for name in NAMES {
         if let Some((_, v)) = pairs.iter().find(|(k, _)| k == name) {
