@@ -175,12 +175,10 @@ fn cap(verdict: &mut Verdict) {
 /// From the client's side alone a proxy that stopped and a server that died look alike, unless a gateway says right after that what is
 /// behind it is gone.
 fn gateway_alone(s: &Subject<'_>, row: &Row) -> bool {
-    let told = s.population.places.iter().any(|p| {
-        p.route == s.place.route
-            && matches!(p.status, Some(502..=504))
-            && p.opened.zip(s.c.closed).is_some_and(|(o, c)| {
-                (0..=30 * SECOND_NS).contains(&o.at.since(c.at.plus(-c.tick_ns)))
-            })
+    let told = s.c.closed.is_some_and(|c| {
+        let from = c.at.plus(-c.tick_ns);
+        let to = from.plus(30 * SECOND_NS);
+        s.population.gateway_refused(s.index, from, to)
     });
     let behind = told && outcome::is(row, "server.refused_after");
     let announced = outcome::is(row, "server.stopping") || outcome::is(row, "proxy.restarting");

@@ -2,7 +2,7 @@
 
 use super::extract::Subject;
 use super::fact::{Row, Value};
-use super::population::{Place, closed_before};
+use super::population::{Of, closed_before};
 use crate::model::{AppEvent, LegObservation, MILLI_NS, Outcome, SECOND_NS};
 
 /// What kept silent for less than this at the end of the evidence is not gone.
@@ -94,24 +94,9 @@ fn going_away(s: &Subject<'_>) -> Outcome {
     let Some(end) = s.c.closed else {
         return Outcome::Open;
     };
-    let together = s
-        .all
-        .iter()
-        .filter(|c| {
-            c.app_lines.iter().any(|l| {
-                matches!(
-                    l.what,
-                    AppEvent::Close {
-                        code: Some(1001),
-                        ..
-                    }
-                ) && l.at.middle().since(end.middle()).abs()
-                    <= TOGETHER_NS + l.at.tick_ns.max(end.tick_ns) / 2
-            })
-        })
-        .count();
+    let together = s.population.leaving(end, TOGETHER_NS);
     // Who goes takes all along; of pages that were left at once others stay.
-    let same = |p: &Place| p.upstream == s.place.upstream;
+    let same = Of::Upstream(s.index);
     let together = if s.population.survivors(end, same) > together {
         0
     } else {

@@ -1,17 +1,23 @@
 //! All connections of a case -> what one of them shares with the others: instants, silences, routes, returns.
 
+mod at_work;
+mod instants;
 mod recurring;
 mod sealed;
 
+use super::extract::told_server;
 use crate::model::{
-    AppEvent, AppLine, CaseContext, Connection, HopKind, LegProtocol, MILLI_NS, Moment, Role,
-    SECOND_NS, SourceId, Stamp, TunnelLine,
+    AppEvent, AppLine, CaseContext, Connection, HopEvent, HopKind, LegProtocol, MILLI_NS, Moment,
+    RecordRef, Role, SECOND_NS, SourceId, Stamp, TunnelLine,
 };
+use at_work::AtWork;
+use instants::Instants;
 use recurring::{by_client, by_listener, by_packet, lives, one_way};
 use sealed::{SealedBeat, sealed_beats};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+pub(super) use instants::{Of, Together};
 pub(super) use recurring::{
     DELAYED_CLOSE_NS, Recurring, after_stream, flowing, packet_silence, round_to_timer,
 };
@@ -21,7 +27,7 @@ pub(super) use sealed::small_records;
 const INSTANT_NS: i64 = 60 * MILLI_NS;
 
 /// Which server a connection was for, as well as the evidence knows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Upstream {
     Address(String),
     /// The entry point and the path, where no source names the upstream.
@@ -57,8 +63,20 @@ pub(super) struct Population {
     pub(super) by_id: HashMap<String, usize>,
     /// Ends in order of time: end, index.
     ends: Vec<(Moment, usize)>,
-    /// Beginnings in order of time: where the report puts it, index.
-    starts: Vec<(Moment, usize)>,
+    /// The same of those whose client said in a Close why it left.
+    said: Vec<(Moment, usize)>,
+    instants: Instants,
+    at_work: AtWork,
+    /// The coarsest stamp of an end.
+    coarsest_ns: i64,
+    /// Where the report puts each.
+    starts: Vec<Moment>,
+    /// Connections that were refused by a server which is gone, or by its gateway, in order of time: where the report puts it, index.
+    refused: Vec<(Moment, usize)>,
+    /// Whether proxies' logs and captures tell of any of them.
+    pub(super) refused_told: (bool, bool),
+    /// How many connections each client's address has.
+    of_client: HashMap<IpAddr, usize>,
     routes: HashMap<String, Route>,
     /// Sources that name missed heartbeats.
     pub(super) beat_logs: BTreeSet<SourceId>,
@@ -102,12 +120,23 @@ impl Population {
             .filter_map(|(i, p)| Some((p.closed?.middle(), i)))
             .collect();
         ends.sort_unstable();
-        let mut starts: Vec<(Moment, usize)> = connections
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (c.sort_at, i))
-            .collect();
-        starts.sort_unstable();
+        let says = |i: usize| connections.get(i).is_some_and(|c| told_server(c).is_some());
+        let said = ends.iter().copied().filter(|&(_, i)| says(i)).collect();
+        let mut refused: Vec<(Moment, usize)> = Vec::new();
+        let mut refused_told = (false, false);
+        for (i, c) in connections.iter().enumerate() {
+            let Some(told) = refused_after(c) else {
+                continue;
+            };
+            refused.push((c.sort_at, i));
+            refused_told.0 |= !told.captured;
+            refused_told.1 |= told.captured;
+        }
+        refused.sort_unstable();
+        let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
+        for ip in connections.iter().filter_map(|c| c.client.ip) {
+            *of_client.entry(ip).or_default() += 1;
+        }
         let mut beat_logs = BTreeSet::new();
         let mut app_spans: BTreeMap<SourceId, (Moment, Moment)> = BTreeMap::new();
         let app_lines = connections
@@ -181,7 +210,19 @@ impl Population {
             routes: routes(connections, &places),
             beat_logs,
             ends,
-            starts,
+            said,
+            at_work: AtWork::new(connections),
+            coarsest_ns: places
+                .iter()
+                .filter_map(|p| p.closed)
+                .map(|s| s.tick_ns)
+                .max()
+                .unwrap_or(0),
+            instants: Instants::new(&places, connections.iter().map(|c| c.sort_at)),
+            starts: connections.iter().map(|c| c.sort_at).collect(),
+            refused,
+            refused_told,
+            of_client,
             places,
             info_level,
             app_spans,
@@ -206,14 +247,35 @@ impl Population {
         before(most + 1).saturating_sub(before(least))
     }
 
-    /// Connections that begin between two moments, both included, by their index.
-    pub(super) fn beginning(&self, from: Moment, to: Moment) -> Vec<usize> {
-        let first = self.starts.partition_point(|(at, _)| *at < from);
-        let last = self.starts.partition_point(|(at, _)| *at <= to);
-        let within = self.starts.get(first..last).unwrap_or_default();
-        let mut found: Vec<usize> = within.iter().map(|(_, i)| *i).collect();
-        found.sort_unstable();
-        found
+    /// Connections for the server of `i`, or on its route, that begin between two moments, both included, and were refused because that
+    /// server is gone, in order of time; `None` = no other connection begins there.
+    pub(super) fn refused_between(
+        &self,
+        i: usize,
+        from: Moment,
+        to: Moment,
+    ) -> Option<impl Iterator<Item = usize>> {
+        let own = self
+            .starts
+            .get(i)
+            .is_some_and(|at| (from..=to).contains(at));
+        if !self.instants.listed(i, from, to, usize::from(own)) {
+            return None;
+        }
+        let first = self.refused.partition_point(|(at, _)| *at < from);
+        let within = self.refused.get(first..).unwrap_or_default();
+        Some(
+            within
+                .iter()
+                .take_while(move |(at, _)| *at <= to)
+                .map(|(_, j)| *j)
+                .filter(move |&j| j != i && self.instants.same_target(i, j)),
+        )
+    }
+
+    /// How many connections came from that address.
+    pub(super) fn of_client(&self, address: IpAddr) -> usize {
+        self.of_client.get(&address).copied().unwrap_or(0)
     }
 
     /// The handshakes of the route of connection `i`, its own among them.
@@ -253,57 +315,95 @@ impl Population {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Connections of the same upstream that ended within one instant of connection `i`, however they did.
-    pub(super) fn beside(&self, i: usize) -> impl Iterator<Item = usize> {
+    /// Connections of the same upstream whose clients said why they left, and which ended within one instant of connection `i`.
+    pub(super) fn said_beside(&self, i: usize) -> impl Iterator<Item = usize> {
         let here = &self.places[i];
         let end = here.closed.map(Stamp::middle);
-        let from = end.map_or(self.ends.len(), |e| {
-            self.ends
+        let from = end.map_or(self.said.len(), |e| {
+            self.said
                 .partition_point(|&(at, _)| at < e.plus(-INSTANT_NS))
         });
-        self.ends[from..]
+        self.said[from..]
             .iter()
             .take_while(move |&&(at, _)| end.is_some_and(|e| at <= e.plus(INSTANT_NS)))
             .map(|&(_, j)| j)
             .filter(move |&j| j != i && self.places[j].upstream == here.upstream)
     }
 
-    /// Unasked ends within one instant of connection `i`'s, itself included, of those that `same` holds for.
-    pub(super) fn together(&self, i: usize, same: impl Fn(&Place) -> bool) -> Vec<usize> {
-        let Some(end) = self.places[i].closed else {
-            return Vec::new();
-        };
-        let reach = INSTANT_NS.max(end.tick_ns);
-        let from = self
-            .ends
-            .partition_point(|&(at, _)| at < end.middle().plus(-reach - SECOND_NS));
-        self.ends[from..]
+    /// Connections that ended after `from` and before `to`, by the beginnings of their stamps.
+    pub(super) fn ended_between(&self, from: Moment, to: Moment) -> impl Iterator<Item = usize> {
+        // In order of the middles, which lie half a tick behind.
+        let first = self.ends.partition_point(|(at, _)| *at <= from);
+        let last = to.plus(self.coarsest_ns / 2);
+        let within = self.ends[first..]
             .iter()
-            .take_while(|&&(at, _)| at <= end.middle().plus(reach + SECOND_NS))
-            .filter(|&&(at, j)| {
-                let p = &self.places[j];
-                let tick = p.closed.map_or(0, |s| s.tick_ns);
-                let near =
-                    at.since(end.middle()).abs() <= INSTANT_NS.max((tick / 2).max(end.tick_ns / 2));
-                near && p.unasked && p.accepted && same(p)
-            })
-            .map(|&(_, j)| j)
-            .collect()
+            .take_while(move |(at, _)| *at < last);
+        let inside = move |s: Stamp| s.at > from && s.at < to;
+        within
+            .map(|&(_, i)| i)
+            .filter(move |&i| self.places[i].closed.is_some_and(inside))
     }
 
-    /// Accepted connections that stood at `at` and lived on for a while, of those that `same` holds for.
-    pub(super) fn survivors(&self, at: Stamp, same: impl Fn(&Place) -> bool) -> usize {
-        let margin = INSTANT_NS.max(at.tick_ns) + 100 * MILLI_NS;
+    /// That process of that log wrote of an opening or a close after `from` and well before `to`.
+    pub(super) fn wrote(
+        &self,
+        source: SourceId,
+        pid: Option<u32>,
+        from: Moment,
+        to: Moment,
+    ) -> bool {
+        self.at_work.wrote(source, pid, from, to)
+    }
+
+    /// Connections that an application closed with 1001 no further than that from `end`.
+    pub(super) fn leaving(&self, end: Stamp, reach_ns: i64) -> usize {
+        self.at_work.leaving(end, reach_ns)
+    }
+
+    /// Unasked ends within one instant of connection `i`'s, itself included.
+    pub(super) fn together(&self, i: usize, of: Of) -> Together {
+        let end = self.places.get(i).and_then(|p| p.closed);
+        end.map_or_else(Together::default, |end| self.instants.together(end, of))
+    }
+
+    /// Accepted connections that stood at `at` and lived on for a while.
+    pub(super) fn survivors(&self, at: Stamp, of: Of) -> usize {
+        self.instants.survivors(at, of)
+    }
+
+    /// Who ended after that moment for the same server as `i`, and of whom nobody knows whether they stood then.
+    pub(super) fn maybe_lived(&self, i: usize, at: Moment) -> bool {
+        self.instants.maybe_lived(i, at)
+    }
+
+    /// Some connection for another server than that of `i` was opened.
+    pub(super) fn others_opened(&self, i: usize) -> bool {
+        self.instants.others_opened(i)
+    }
+
+    /// Somebody asked for the server of `i`, or on its route, within that time from `from` on; and nobody was refused.
+    pub(super) fn all_served(&self, i: usize, from: Moment, within_ns: i64) -> bool {
+        self.instants.all_served(i, from, from.plus(within_ns))
+    }
+
+    /// A gateway refused a request on the route of `i` between two moments, both included.
+    pub(super) fn gateway_refused(&self, i: usize, from: Moment, to: Moment) -> bool {
+        self.instants.gateway_refused(i, from, to)
+    }
+
+    /// Accepted connections of the same server or route as `i` that stood at `at` and lived on for a while, counted one by one: for the few
+    /// that were turned away.
+    pub(super) fn survivors_beside(&self, i: usize, at: Stamp) -> usize {
+        let (from, to) = instants::around(at);
+        let lived = |p: &Place| {
+            p.accepted
+                && p.opened.is_some_and(|o| o.middle() < from)
+                && p.closed.is_none_or(|c| c.middle() > to)
+        };
         self.places
             .iter()
-            .filter(|p| {
-                p.accepted
-                    && same(p)
-                    && p.opened
-                        .is_some_and(|o| o.middle() < at.middle().plus(-margin))
-                    && p.closed
-                        .is_none_or(|c| c.middle() > at.middle().plus(margin))
-            })
+            .enumerate()
+            .filter(|&(j, p)| lived(p) && self.instants.same_target(i, j))
             .count()
     }
 
@@ -469,6 +569,37 @@ fn place(c: &Connection) -> Place {
         accepted,
         status: c.request.status,
     }
+}
+
+/// What says that a server was gone.
+pub(super) struct Refused {
+    pub(super) record: Option<(RecordRef, Option<Stamp>)>,
+    /// A capture tells of it, and not the log of a proxy.
+    pub(super) captured: bool,
+}
+
+/// Nobody listened any more, or a gateway had nobody to ask.
+pub(super) fn refused_after(c: &Connection) -> Option<Refused> {
+    let line = c
+        .hop_lines
+        .iter()
+        .find(|h| h.what == HopEvent::UpstreamRefused);
+    let leg = || {
+        let mut all = c.legs.iter().flat_map(|l| &l.observations);
+        all.find(|o| o.refused)
+    };
+    let (record, captured) = if let Some(h) = line {
+        (Some((h.record, Some(h.at))), false)
+    } else if let Some(o) = leg() {
+        let at = Stamp::new(o.first.at, 1_000);
+        (Some((o.first.record, Some(at))), true)
+    } else if matches!(c.request.status, Some(502 | 503)) {
+        let last = c.events.last().map(|e| (e.record, Some(e.at)));
+        (last, !c.legs.is_empty())
+    } else {
+        return None;
+    };
+    Some(Refused { record, captured })
 }
 
 fn routes(connections: &[Connection], places: &[Place]) -> HashMap<String, Route> {

@@ -2,7 +2,7 @@
 
 use super::{APP_LOG, CAPTURE, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value, Witnesses};
-use crate::diagnose::population::Recurring;
+use crate::diagnose::population::{Of, Recurring};
 use crate::model::{
     AppEvent, AppLine, Connection, ConnectionLeg, Direction, HopEvent, HopKind, LegObservation,
     LegProtocol, MILLI_NS, Mark, Moment, RecordRef, Role, SECOND_NS, Stamp, TunnelLine,
@@ -256,7 +256,7 @@ fn names_heartbeat(reason: &str) -> bool {
 }
 
 /// What its peer told the server in a Close: the reason, and where that stands.
-fn told_server(c: &Connection) -> Option<(&str, Seen, Witnesses)> {
+pub(in crate::diagnose) fn told_server(c: &Connection) -> Option<(&str, Seen, Witnesses)> {
     let frames = c.legs.iter().flat_map(|l| &l.observations);
     let frame = frames
         .filter_map(|o| o.to_server.close.as_ref())
@@ -278,7 +278,7 @@ fn heartbeat_reason(s: &Subject<'_>, row: &mut Row) {
     let own = told_server(s.c).filter(|(reason, ..)| !reason.is_empty());
     let beside = || {
         s.population
-            .beside(s.index)
+            .said_beside(s.index)
             .filter_map(|j| told_server(&s.all[j]))
             .find(|(reason, ..)| names_heartbeat(reason))
             .map(|(_, record, _)| (true, record, POPULATION))
@@ -409,10 +409,7 @@ fn side(s: &Subject<'_>, row: &mut Row) {
         && first.is_some_and(|&(_, _, direction, _, leg)| {
             direction == Direction::ToServer && leg.from > 0 && leg.from + 2 == s.c.hops.len()
         })
-        && s.population
-            .together(s.index, |p| p.proxy == s.place.proxy)
-            .len()
-            >= 3;
+        && s.population.together(s.index, Of::Proxy(s.index)).count >= 3;
     if by_proxy {
         row.set(
             "close.side",

@@ -405,9 +405,7 @@ fn turned_away(s: &Subject<'_>, row: &mut Row) {
         return;
     };
     let reading = reading.cloned().unwrap_or_default();
-    let lived = s.population.survivors(moment, |p| {
-        p.upstream == s.place.upstream || p.route == s.place.route
-    });
+    let lived = s.population.survivors_beside(s.index, moment);
     row.set(
         "handshake.turned_away",
         shown(

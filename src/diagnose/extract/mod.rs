@@ -8,6 +8,8 @@ mod middlebox;
 pub(super) mod server;
 pub(super) mod timers;
 
+pub(super) use close::told_server;
+
 use super::fact::{Reading, Row, Value, Witnesses};
 use super::population::{Place, Population};
 use crate::model::{

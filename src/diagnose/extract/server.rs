@@ -2,7 +2,9 @@
 
 use super::{APP_LOG, CAPTURE, NOBODY, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
-use crate::diagnose::population::{Place, Upstream, closed_before, process_lines};
+use crate::diagnose::population::{
+    self, Of, Place, Together, Upstream, closed_before, process_lines,
+};
 use crate::model::{
     AppEvent, AppLine, Connection, Direction, HopEvent, HopKind, LegEventKind, LegObservation,
     MILLI_NS, Mark, RecordRef, Role, SECOND_NS, Stamp, TimeoutKind,
@@ -147,46 +149,38 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
         );
     }
-    let same = |p: &Place| p.upstream == *upstream;
+    let same = Of::Upstream(s.index);
     let together = s.population.together(s.index, same);
     if s.place.unasked && s.place.accepted {
         let records = ends_of(s, &together);
         row.set(
             "server.ended_together",
-            shown(Value::Count(together.len() as i64), POPULATION, records),
+            shown(Value::Count(together.count as i64), POPULATION, records),
         );
         let lived = s.population.survivors(end, same);
         // One connection that ended with nobody beside it says nothing of its server.
         // Of those whose log tells the end alone nobody knows whether they stood.
-        let maybe_lived = s.population.places.iter().any(|p| {
-            same(p) && p.accepted && p.opened.is_none() && p.closed.is_some_and(|c| c.at > end.at)
-        });
-        let known = lived > 0 || together.len() >= 2 && !maybe_lived;
+        let maybe_lived = s.population.maybe_lived(s.index, end.at);
+        let known = lived > 0 || together.count >= 2 && !maybe_lived;
         if known && !answered_at_once(s, end) && !out_of_sight(s) {
             row.set(
                 "server.none_survived",
                 shown(Value::Bool(lived == 0), POPULATION, vec![]),
             );
         }
-        let elsewhere = s.population.survivors(end, |p| p.upstream != *upstream);
-        if elsewhere > 0 {
+        if s.population.survivors(end, Of::All) > lived {
             row.set(
                 "server.others_survived",
                 shown(Value::Bool(true), POPULATION, vec![]),
             );
-        } else if s
-            .all
-            .iter()
-            .zip(&s.population.places)
-            .any(|(c, p)| p.upstream != *upstream && c.opened.is_some())
-        {
+        } else if s.population.others_opened(s.index) {
             row.set(
                 "server.others_survived",
                 shown(Value::Bool(false), POPULATION, vec![]),
             );
         }
     }
-    refused_after(s, row, end, upstream);
+    refused_after(s, row, end);
 }
 
 /// A process that died takes longer than this to serve again.
@@ -196,13 +190,7 @@ const UP_AGAIN_NS: i64 = SECOND_NS;
 /// reloaded leaves it so, with the server behind it alive.
 fn answered_at_once(s: &Subject<'_>, end: Stamp) -> bool {
     let far = s.c.closer.role == Role::Unknown && s.c.hops.iter().any(|h| h.kind.is_proxy());
-    let after = |p: &Place| {
-        let asked = p.opened.map(|o| o.middle().since(end.middle()));
-        (p.upstream == s.place.upstream || p.route == s.place.route)
-            && asked.is_some_and(|d| (0..UP_AGAIN_NS).contains(&d))
-    };
-    let mut asked = s.population.places.iter().filter(|p| after(p)).peekable();
-    far && asked.peek().is_some() && asked.all(|p| p.accepted)
+    far && s.population.all_served(s.index, end.middle(), UP_AGAIN_NS)
 }
 
 /// Ended somewhere beyond a proxy, and neither a capture behind it nor the application tells of it: whether a proxy or the server behind it
@@ -216,18 +204,18 @@ pub(in crate::diagnose) fn out_of_sight(s: &Subject<'_>) -> bool {
 /// as well as a proxy in front of it. Where many clients come from one address, that one is the proxy.
 pub(in crate::diagnose) fn far_end_unknown(s: &Subject<'_>) -> bool {
     let one_leg = matches!(s.c.legs.as_slice(), [leg] if leg.from == 0);
-    let relayed = s.c.client.ip.is_some_and(|ip| {
-        let from = |c: &&Connection| c.client.ip == Some(ip);
-        s.all.iter().filter(from).count() >= 3
-    });
+    let relayed =
+        s.c.client
+            .ip
+            .is_some_and(|ip| s.population.of_client(ip) >= 3);
     one_leg && s.c.app_lines.is_empty() && !relayed
 }
 
 /// Many more connections of this server lived on through that end than ended with it: what became of its process later is
 /// no news of this end. A process among several behind one address takes a share of them with it.
 fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
-    let same = |p: &Place| p.upstream == s.place.upstream;
-    let together = s.population.together(s.index, same).len().max(1);
+    let same = Of::Upstream(s.index);
+    let together = s.population.together(s.index, same).count.max(1);
     s.population.survivors(end, same) > together * 3
 }
 
@@ -235,35 +223,26 @@ fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
 fn worked_on(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
     let from = end.at.plus(end.tick_ns + SECOND_NS / 2);
     let own_pid = s.c.app_lines.iter().find_map(|l| l.pid);
-    let at_work = |l: &AppLine| {
-        l.record.source == restart.record.source
-            && l.pid == own_pid
-            && l.at.at > from
-            && l.at.at.plus(l.at.tick_ns) < restart.at.at
-            && matches!(l.what, AppEvent::Open | AppEvent::Close { .. })
-    };
+    let to = restart.at.at;
     s.c.app_lines
         .iter()
         .any(|l| l.record.source == restart.record.source)
-        && s.all.iter().flat_map(|c| &c.app_lines).any(at_work)
+        && s.population.wrote(restart.record.source, own_pid, from, to)
 }
 
 /// More connections of this server than ended here ended in one instant later, and still before the process came up anew: it had lived
 /// until then.
 fn outlived(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
     let same = |p: &Place| p.upstream == s.place.upstream;
-    let here = s.population.together(s.index, same).len().max(1);
+    let here = s.population.together(s.index, Of::Upstream(s.index));
+    let here = here.count.max(1);
     let from = end.at.plus(end.tick_ns + SECOND_NS);
+    let to = restart.at.at.plus(restart.at.tick_ns);
+    let places = &s.population.places;
     s.population
-        .places
-        .iter()
-        .enumerate()
-        .filter(|(_, p)| same(p) && p.accepted)
-        .filter(|(_, p)| {
-            p.closed
-                .is_some_and(|c| c.at > from && c.at < restart.at.at.plus(restart.at.tick_ns))
-        })
-        .any(|(i, _)| s.population.together(i, same).len() > here)
+        .ended_between(from, to)
+        .filter(|&i| same(&places[i]) && places[i].accepted)
+        .any(|i| s.population.together(i, Of::Upstream(i)).count > here)
 }
 
 /// A handler that failed takes its connection along within this time.
@@ -362,8 +341,9 @@ fn outlived_by_its_process(s: &Subject<'_>, row: &mut Row) {
     }
 }
 
-fn ends_of(s: &Subject<'_>, group: &[usize]) -> Vec<(RecordRef, Option<Stamp>)> {
+fn ends_of(s: &Subject<'_>, group: &Together) -> Vec<(RecordRef, Option<Stamp>)> {
     group
+        .first
         .iter()
         .filter(|&&j| j != s.index)
         .take(3)
@@ -378,44 +358,25 @@ fn ends_of(s: &Subject<'_>, group: &[usize]) -> Vec<(RecordRef, Option<Stamp>)> 
         .collect()
 }
 
-fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp, upstream: &Upstream) {
+fn refused_after(s: &Subject<'_>, row: &mut Row, end: Stamp) {
     let from = end.at.plus(-end.tick_ns);
-    let same_target = |i: usize| {
-        let p = &s.population.places[i];
-        p.upstream == *upstream || p.route == s.place.route
-    };
+    let refused = s
+        .population
+        .refused_between(s.index, from, from.plus(30 * SECOND_NS));
+    let asked = refused.is_some();
     let mut witness = NOBODY;
     let mut records = Vec::new();
-    let mut asked = false;
-    for i in s.population.beginning(from, from.plus(30 * SECOND_NS)) {
-        if i == s.index || !same_target(i) {
+    let (by_log, by_capture) = s.population.refused_told;
+    for c in refused.into_iter().flatten().map(|i| &s.all[i]) {
+        let Some(told) = population::refused_after(c) else {
             continue;
-        }
-        let c = &s.all[i];
-        asked = true;
-        let p = &s.population.places[i];
-        let refused_line = c
-            .hop_lines
-            .iter()
-            .find(|h| h.what == HopEvent::UpstreamRefused);
-        let refused_leg = c
-            .legs
-            .iter()
-            .flat_map(|l| &l.observations)
-            .find(|o| o.refused);
-        if let Some(h) = refused_line {
-            witness.proxy_log = true;
-            records.push((h.record, Some(h.at)));
-        } else if let Some(o) = refused_leg {
-            witness.capture = true;
-            records.push(at(o.first));
-        } else if matches!(p.status, Some(502 | 503)) {
-            witness = witness.and(if c.legs.is_empty() {
-                PROXY_LOG
-            } else {
-                CAPTURE
-            });
-            records.extend(c.events.last().map(|e| (e.record, Some(e.at))));
+        };
+        witness.proxy_log |= !told.captured;
+        witness.capture |= told.captured;
+        records.extend(told.record);
+        // Of a storm of refusals the first tell all there is to tell.
+        if records.len() >= 3 && witness.proxy_log == by_log && witness.capture == by_capture {
+            break;
         }
     }
     records.truncate(3);
@@ -484,7 +445,7 @@ pub(super) fn proxy(s: &Subject<'_>, row: &mut Row) {
         );
     }
     if s.place.unasked && s.place.accepted {
-        let together = s.population.together(s.index, |p| p.proxy == s.place.proxy);
+        let together = s.population.together(s.index, Of::Proxy(s.index));
         // Where who ended them is open, that they ended together says it of nobody.
         let witness = if answered_at_once(s, end) {
             NOBODY
@@ -494,7 +455,7 @@ pub(super) fn proxy(s: &Subject<'_>, row: &mut Row) {
         row.set(
             "proxy.ended_together",
             shown(
-                Value::Count(together.len() as i64),
+                Value::Count(together.count as i64),
                 witness,
                 ends_of(s, &together),
             ),

@@ -3,7 +3,7 @@
 use super::{APP_LOG, CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
 use crate::diagnose::population::{
-    self, DELAYED_CLOSE_NS, Recurring, after_stream, flowing, round_to_timer,
+    self, DELAYED_CLOSE_NS, Of, Recurring, after_stream, flowing, round_to_timer,
 };
 use crate::model::{
     AppEvent, HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind,
@@ -346,7 +346,7 @@ fn known(s: &Subject<'_>, row: &mut Row) {
         let rounded = round_to_timer(gap);
         let whole = rounded % SECOND_NS == 0 && (gap - rounded).abs() <= WHOLE_NS;
         // What ended with others in one instant ended for what befell all of them.
-        let alone = s.population.together(s.index, |_| true).len() <= 1;
+        let alone = s.population.together(s.index, Of::All).count <= 1;
         let unexplained = !candidates
             .iter()
             .any(|c| (c.ns - gap).abs() <= 500 * MILLI_NS + gap / 50);
