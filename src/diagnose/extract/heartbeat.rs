@@ -230,7 +230,7 @@ fn unanswered(
         .iter()
         .filter(|p| p.direction == Direction::ToServer && p.kind.answers())
         .collect();
-    if whole && client_pings.iter().any(|p| answered(p)) {
+    if whole && client_pings.iter().any(&answered) {
         let open: Vec<_> = client_pings
             .iter()
             .rev()
