@@ -8,6 +8,7 @@ use super::pack::Pack;
 use super::rule::{Condition, Expect, Line, Rule, Sample, Want, type_name};
 use super::runbook;
 use crate::model::{RecordRef, Test, say_duration};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Each evidence line of a rule, as it came out for this row.
@@ -22,9 +23,9 @@ fn test(rule: &Rule, line: &Line, row: &Row) -> Test {
     let Condition { fact, .. } = line.condition;
     Test {
         cause: rule.cause,
-        fact: FACTS.get(fact).map_or("", |f| f.name).to_owned(),
+        fact: FACTS.get(fact).map_or("", |f| f.name).into(),
         wanted: wanted(&line.condition),
-        seen: eval::value(row, fact).map_or_else(|| "not observed".to_owned(), say_value),
+        seen: eval::value(row, fact).map_or_else(|| "not observed".into(), say),
         truth: eval::truth(&line.condition, row),
         required: line.required,
         distance: distance(&line.condition, row).map(|d| d.say(fact)),
@@ -95,18 +96,23 @@ pub fn distance(condition: &Condition, row: &Row) -> Option<Distance> {
 
 /// `60.002 s`, `proxy`, `yes`, `1006`.
 pub fn say_value(value: &Value) -> String {
+    say(value).into_owned()
+}
+
+fn say(value: &Value) -> Cow<'static, str> {
     match value {
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::Duration(ns) => say_duration(*ns),
-        Value::Count(n) => n.to_string(),
-        Value::Word(word) => (*word).to_owned(),
-        Value::Durations(all) if all.is_empty() => "none".to_owned(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Duration(ns) => say_duration(*ns).into(),
+        Value::Count(n) => n.to_string().into(),
+        Value::Word(word) => (*word).into(),
+        Value::Durations(all) if all.is_empty() => "none".into(),
         Value::Durations(all) => all
             .iter()
             .map(|d| say_duration(d.ns))
             .collect::<Vec<_>>()
-            .join(", "),
+            .join(", ")
+            .into(),
     }
 }
 

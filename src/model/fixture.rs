@@ -298,16 +298,19 @@ fn idle(n: u32, start: f64) -> Judged {
         needs: "a capture on the client's side of nginx".to_owned(),
     }];
     v.fix = vec!["ping every 25 s, or proxy_read_timeout 3600s; for /ws/chat".to_owned()];
-    let test = |cause, fact: &str, wanted: &str, seen: &str, truth, required, records| Test {
-        cause,
-        fact: fact.to_owned(),
-        wanted: wanted.to_owned(),
-        seen: seen.to_owned(),
-        truth,
-        required,
-        distance: None,
-        records,
-    };
+    let test =
+        |cause, fact: &'static str, wanted: &str, seen: &'static str, truth, required, records| {
+            Test {
+                cause,
+                fact: fact.into(),
+                wanted: wanted.to_owned(),
+                seen: seen.into(),
+                truth,
+                required,
+                distance: None,
+                records,
+            }
+        };
     v.tests = vec![
         test(
             Cause::IdleTimeout,

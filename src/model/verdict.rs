@@ -4,6 +4,7 @@ use super::connection::{Connection, ConnectionId};
 use super::source::{RecordRef, Source};
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 macro_rules! causes {
     ($($variant:ident $code:literal $id:literal $title:literal),+ $(,)?) => {
@@ -185,11 +186,11 @@ pub enum Truth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
     pub cause: Cause,
-    pub fact: String,
+    pub fact: Cow<'static, str>,
     /// What the rule wants: `= a known time-out, within 500 ms`.
     pub wanted: String,
     /// What was seen: `60.000 s`; `not observed` where nothing could show it.
-    pub seen: String,
+    pub seen: Cow<'static, str>,
     pub truth: Truth,
     pub required: bool,
     /// How far off, in the fact's unit; `None` where there is no distance.

@@ -60,7 +60,7 @@ fn connection(redactor: &Redactor, judged: &mut Judged) {
     }
     for test in &mut v.tests {
         text(&mut test.wanted);
-        text(&mut test.seen);
+        test.seen = redactor.text(&test.seen).to_string().into();
     }
 }
 
