@@ -6,7 +6,7 @@ use std::io::Read;
 use std::time::Instant;
 use wsdrop::correlate::{self, Observations};
 use wsdrop::logs::{self, LogOptions};
-use wsdrop::model::{Clock, Line, Source, SourceId, SourceKind};
+use wsdrop::model::{Clock, Connection, Line, Source, SourceId, SourceKind};
 
 #[path = "gen_logs.rs"]
 #[allow(
@@ -54,6 +54,14 @@ fn memory(what: &str) -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Seconds that this program has had a processor; what else the machine does is not in it.
+fn processor() -> f64 {
+    std::fs::read_to_string("/proc/self/schedstat")
+        .ok()
+        .and_then(|s| s.split_whitespace().next()?.parse::<f64>().ok())
+        .map_or(f64::NAN, |ns| ns / 1e9)
+}
+
 fn source(summary: &logs::LogSummary, kind: &'static str) -> Source {
     Source {
         id: SourceId(0),
@@ -98,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = LogOptions::default();
     let choice = logs::sniff(&head, &options, None).ok_or("no known format")?;
 
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), processor());
     let mut observations = Observations::default();
     let mut input = stream(count);
     let summary = logs::read(
@@ -110,8 +118,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &mut |line| observations.lines.push(line),
     );
     println!(
-        "{} lines generated and read in {:.1} s, {} kept ({} bytes each beside their words), {} put off ({} bytes each), {} in memory",
+        "{} lines generated and read in {:.1} s of processor time ({:.1} s passed), {} kept ({} bytes each beside their words), {} put off ({} bytes each), {} in memory",
         summary.records,
+        processor() - before,
         begun.elapsed().as_secs_f64(),
         observations.lines.len(),
         size_of::<Line>(),
@@ -119,14 +128,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         size_of::<logs::PutOff>(),
         memory("VmRSS")
     );
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), processor());
     let mut sources = [source(&summary, choice.name)];
     let (connections, _) = correlate::correlate(observations, &mut sources);
     println!(
-        "{} connections in {:.2} s, {} at most",
+        "{} connections in {:.2} s of processor time ({:.2} s passed), {} at most; a connection is {} bytes beside its lines",
         connections.len(),
+        processor() - before,
         begun.elapsed().as_secs_f64(),
-        memory("VmHWM")
+        memory("VmHWM"),
+        size_of::<Connection>()
     );
     Ok(())
 }
