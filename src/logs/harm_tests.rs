@@ -38,7 +38,7 @@ proptest! {
     fn no_bytes_harm_and_every_line_is_counted(bytes in junk()) {
         let options = LogOptions { nginx_formats: vec![("x".into(), "$msec $request_uri${status}$x-$upstream_addr $host".into())], assumed_zone: LocalZone::Fixed(3600), ..LogOptions::default() };
         // Of one long list the elements are counted.
-        prop_assume!(!crate::text::elements::is_list(&bytes));
+        prop_assume!(!text::elements::is_list(&bytes));
         let _ = sniff(&bytes, &options, None);
         let lines = bytes.split(|c| *c == b'\n').enumerate().filter(|(i, l)| {
             let l = if *i == 0 { l.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(l) } else { l };
