@@ -4,7 +4,7 @@ use super::unpack::{Lz4, Xz};
 use super::{Case, CaseFile, HEAD_BYTES, Location, Problem};
 use crate::model::SourceId;
 use bzip2::bufread::MultiBzDecoder;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
