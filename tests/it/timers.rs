@@ -89,7 +89,7 @@ impl Client {
         self.sends(0, ACK, b"", 1).sends(1, ACK, b"", 0)
     }
 
-    fn is_reset(mut self, ms: u64) -> Self {
+    fn reset_after(mut self, ms: u64) -> Self {
         self.at_ms += ms - 4;
         self.sends(0, RST | ACK, b"", 0).sends(1, RST | ACK, b"", 0)
     }
@@ -129,7 +129,7 @@ fn a_hop_that_counts_packets_is_told_by_their_silence() {
         for _ in 0..n + 1 {
             client = client.keeps_alive(20_000);
         }
-        client.is_reset(90_000)
+        client.reset_after(90_000)
     });
     let report = report(clients.collect());
     assert_eq!(causes(&report), ["middlebox-expiry"; 4], "{report:#}");
@@ -145,7 +145,7 @@ fn unlike_silences_are_no_timer() {
         for _ in 0..n + 1 {
             client = client.keeps_alive(20_000);
         }
-        client.is_reset(31_000 + u64::from(n) * 13_777)
+        client.reset_after(31_000 + u64::from(n) * 13_777)
     });
     let report = report(clients.collect());
     assert!(!causes(&report).contains(&"middlebox-expiry"), "{report:#}");
