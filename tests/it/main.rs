@@ -27,6 +27,6 @@ mod subsets;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]
 mod terminal;
-#[cfg(all(unix, feature = "tui"))]
 mod timers;
+#[cfg(all(unix, feature = "tui"))]
 mod tour;
