@@ -210,6 +210,26 @@ fn dates_without_a_year_take_it_from_the_other_sources() {
     assert_eq!(app(&there)["odd"], 0, "{}", app(&there));
     assert_eq!(app(&there)["records"], app(&whole)["records"]);
     assert_eq!(there["summary"], whole["summary"]);
+
+    // Alone it tells no year: that of its last writing is assumed, and said to be.
+    for name in ["access.log", "error.log", "nginx.conf", "nginx-any.pcap"] {
+        fs::remove_file(to.join(name)).expect("removed");
+    }
+    let written = DateTime::parse_from_rfc3339("2023-12-01T08:00:00Z").expect("a date");
+    let log = fs::File::options().append(true).open(to.join("app.log"));
+    log.expect("the log")
+        .set_modified(written.into())
+        .expect("another date");
+    let alone = app(&json(folder.path()));
+    assert_eq!(
+        alone["first"].as_str().map(|at| &at[..10]),
+        Some("2023-11-20")
+    );
+    let kinds = alone["anomalies"].as_array().expect("anomalies").iter();
+    assert!(
+        kinds.clone().any(|a| a["kind"] == "assumed-year"),
+        "{alone}"
+    );
 }
 
 #[test]
