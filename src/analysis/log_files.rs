@@ -137,12 +137,15 @@ pub(super) fn in_their_year(
         let lacking = read.iter().filter(|(_, (summary, ..))| lacks(summary));
         lacking.filter_map(|(id, _)| case.modified(*id)).max()
     };
-    let near = known.or_else(written).or(Some(MIDDLE_OF_2000));
-    let assumed: BTreeSet<SourceId> = read
+    let (near, by) = match known.or_else(written) {
+        Some(at) => (at, "by when the file was last written"),
+        None => (MIDDLE_OF_2000, "to have one"),
+    };
+    let near = Some(near);
+    let lacking = read
         .iter()
-        .filter(|(_, (summary, ..))| lacks(summary))
-        .map(|(id, _)| *id)
-        .collect();
+        .filter(|(_, (summary, ..))| known.is_none() && lacks(summary));
+    let assumed: BTreeSet<SourceId> = lacking.map(|(id, _)| *id).collect();
     let mut read = read_again(
         case,
         sources,
@@ -157,14 +160,14 @@ pub(super) fn in_their_year(
         },
     );
     for (id, (summary, ..)) in &mut read {
-        if known.is_none() && assumed.contains(id) {
+        if assumed.contains(id) {
             let year = summary
                 .last
                 .map(|s| s.rfc3339())
                 .and_then(|s| s.get(..4).map(str::to_owned));
             let year = year.unwrap_or_else(|| "another".to_owned());
             let note = format!(
-                "no source of the case tells a year: {year} is assumed, by when the file was last written; days and times are as written"
+                "no source of the case tells a year: {year} is assumed, {by}; days and times are as written"
             );
             add_anomaly(
                 &mut summary.anomalies,

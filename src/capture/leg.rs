@@ -232,10 +232,9 @@ impl Leg {
             || self.halves.iter().all(|h| h.flow.fin.is_some())
     }
 
-    /// The leg is over: an encrypted one that could be anything is made small, and among `many` one that was closed as it should be.
-    pub(super) fn settle(&mut self, many: bool) {
-        let parted = || self.halves.iter().all(|h| h.flow.close.is_some());
-        if self.app.settle() || many && parted() {
+    /// The leg is over: an encrypted one that could be anything is made small.
+    pub(super) fn settle(&mut self) {
+        if self.app.settle() {
             self.events.settle();
         }
     }

@@ -439,7 +439,7 @@ impl Tracker {
         };
         if leg.closed() {
             if !leg.plain() {
-                leg.settle(many);
+                leg.settle();
             } else if let State::Leg(leg) = std::mem::replace(&mut slot.state, State::Over) {
                 self.bury(place, Some(leg));
             }

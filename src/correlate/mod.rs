@@ -37,34 +37,29 @@ pub fn correlate(
 }
 
 /// Writes the same into `sources`, for whoever does not want the connections; gives the first and last record in reference time.
-pub fn survey(observations: Observations, sources: &mut [Source]) -> Option<(Moment, Moment)> {
-    let Observations {
-        mut legs,
-        mut lines,
-        settings,
-    } = observations;
+pub fn survey(mut observations: Observations, sources: &mut [Source]) -> Option<(Moment, Moment)> {
     // Of connections the sources tell one thing: which encrypted ones were left out.
-    if legs.iter().any(|l| l.protocol == LegProtocol::Tls) {
-        let observations = Observations {
-            legs,
-            lines,
-            settings,
-        };
+    let encrypted = |l: &LegObservation| l.protocol == LegProtocol::Tls;
+    if observations.legs.iter().any(encrypted) {
         return tie(observations, sources).1.window;
     }
-    copies::drop_copies(&mut lines, sources);
-    clock::align(&mut legs, &mut lines, sources);
+    settle(&mut observations, sources);
     window(sources)
 }
 
-fn tie(observations: Observations, sources: &mut [Source]) -> (Vec<draft::Draft>, CaseContext) {
+/// Leaves out what was collected twice, and moves the rest to reference time.
+fn settle(observations: &mut Observations, sources: &mut [Source]) {
+    copies::drop_copies(&mut observations.lines, sources);
+    clock::align(&mut observations.legs, &mut observations.lines, sources);
+}
+
+fn tie(mut observations: Observations, sources: &mut [Source]) -> (Vec<draft::Draft>, CaseContext) {
+    settle(&mut observations, sources);
     let Observations {
-        mut legs,
-        mut lines,
+        legs,
+        lines,
         settings,
     } = observations;
-    copies::drop_copies(&mut lines, sources);
-    clock::align(&mut legs, &mut lines, sources);
     let mut chains = legs::chains(legs);
     cut::complete(&mut chains, &lines);
     let (drafts, rest) = join::drafts(chains, lines, &settings);

@@ -178,7 +178,7 @@ fn gateway_alone(s: &Subject<'_>, row: &Row) -> bool {
     let told = s.c.closed.is_some_and(|c| {
         let from = c.at.plus(-c.tick_ns);
         let to = from.plus(30 * SECOND_NS);
-        s.population.gateway_refused(s.index, from, to)
+        s.population.instants.gateway_refused(s.index, from, to)
     });
     let behind = told && outcome::is(row, "server.refused_after");
     let announced = outcome::is(row, "server.stopping") || outcome::is(row, "proxy.restarting");

@@ -94,10 +94,10 @@ fn going_away(s: &Subject<'_>) -> Outcome {
     let Some(end) = s.c.closed else {
         return Outcome::Open;
     };
-    let together = s.population.leaving(end, TOGETHER_NS);
+    let together = s.population.at_work.leaving(end, TOGETHER_NS);
     // Who goes takes all along; of pages that were left at once others stay.
     let same = Of::Upstream(s.index);
-    let together = if s.population.survivors(end, same) > together {
+    let together = if s.population.instants.survivors(end, same) > together {
         0
     } else {
         together

@@ -65,8 +65,8 @@ pub(super) struct Population {
     ends: Vec<(Moment, usize)>,
     /// The same of those whose client said in a Close why it left.
     said: Vec<(Moment, usize)>,
-    instants: Instants,
-    at_work: AtWork,
+    pub(super) instants: Instants,
+    pub(super) at_work: AtWork,
     /// The coarsest stamp of an end.
     coarsest_ns: i64,
     /// Where the report puts each.
@@ -344,51 +344,15 @@ impl Population {
             .filter(move |&i| self.places[i].closed.is_some_and(inside))
     }
 
-    /// That process of that log wrote of an opening or a close after `from` and well before `to`.
-    pub(super) fn wrote(
-        &self,
-        source: SourceId,
-        pid: Option<u32>,
-        from: Moment,
-        to: Moment,
-    ) -> bool {
-        self.at_work.wrote(source, pid, from, to)
-    }
-
-    /// Connections that an application closed with 1001 no further than that from `end`.
-    pub(super) fn leaving(&self, end: Stamp, reach_ns: i64) -> usize {
-        self.at_work.leaving(end, reach_ns)
-    }
-
     /// Unasked ends within one instant of connection `i`'s, itself included.
     pub(super) fn together(&self, i: usize, of: Of) -> Together {
         let end = self.places.get(i).and_then(|p| p.closed);
         end.map_or_else(Together::default, |end| self.instants.together(end, of))
     }
 
-    /// Accepted connections that stood at `at` and lived on for a while.
-    pub(super) fn survivors(&self, at: Stamp, of: Of) -> usize {
-        self.instants.survivors(at, of)
-    }
-
-    /// Who ended after that moment for the same server as `i`, and of whom nobody knows whether they stood then.
-    pub(super) fn maybe_lived(&self, i: usize, at: Moment) -> bool {
-        self.instants.maybe_lived(i, at)
-    }
-
-    /// Some connection for another server than that of `i` was opened.
-    pub(super) fn others_opened(&self, i: usize) -> bool {
-        self.instants.others_opened(i)
-    }
-
     /// Somebody asked for the server of `i`, or on its route, within that time from `from` on; and nobody was refused.
     pub(super) fn all_served(&self, i: usize, from: Moment, within_ns: i64) -> bool {
         self.instants.all_served(i, from, from.plus(within_ns))
-    }
-
-    /// A gateway refused a request on the route of `i` between two moments, both included.
-    pub(super) fn gateway_refused(&self, i: usize, from: Moment, to: Moment) -> bool {
-        self.instants.gateway_refused(i, from, to)
     }
 
     /// Accepted connections of the same server or route as `i` that stood at `at` and lived on for a while, counted one by one: for the few

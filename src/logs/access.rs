@@ -438,7 +438,7 @@ impl AccessState {
                 .get(Var::UpstreamAddr)
                 .map(text::last_of)
                 .and_then(text::socket),
-            method: method.map(text::string).map(Word::from),
+            method: method.map(text::word),
             uri: target
                 .map(|u| {
                     let uri = decoded(text::relative(u).0);

@@ -2,7 +2,7 @@
 
 use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, is_line, stamp, text};
-use crate::model::{HopKind, Line, RecordRef, TunnelLine, Word, Zone, ZoneBasis};
+use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
 
 #[derive(Debug)]
 pub(super) struct AlbAccess;
@@ -193,18 +193,18 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         client_port: client.and_then(|(_, port)| port),
         forwarded_for: Vec::new(),
         upstream: text::socket(t[4]),
-        method: method.map(text::string).map(Word::from),
-        uri: uri.map(text::string).map(Word::from),
-        host: host.flatten().map(text::string).map(Word::from),
+        method: method.map(text::word),
+        uri: uri.map(text::word),
+        host: host.flatten().map(text::word),
         status,
         upstream_status: text::any_status(t[9]),
         bytes_to_client: text::unsigned(t[11]),
         bytes_to_server: text::unsigned(t[10]),
         // A refused upgrade is written as http or https: that type says nothing of what was asked.
         upgrade_asked: web_socket.then_some(true),
-        termination: t.get(24).and_then(|r| text::kept(r)).map(Word::from),
-        user_agent: text::kept(t[13]).map(Word::from),
-        request_id: t.get(17).and_then(|r| text::kept(r)).map(Word::from),
+        termination: t.get(24).and_then(|r| text::present(r)).map(text::word),
+        user_agent: text::present(t[13]).map(text::word),
+        request_id: t.get(17).and_then(|r| text::present(r)).map(text::word),
         ws_key: None,
         serial: None,
     }));

@@ -3,7 +3,7 @@
 use super::access::{blank, matters};
 use super::stamp::Memo;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, LocalZone, MICRO_NS, RecordRef, SECOND_NS, Word};
+use crate::model::{HopKind, Line, LocalZone, MICRO_NS, RecordRef, SECOND_NS};
 
 #[derive(Debug)]
 pub(super) struct ApacheAccess;
@@ -215,16 +215,12 @@ impl Reader {
         tunnel.client = client.map(|(ip, _)| ip);
         tunnel.client_port = client.and_then(|(_, port)| port);
         tunnel.forwarded_for = text::addresses(e.forwarded_for);
-        tunnel.method = method.map(text::string).map(Word::from);
-        tunnel.uri = uri
-            .map(|u| text::string(text::relative(u).0))
-            .map(Word::from);
-        tunnel.host = text::cut(e.vhost, b':')
-            .map(|(name, _)| text::string(name))
-            .map(Word::from);
+        tunnel.method = method.map(text::word);
+        tunnel.uri = uri.map(|u| text::word(text::relative(u).0));
+        tunnel.host = text::cut(e.vhost, b':').map(|(name, _)| text::word(name));
         tunnel.bytes_to_client = text::unsigned(e.sent).or_else(|| text::unsigned(e.bytes));
         tunnel.bytes_to_server = text::unsigned(e.received);
-        tunnel.user_agent = text::kept(e.user_agent).map(Word::from);
+        tunnel.user_agent = text::present(e.user_agent).map(text::word);
         out.emit(Line::Tunnel(tunnel));
         Some(Outcome::Used)
     }

@@ -3,9 +3,7 @@
 use super::access::{blank, matters};
 use super::alb::tokenise;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{
-    HopEvent, HopKind, HopLine, Line, MILLI_NS, RecordRef, Stamp, Word, Zone, ZoneBasis,
-};
+use crate::model::{HopEvent, HopKind, HopLine, Line, MILLI_NS, RecordRef, Stamp, Zone, ZoneBasis};
 
 #[derive(Debug)]
 pub(super) struct NlbTls;
@@ -185,7 +183,7 @@ fn nlb(record: RecordRef, t: &[&[u8]], out: &mut Out<'_>) -> Option<()> {
     tunnel.upstream = text::socket(t[6]);
     tunnel.bytes_to_server = text::unsigned(t[9]);
     tunnel.bytes_to_client = text::unsigned(t[10]);
-    tunnel.host = t.get(17).and_then(|h| text::kept(h)).map(Word::from);
+    tunnel.host = t.get(17).and_then(|h| text::present(h)).map(text::word);
     if tunnel.life_ns.is_some() {
         out.emit(Line::Tunnel(tunnel));
     } else {
@@ -245,10 +243,10 @@ fn elb(record: RecordRef, t: &[&[u8]], out: &mut Out<'_>) -> Option<()> {
         tunnel.bytes_to_client = text::unsigned(t[10]);
         let (method, uri) = text::request(t[11]).filter(|(m, _)| *m != b"-").unzip();
         let (uri, host) = uri.map(text::relative).unzip();
-        tunnel.method = method.map(text::string).map(Word::from);
-        tunnel.uri = uri.map(text::string).map(Word::from);
-        tunnel.host = host.flatten().map(text::string).map(Word::from);
-        tunnel.user_agent = t.get(12).and_then(|ua| text::kept(ua)).map(Word::from);
+        tunnel.method = method.map(text::word);
+        tunnel.uri = uri.map(text::word);
+        tunnel.host = host.flatten().map(text::word);
+        tunnel.user_agent = t.get(12).and_then(|ua| text::present(ua)).map(text::word);
         out.emit(Line::Tunnel(tunnel));
     }
     Some(())

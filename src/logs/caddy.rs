@@ -4,8 +4,7 @@ use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
 use crate::model::{
-    HopEvent, HopKind, HopLine, Line, LocalZone, RecordRef, Stamp, TunnelLine, Word, Zone,
-    ZoneBasis,
+    HopEvent, HopKind, HopLine, Line, LocalZone, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis,
 };
 
 #[derive(Debug)]
@@ -163,17 +162,17 @@ fn request(record: RecordRef, end: Stamp, leaves: &[Leaf<'_>]) -> TunnelLine {
                 (tunnel.client, tunnel.client_port) =
                     text::address(value).map_or((None, None), |(ip, port)| (Some(ip), port));
             }
-            (2, b"method") => tunnel.method = text::kept(value).map(Word::from),
-            (2, b"host") => tunnel.host = text::kept(value).map(Word::from),
-            (2, b"uri") => tunnel.uri = text::kept(value).map(Word::from),
+            (2, b"method") => tunnel.method = text::present(value).map(text::word),
+            (2, b"host") => tunnel.host = text::present(value).map(text::word),
+            (2, b"uri") => tunnel.uri = text::present(value).map(text::word),
             (4, b"Upgrade") => {
                 tunnel.upgrade_asked = Some(
                     tunnel.upgrade_asked == Some(true) || value.eq_ignore_ascii_case(b"websocket"),
                 );
             }
-            (4, b"Sec-Websocket-Key") => tunnel.ws_key = text::kept(value).map(Word::from),
-            (4, b"User-Agent") => tunnel.user_agent = text::kept(value).map(Word::from),
-            (4, b"X-Request-Id") => tunnel.request_id = text::kept(value).map(Word::from),
+            (4, b"Sec-Websocket-Key") => tunnel.ws_key = text::present(value).map(text::word),
+            (4, b"User-Agent") => tunnel.user_agent = text::present(value).map(text::word),
+            (4, b"X-Request-Id") => tunnel.request_id = text::present(value).map(text::word),
             (4, b"X-Forwarded-For") if tunnel.forwarded_for.is_empty() => {
                 tunnel.forwarded_for = text::addresses(value);
             }

@@ -3,7 +3,7 @@
 use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, RecordRef, Stamp, TunnelLine, Word, Zone, ZoneBasis};
+use crate::model::{HopKind, Line, RecordRef, Stamp, TunnelLine, Zone, ZoneBasis};
 
 #[derive(Debug)]
 pub(super) struct Cloudflare;
@@ -101,14 +101,17 @@ fn cloudflare(record: RecordRef, leaves: &[Leaf<'_>]) -> Option<(TunnelLine, Zon
             b"ClientSrcPort" => {
                 t.client_port = text::unsigned(value).and_then(|p| u16::try_from(p).ok());
             }
-            b"ClientRequestURI" => t.uri = text::kept(value).map(Word::from),
+            b"ClientRequestURI" => t.uri = text::present(value).map(text::word),
             b"ClientRequestPath" => {
-                t.uri = t.uri.take().or_else(|| text::kept(value).map(Word::from))
+                t.uri = t
+                    .uri
+                    .take()
+                    .or_else(|| text::present(value).map(text::word))
             }
-            b"ClientRequestHost" => t.host = text::kept(value).map(Word::from),
-            b"ClientRequestMethod" => t.method = text::kept(value).map(Word::from),
-            b"ClientRequestUserAgent" => t.user_agent = text::kept(value).map(Word::from),
-            b"RayID" => t.request_id = text::kept(value).map(Word::from),
+            b"ClientRequestHost" => t.host = text::present(value).map(text::word),
+            b"ClientRequestMethod" => t.method = text::present(value).map(text::word),
+            b"ClientRequestUserAgent" => t.user_agent = text::present(value).map(text::word),
+            b"RayID" => t.request_id = text::present(value).map(text::word),
             b"ClientRequestBytes" => t.bytes_to_server = text::unsigned(value),
             _ => {}
         }
@@ -142,17 +145,17 @@ fn gcp(record: RecordRef, leaves: &[Leaf<'_>]) -> Option<(TunnelLine, Zone)> {
                     text::address(value).map_or((None, None), |(ip, port)| (Some(ip), port));
             }
             (_, b"serverIp") => t.upstream = text::socket(value),
-            (_, b"requestMethod") => t.method = text::kept(value).map(Word::from),
+            (_, b"requestMethod") => t.method = text::present(value).map(text::word),
             (_, b"requestUrl") => {
                 let (uri, host) = text::relative(value);
-                t.uri = text::kept(uri).map(Word::from);
-                t.host = host.map(text::string).map(Word::from);
+                t.uri = text::present(uri).map(text::word);
+                t.host = host.map(text::word);
             }
             (_, b"requestSize") => t.bytes_to_server = text::unsigned(value),
             (_, b"responseSize") => t.bytes_to_client = text::unsigned(value),
-            (_, b"userAgent") => t.user_agent = text::kept(value).map(Word::from),
-            (_, b"statusDetails") => t.termination = text::kept(value).map(Word::from),
-            (1, b"trace") => t.request_id = text::kept(value).map(Word::from),
+            (_, b"userAgent") => t.user_agent = text::present(value).map(text::word),
+            (_, b"statusDetails") => t.termination = text::present(value).map(text::word),
+            (1, b"trace") => t.request_id = text::present(value).map(text::word),
             _ => {}
         }
     }

@@ -153,7 +153,7 @@ impl Reader {
                 Column::Time => time = value,
                 Column::Bytes => t.bytes_to_client = text::unsigned(value),
                 Column::Client => t.client = text::address(value).map(|(ip, _)| ip),
-                Column::Method => t.method = text::kept(value).map(Word::from),
+                Column::Method => t.method = text::present(value).map(text::word),
                 Column::Path => path = value,
                 Column::Query => query = value,
                 // 000: the client left before any answer.
@@ -170,8 +170,8 @@ impl Reader {
                         })
                         .map(Word::from);
                 }
-                Column::RequestId => t.request_id = text::kept(value).map(Word::from),
-                Column::Host => t.host = text::kept(value).map(Word::from),
+                Column::RequestId => t.request_id = text::present(value).map(text::word),
+                Column::Host => t.host = text::present(value).map(text::word),
                 Column::Protocol => {
                     t.upgrade_asked = matches!(value, b"ws" | b"wss").then_some(true);
                 }

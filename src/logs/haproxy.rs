@@ -4,7 +4,7 @@ use super::stamp::{self, Memo};
 use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, haproxy_json, is_line, text};
 use crate::model::{
-    HopEvent, HopKind, HopLine, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Word, Zone,
+    HopEvent, HopKind, HopLine, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone,
 };
 
 #[derive(Debug)]
@@ -527,17 +527,15 @@ impl Reader {
             forwarded_for: Vec::new(),
             // The log names servers, it does not give their addresses.
             upstream: None,
-            method: method.map(text::string).map(Word::from),
-            uri: uri
-                .map(|u| text::string(text::relative(u).0))
-                .map(Word::from),
+            method: method.map(text::word),
+            uri: uri.map(|u| text::word(text::relative(u).0)),
             host: None,
             status,
             upstream_status: None,
             bytes_to_client: text::unsigned(parts.bytes.strip_prefix(b"+").unwrap_or(parts.bytes)),
             bytes_to_server: None,
             upgrade_asked: asked,
-            termination: Some(text::string(parts.state).into()),
+            termination: Some(text::word(parts.state)),
             user_agent: None,
             request_id: None,
             ws_key: None,

@@ -4,7 +4,7 @@ use super::access::{self, normal};
 use super::haproxy::is_state;
 use super::json::{self, Kind, Leaf};
 use super::{Out, Outcome, stamp, text};
-use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Word, Zone};
+use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone};
 
 /// The parts of a line by what they are, whatever their keys are called.
 #[derive(Default)]
@@ -108,11 +108,11 @@ pub(super) fn read(
         client_port: port
             .and_then(|p| u16::try_from(p).ok())
             .or_else(|| client.and_then(|(_, port)| port)),
-        method: method.map(text::string).map(Word::from),
-        uri: uri.map(text::string).map(Word::from),
+        method: method.map(text::word),
+        uri: uri.map(text::word),
         status: e.status.and_then(text::any_status),
         bytes_to_client: e.bytes.and_then(text::unsigned),
-        termination: e.state.map(text::string).map(Word::from),
+        termination: e.state.map(text::word),
         ..access::blank(record, HopKind::Haproxy)
     };
     if access::matters(&tunnel) {

@@ -104,10 +104,10 @@ fn router(record: RecordRef, end: Stamp, message: &[u8], out: &mut Out<'_>) {
     let (mut code, mut text_of) = (None, None);
     for (key, value) in text::Pairs(message) {
         match key {
-            b"method" => t.method = text::kept(value).map(Word::from),
-            b"path" => t.uri = text::kept(value).map(Word::from),
-            b"host" => t.host = text::kept(value).map(Word::from),
-            b"request_id" => t.request_id = text::kept(value).map(Word::from),
+            b"method" => t.method = text::present(value).map(text::word),
+            b"path" => t.uri = text::present(value).map(text::word),
+            b"host" => t.host = text::present(value).map(text::word),
+            b"request_id" => t.request_id = text::present(value).map(text::word),
             // The router adds its own peer at the end of the list.
             b"fwd" => t.forwarded_for = text::addresses(value),
             b"service" => {

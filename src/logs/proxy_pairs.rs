@@ -3,8 +3,8 @@
 use super::access::normal;
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
 use crate::model::{
-    HopKind, Line, LocalZone, MICRO_NS, MILLI_NS, RecordRef, SECOND_NS, Stamp, TunnelLine, Word,
-    Zone, ZoneBasis,
+    HopKind, Line, LocalZone, MICRO_NS, MILLI_NS, RecordRef, SECOND_NS, Stamp, TunnelLine, Zone,
+    ZoneBasis,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -185,7 +185,7 @@ impl LineReader for Reader {
             bytes_to_client: e.to_client,
             bytes_to_server: e.to_server,
             upgrade_asked: None,
-            termination: e.reason.map(text::string).map(Word::from),
+            termination: e.reason.map(text::word),
             user_agent: None,
             request_id: None,
             ws_key: None,

@@ -134,11 +134,11 @@ impl Reader {
         (tunnel.start, tunnel.end, tunnel.life_ns) = (Some(start), Some(end), Some(life_ns));
         tunnel.client = client.map(|(ip, _)| ip);
         tunnel.client_port = client.and_then(|(_, port)| port);
-        tunnel.method = method.map(text::string).map(Word::from);
-        tunnel.uri = uri.map(text::string).map(Word::from);
+        tunnel.method = method.map(text::word);
+        tunnel.uri = uri.map(text::word);
         tunnel.upstream = text::relative(e.service).1.and_then(text::socket);
         tunnel.bytes_to_client = text::unsigned(e.bytes);
-        tunnel.user_agent = text::kept(e.user_agent).map(Word::from);
+        tunnel.user_agent = text::present(e.user_agent).map(text::word);
         out.emit(Line::Tunnel(tunnel));
         Some(Outcome::Used)
     }
@@ -175,18 +175,20 @@ impl Reader {
                         .upstream
                         .or_else(|| text::relative(value).1.and_then(text::socket));
                 }
-                b"RequestMethod" => tunnel.method = text::kept(value).map(Word::from),
+                b"RequestMethod" => tunnel.method = text::present(value).map(text::word),
                 b"RequestPath" => path = text::kept(value),
-                b"RequestHost" => tunnel.host = text::kept(value).map(Word::from),
+                b"RequestHost" => tunnel.host = text::present(value).map(text::word),
                 b"DownstreamStatus" => tunnel.status = text::any_status(value),
                 b"OriginStatus" => origin = text::any_status(value),
                 b"DownstreamContentSize" => tunnel.bytes_to_client = text::unsigned(value),
                 b"request_Upgrade" => {
                     tunnel.upgrade_asked = Some(value.eq_ignore_ascii_case(b"websocket"));
                 }
-                b"request_Sec-Websocket-Key" => tunnel.ws_key = text::kept(value).map(Word::from),
-                b"request_User-Agent" => tunnel.user_agent = text::kept(value).map(Word::from),
-                b"request_X-Request-Id" => tunnel.request_id = text::kept(value).map(Word::from),
+                b"request_Sec-Websocket-Key" => {
+                    tunnel.ws_key = text::present(value).map(text::word)
+                }
+                b"request_User-Agent" => tunnel.user_agent = text::present(value).map(text::word),
+                b"request_X-Request-Id" => tunnel.request_id = text::present(value).map(text::word),
                 b"request_X-Forwarded-For" => tunnel.forwarded_for = text::addresses(value),
                 _ => {}
             }

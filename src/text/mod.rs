@@ -7,6 +7,8 @@ pub(crate) mod peel;
 pub(crate) mod records;
 pub(crate) mod stamp;
 
+use crate::model::Word;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// Strings kept from a line are cut here: a longer URI or message names nothing better.
@@ -42,8 +44,16 @@ pub(crate) fn any_status(text: &[u8]) -> Option<u16> {
 }
 
 pub(crate) fn string(text: &[u8]) -> String {
-    let cut = &text[..text.len().min(KEEP)];
-    String::from_utf8_lossy(cut).into_owned()
+    lossy(text).into_owned()
+}
+
+/// The same for what many lines say.
+pub(crate) fn word(text: &[u8]) -> Word {
+    Word::from(&*lossy(text))
+}
+
+fn lossy(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&text[..text.len().min(KEEP)])
 }
 
 /// The value unless it is missing (`-` or empty).

@@ -18,6 +18,18 @@ pub(crate) struct Date {
 }
 
 impl Date {
+    /// One that names no zone.
+    const fn local(wall_s: i64, (nanos, tick_ns): (i64, i64), len: usize) -> Self {
+        Self {
+            wall_s,
+            nanos,
+            tick_ns,
+            offset_s: None,
+            second: 0,
+            len,
+        }
+    }
+
     /// The stamp, with the zone of clocks that name none for a date without an offset, and how its zone is known.
     pub(crate) fn stamp(self, assumed: LocalZone) -> (Stamp, Zone) {
         let (offset_s, basis) = match self.offset_s {
@@ -198,17 +210,7 @@ pub(crate) fn syslog(b: &[u8], near: Option<Moment>) -> Option<(Option<Date>, us
     let wall_s = (year - 1..=year + 1)
         .filter_map(|y| Some(days(y, month, day)? * 86_400 + clock))
         .min_by_key(|s| (s - near_s).abs())?;
-    Some((
-        Some(Date {
-            wall_s,
-            nanos,
-            tick_ns,
-            offset_s: None,
-            second: 0,
-            len,
-        }),
-        len,
-    ))
+    Some((Some(Date::local(wall_s, (nanos, tick_ns), len)), len))
 }
 
 /// `21:42:53.123`: a time of day, whose day is the one that lies next to `near`.
@@ -219,14 +221,7 @@ pub(crate) fn time_of_day(b: &[u8], near: Option<Moment>) -> Option<(Option<Date
     let date = near.map(|near| {
         let near_s = near.0.div_euclid(SECOND_NS);
         let day = (near_s - clock + 43_200).div_euclid(86_400);
-        Date {
-            wall_s: day * 86_400 + clock,
-            nanos,
-            tick_ns,
-            offset_s: None,
-            second: 0,
-            len,
-        }
+        Date::local(day * 86_400 + clock, (nanos, tick_ns), len)
     });
     Some((date, len))
 }
@@ -249,14 +244,7 @@ pub(crate) fn asctime(b: &[u8]) -> Option<Date> {
     }
     let day = days(four(b, 20 + frac)?, month, day)?;
     let len = 24 + frac;
-    Some(Date {
-        wall_s: day * 86_400 + clock,
-        nanos,
-        tick_ns,
-        offset_s: None,
-        second: 0,
-        len,
-    })
+    Some(Date::local(day * 86_400 + clock, (nanos, tick_ns), len))
 }
 
 /// A number since the epoch whose unit its size tells (seconds, ms, us, ns), with a fraction: `1795210749.733`, `1795210749007`.

@@ -423,7 +423,7 @@ fn side(s: &Subject<'_>, row: &mut Row) {
     // An address from which many came, and whose silences or lives end alike: no client, but the timer of a hop that no source names.
     let timed = word == Some("client") && {
         let is = |all: &[Recurring], ns: Option<i64>| {
-            ns.is_some_and(|ns| all.iter().any(|r| super::timers::near(r, ns)))
+            ns.is_some_and(|ns| all.iter().any(|r| r.is_near(ns)))
         };
         is(s.population.by_client(s.c.client.ip), s.c.silence_ns)
             || is(

@@ -1,6 +1,5 @@
 //! What firewalls and connection tables logged of a connection's flows, and silences that a reset ended -> the `middlebox.*` facts.
 
-use super::timers::near;
 use super::{CAPTURE, POPULATION, PROXY_LOG, Subject, shown};
 use crate::diagnose::fact::{Row, Value};
 use crate::diagnose::population::packet_silence;
@@ -49,7 +48,7 @@ fn counts_packets(s: &Subject<'_>, row: &mut Row) {
         return;
     };
     let timers = s.population.by_packet(s.place.proxy);
-    let Some(timer) = timers.iter().find(|r| near(r, ns)) else {
+    let Some(timer) = timers.iter().find(|r| r.is_near(ns)) else {
         return;
     };
     let of = CAPTURE.and(POPULATION);

@@ -157,10 +157,10 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             "server.ended_together",
             shown(Value::Count(together.count as i64), POPULATION, records),
         );
-        let lived = s.population.survivors(end, same);
+        let lived = s.population.instants.survivors(end, same);
         // One connection that ended with nobody beside it says nothing of its server.
         // Of those whose log tells the end alone nobody knows whether they stood.
-        let maybe_lived = s.population.maybe_lived(s.index, end.at);
+        let maybe_lived = s.population.instants.maybe_lived(s.index, end.at);
         let known = lived > 0 || together.count >= 2 && !maybe_lived;
         if known && !answered_at_once(s, end) && !out_of_sight(s) {
             row.set(
@@ -168,12 +168,12 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
                 shown(Value::Bool(lived == 0), POPULATION, vec![]),
             );
         }
-        if s.population.survivors(end, Of::All) > lived {
+        if s.population.instants.survivors(end, Of::All) > lived {
             row.set(
                 "server.others_survived",
                 shown(Value::Bool(true), POPULATION, vec![]),
             );
-        } else if s.population.others_opened(s.index) {
+        } else if s.population.instants.others_opened(s.index) {
             row.set(
                 "server.others_survived",
                 shown(Value::Bool(false), POPULATION, vec![]),
@@ -216,7 +216,7 @@ pub(in crate::diagnose) fn far_end_unknown(s: &Subject<'_>) -> bool {
 fn lived_on(s: &Subject<'_>, end: Stamp) -> bool {
     let same = Of::Upstream(s.index);
     let together = s.population.together(s.index, same).count.max(1);
-    s.population.survivors(end, same) > together * 3
+    s.population.instants.survivors(end, same) > together * 3
 }
 
 /// The process still wrote of other connections between this end and the line of the process that came after it.
@@ -227,7 +227,9 @@ fn worked_on(s: &Subject<'_>, end: Stamp, restart: &AppLine) -> bool {
     s.c.app_lines
         .iter()
         .any(|l| l.record.source == restart.record.source)
-        && s.population.wrote(restart.record.source, own_pid, from, to)
+        && s.population
+            .at_work
+            .wrote(restart.record.source, own_pid, from, to)
 }
 
 /// More connections of this server than ended here ended in one instant later, and still before the process came up anew: it had lived

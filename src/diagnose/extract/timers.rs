@@ -185,11 +185,6 @@ const WHOLE_NS: i64 = 16 * MILLI_NS;
 /// The name of a time-out that only its round number speaks for.
 pub(in crate::diagnose) const WHOLE: &str = "a whole number of seconds";
 
-/// The same duration, as far as a timer's laziness goes.
-pub(super) fn near(r: &Recurring, ns: i64) -> bool {
-    (r.ns - ns).abs() <= 60 * MILLI_NS + r.ns / 200
-}
-
 fn known(s: &Subject<'_>, row: &mut Row) {
     let mut candidates: Vec<NamedDuration> = Vec::new();
     let mut lifetimes: Vec<NamedDuration> = Vec::new();
@@ -258,11 +253,11 @@ fn known(s: &Subject<'_>, row: &mut Row) {
             ),
         );
     }
-    let near_life = |r: &Recurring| s.c.duration_ns().is_some_and(|l| near(r, l));
+    let near_life = |r: &Recurring| s.c.duration_ns().is_some_and(|l| r.is_near(l));
     let caps = s.population.lives(s.place.proxy, s.c.client.ip);
     // Where no capture shows what crossed it last, a life as long as an idle time-out of its path is that of a connection that was silent.
     let silent = |r: &&Recurring| {
-        let is_idle = |c: &NamedDuration| near(r, c.ns);
+        let is_idle = |c: &NamedDuration| r.is_near(c.ns);
         s.c.silence_ns.is_none() && candidates.iter().any(is_idle)
     };
     for r in caps.iter().filter(|r| near_life(r)).filter(|r| !silent(r)) {
@@ -436,7 +431,7 @@ fn one_way(s: &Subject<'_>, row: &mut Row) {
         let Some(Value::Duration(ns)) = reading.value else {
             return None;
         };
-        let hit = all.iter().any(|r| near(r, ns));
+        let hit = all.iter().any(|r| r.is_near(ns));
         hit.then(|| reading.records.clone())
     };
     let found = recurs("idle.gap_to_server").or_else(|| recurs("idle.gap_to_client"));

@@ -5,7 +5,7 @@ use crate::model::{AppEvent, Connection, Moment, SourceId, Stamp};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, Default)]
-pub(super) struct AtWork {
+pub(in crate::diagnose) struct AtWork {
     /// Openings and closes that each process wrote of: the stamp, and how fine it is.
     of_process: HashMap<(SourceId, Option<u32>), Vec<(Moment, i64)>>,
     /// Closes with 1001, by the fineness of their stamps: the middle of the stamp.
@@ -46,7 +46,7 @@ impl AtWork {
     }
 
     /// That process of that log wrote of an opening or a close after `from` and well before `to`.
-    pub(super) fn wrote(
+    pub(in crate::diagnose) fn wrote(
         &self,
         source: SourceId,
         pid: Option<u32>,
@@ -63,7 +63,7 @@ impl AtWork {
     }
 
     /// Connections that were closed with 1001 no further than that from `end`.
-    pub(super) fn leaving(&self, end: Stamp, reach_ns: i64) -> usize {
+    pub(in crate::diagnose) fn leaving(&self, end: Stamp, reach_ns: i64) -> usize {
         let at = end.middle();
         let reach = |tick: i64| reach_ns + tick.max(end.tick_ns) / 2;
         let once = self.leaving.iter().map(|(tick, all)| {

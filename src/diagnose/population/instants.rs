@@ -36,7 +36,7 @@ pub(in crate::diagnose) struct Together {
 const NAMED: usize = 4;
 
 #[derive(Debug, Default)]
-pub(super) struct Instants {
+pub(in crate::diagnose) struct Instants {
     upstream: Vec<u32>,
     route: Vec<u32>,
     proxy: Vec<Option<IpAddr>>,
@@ -167,14 +167,14 @@ impl Instants {
     }
 
     /// Accepted connections that stood at `at` and lived on for a while.
-    pub(super) fn survivors(&self, at: Stamp, of: Of) -> usize {
+    pub(in crate::diagnose) fn survivors(&self, at: Stamp, of: Of) -> usize {
         let (from, to) = around(at);
         let lives = self.group(of).and_then(|group| self.accepted.get(&group));
         lives.map_or(0, |lives| lives.over(from, to))
     }
 
     /// Of an accepted connection for the same server as `i` it is known that it ended after `at`, and not when it began.
-    pub(super) fn maybe_lived(&self, i: usize, at: Moment) -> bool {
+    pub(in crate::diagnose) fn maybe_lived(&self, i: usize, at: Moment) -> bool {
         let group = self.group(Of::Upstream(i));
         group
             .and_then(|group| self.accepted.get(&group)?.last_of_unknown)
@@ -182,7 +182,7 @@ impl Instants {
     }
 
     /// Of a connection for another server than that of `i` it is known when it began.
-    pub(super) fn others_opened(&self, i: usize) -> bool {
+    pub(in crate::diagnose) fn others_opened(&self, i: usize) -> bool {
         let here = self.asked_beside(i).next();
         here.is_some_and(|asked| self.opened > asked.at.len())
     }
@@ -208,7 +208,7 @@ impl Instants {
     }
 
     /// A gateway refused a request on the route of `i` between two moments, both included.
-    pub(super) fn gateway_refused(&self, i: usize, from: Moment, to: Moment) -> bool {
+    pub(in crate::diagnose) fn gateway_refused(&self, i: usize, from: Moment, to: Moment) -> bool {
         let route = self
             .route
             .get(i)

@@ -24,6 +24,13 @@ pub(in crate::diagnose) struct Recurring {
     pub(in crate::diagnose) count: usize,
 }
 
+impl Recurring {
+    /// The same duration, as far as a timer's laziness goes.
+    pub(in crate::diagnose) const fn is_near(&self, ns: i64) -> bool {
+        (self.ns - ns).abs() <= TIMER_NS + self.ns / 200
+    }
+}
+
 /// Silences that ended two or more connections behind the same address, densest groups first.
 pub(super) fn recurring(
     connections: &[Connection],
@@ -265,9 +272,7 @@ pub(super) fn by_packet(
         .map(|(proxy, all)| {
             let mut found = groups(all.iter().map(|&(ns, at, _)| (ns, at)).collect());
             found.retain(|g| {
-                let theirs = all
-                    .iter()
-                    .filter(|(ns, ..)| (ns - g.ns).abs() <= 2 * TIMER_NS);
+                let theirs = all.iter().filter(|(ns, ..)| g.is_near(*ns));
                 let payload = groups(theirs.map(|&(_, at, payload)| (payload, at)).collect());
                 g.count >= 3 && payload.iter().all(|p| p.count * 2 <= g.count)
             });

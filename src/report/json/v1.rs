@@ -207,7 +207,7 @@ pub fn tests(judged: &Judged, redactor: &Redactor) -> Vec<Test> {
         .map(|t| Test {
             rule: t.cause.code(),
             cause: t.cause.id(),
-            fact: t.fact.clone().to_string(),
+            fact: t.fact.to_string(),
             wanted: redactor.text(&t.wanted).to_string(),
             seen: (t.seen != "not observed").then(|| redactor.text(&t.seen).to_string()),
             truth: match t.truth {

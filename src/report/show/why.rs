@@ -38,7 +38,7 @@ impl Page<'_> {
             tests.iter().map(|t| width_of(&of(t))).max().unwrap_or(0)
         };
         let wanted_w = longest(&|t| self.text(&t.wanted)).min(40);
-        let fact_w = longest(&|t| t.fact.clone().to_string());
+        let fact_w = longest(&|t| t.fact.to_string());
         let seen_w = longest(&|t| self.text(&t.seen)).min(24);
         let mut cause = None;
         for test in tests {
