@@ -362,6 +362,12 @@ pub const FACTS: &[FactSpec] = &[
         CAPTURE,
     ),
     fact(
+        "idle.silent_side",
+        Word(&["client", "server"]),
+        "whose silence alone ended several connections while the other side went on",
+        CAPTURE,
+    ),
+    fact(
         "idle.packet_timer",
         Bool,
         "the same silence of every packet, TCP keep-alive included, ended several connections whose payload had been silent for unlike times",

@@ -434,8 +434,18 @@ fn one_way(s: &Subject<'_>, row: &mut Row) {
         let hit = all.iter().any(|r| r.is_near(ns));
         hit.then(|| reading.records.clone())
     };
-    let found = recurs("idle.gap_to_server").or_else(|| recurs("idle.gap_to_client"));
-    if let Some(records) = found {
+    let sides = [
+        ("client", recurs("idle.gap_to_server")),
+        ("server", recurs("idle.gap_to_client")),
+    ];
+    let found = sides
+        .into_iter()
+        .find_map(|(side, records)| Some((side, records?)));
+    if let Some((side, records)) = found {
+        row.set(
+            "idle.silent_side",
+            shown(Value::Word(side), CAPTURE.and(POPULATION), records.clone()),
+        );
         row.set(
             "idle.one_way",
             shown(Value::Bool(true), CAPTURE.and(POPULATION), records),
