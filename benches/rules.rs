@@ -4,7 +4,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::hint::black_box;
 use std::time::Duration;
 use wsdrop::diagnose::chance::Chance;
-use wsdrop::diagnose::{Names, Pack, compose, explain, weigh};
+use wsdrop::diagnose::told::Told;
+use wsdrop::diagnose::{Composer, Names, Pack, weigh};
 use wsdrop::model::Outcome;
 
 fn rules(c: &mut Criterion) {
@@ -33,6 +34,7 @@ fn rules(c: &mut Criterion) {
 
     c.bench_function("one full explanation", |b| {
         let mut at = 0;
+        let (mut composer, mut told) = (Composer::new(&pack), Told::default());
         b.iter_batched(
             || {
                 at = (at + 1) % rows.len();
@@ -46,13 +48,9 @@ fn rules(c: &mut Criterion) {
                     Outcome::Drop
                 };
                 let names = Names::default();
-                let verdict = compose::verdict(&pack, row, &weighed, &names, outcome);
+                let verdict = composer.verdict(row, &weighed, &names, outcome);
                 // Why not, of every rule there is, and not of the rivals alone.
-                let tests: Vec<_> = pack
-                    .rules
-                    .iter()
-                    .map(|r| explain::why_not(r, row))
-                    .collect();
+                let tests: Vec<_> = pack.rules.iter().map(|r| told.why_not(r, row)).collect();
                 black_box((verdict, tests))
             },
             BatchSize::SmallInput,

@@ -4,6 +4,7 @@ use super::eval::{self, score};
 use super::explain;
 use super::fact::Row;
 use super::pack::Pack;
+use super::told::Told;
 use crate::model::Truth;
 
 /// The first thing that they say differently.
@@ -14,6 +15,7 @@ pub fn disagreement(pack: &Pack, row: &Row, handshake_failed: bool) -> Option<St
     if scores.len() != asked.count() || weighed.scores.len() != scores.len() {
         return Some(format!("{} rules weighed", scores.len()));
     }
+    let mut told = Told::default();
     for (at, found) in scores.iter().enumerate() {
         let Some(rule) = pack.rule(found.cause) else {
             return Some(format!("no rule for {}", found.cause.id()));
@@ -31,11 +33,11 @@ pub fn disagreement(pack: &Pack, row: &Row, handshake_failed: bool) -> Option<St
                 rule.path
             ));
         }
-        for (line, test) in rule.evidence.iter().zip(explain::why_not(rule, row)) {
+        for (line, test) in rule.evidence.iter().zip(told.why_not(rule, row)) {
             let truth = eval::truth(&line.condition, row);
             let distance = explain::distance(&line.condition, row);
             let near = distance.is_none_or(|d| (d.0 == 0) == (truth == Truth::Shown));
-            let unseen = test.seen != "not observed" || truth == Truth::Unobserved;
+            let unseen = *test.seen != *"not observed" || truth == Truth::Unobserved;
             if test.truth != truth || !near || !unseen {
                 return Some(format!("{}: {test:?}, and it is {truth:?}", rule.path));
             }

@@ -5,10 +5,12 @@ use super::explain;
 use super::fact::{self, FACTS, NamedDuration, Row, Value};
 use super::pack::Pack;
 use super::rule::{Condition, Rule, Slot, Template};
+use super::told::Told;
 use crate::model::{
     Cause, Evidence, MILLI_NS, Outcome, Rival, RivalVerdict, SECOND_NS, Strength, Test, Tier,
-    Truth, Untestable, Verdict, say_duration,
+    Truth, Untestable, Verdict, Word, say_duration,
 };
+use std::sync::Arc;
 
 /// How many refuted rivals a verdict names beside the look-alikes.
 const RIVALS: usize = 3;
@@ -46,52 +48,96 @@ fn period_under(silence_ns: i64) -> i64 {
     (most / unit * unit).max(unit)
 }
 
-/// Writes the verdict for a connection whose outcome is a drop or a failed handshake.
-pub fn verdict(
-    pack: &Pack,
-    row: &Row,
-    weighed: &Weighed,
-    names: &Names,
-    outcome: Outcome,
-) -> Verdict {
-    let cause = weighed.best.unwrap_or(Cause::Undecided);
-    let own = weighed.own.as_ref().and_then(|name| pack.find(name));
-    let Some(rule) = own.or_else(|| pack.rule(cause)) else {
-        return without_rule(weighed, outcome, cause);
-    };
-    let words = Words {
-        row,
-        names,
-        timeout: eval::timeout(rule, row),
-    };
-    let (timeout_ns, timeout_from) = match words.timeout {
-        Some(d) => (Some(d.ns), (!d.name.is_empty()).then(|| d.name.clone())),
-        None => (None, None),
-    };
-    let mut evidence = evidence(rule, row, &words);
-    if evidence.is_empty() {
-        evidence.push(Evidence {
-            say: "no source shows how it ended".to_owned(),
-            supports: true,
-            strength: Strength::Weak,
-            record: None,
-            at: None,
-        });
+/// Writes verdicts, one after the other.
+#[derive(Debug)]
+pub struct Composer<'p> {
+    pack: &'p Pack,
+    told: Told,
+}
+
+impl<'p> Composer<'p> {
+    pub fn new(pack: &'p Pack) -> Self {
+        Self {
+            pack,
+            told: Told::default(),
+        }
     }
-    Verdict {
-        outcome,
-        cause: Some(cause),
-        tier: weighed.tier,
-        sentence: words.first(&rule.sentence),
-        contributing: weighed.contributing.clone(),
-        timeout_ns,
-        timeout_from,
-        evidence,
-        rivals: rivals(pack, rule, row, weighed, &words),
-        untestable: untestable(pack, rule, weighed, &words),
-        fix: fixes(rule, row, &words),
-        tests: tests(pack, rule, row, weighed),
-        own_rule: own.map(|r| format!("{} ({})", r.name(), r.path)),
+
+    pub const fn pack(&self) -> &'p Pack {
+        self.pack
+    }
+
+    pub(super) fn word(&mut self, text: &str) -> Word {
+        self.told.word(text)
+    }
+
+    /// The verdict about a connection whose outcome is a drop or a failed handshake.
+    pub fn verdict(
+        &mut self,
+        row: &Row,
+        weighed: &Weighed,
+        names: &Names,
+        outcome: Outcome,
+    ) -> Verdict {
+        let (pack, told) = (self.pack, &mut self.told);
+        told.next();
+        let cause = weighed.best.unwrap_or(Cause::Undecided);
+        let own = weighed.own.as_ref().and_then(|name| pack.find(name));
+        let Some(rule) = own.or_else(|| pack.rule(cause)) else {
+            return without_rule(weighed, outcome, cause);
+        };
+        let words = Words {
+            row,
+            names,
+            timeout: eval::timeout(rule, row),
+        };
+        let (timeout_ns, timeout_from) = match words.timeout {
+            Some(d) => (Some(d.ns), (!d.name.is_empty()).then(|| told.word(&d.name))),
+            None => (None, None),
+        };
+        let mut evidence = evidence(rule, row, &words, told);
+        if evidence.is_empty() {
+            evidence.push(Evidence {
+                say: told.word("no source shows how it ended"),
+                supports: true,
+                strength: Strength::Weak,
+                record: None,
+                at: None,
+            });
+        }
+        let (rivals, untestable, fix) = (
+            rivals(pack, rule, row, weighed, &words),
+            untestable(pack, rule, weighed, &words),
+            fixes(rule, row, &words),
+        );
+        Verdict {
+            outcome,
+            cause: Some(cause),
+            tier: weighed.tier,
+            sentence: words.first(&rule.sentence),
+            contributing: weighed.contributing.clone(),
+            timeout_ns,
+            timeout_from,
+            evidence,
+            rivals: rivals
+                .into_iter()
+                .map(|(cause, verdict, why)| Rival {
+                    cause,
+                    verdict,
+                    why: told.word(&why),
+                })
+                .collect(),
+            untestable: untestable
+                .into_iter()
+                .map(|(cause, needs)| Untestable {
+                    cause,
+                    needs: told.word(&needs),
+                })
+                .collect(),
+            fix: fix.iter().map(|text| told.word(text)).collect(),
+            tests: tests(pack, rule, row, weighed, told),
+            own_rule: own.map(|r| format!("{} ({})", r.name(), r.path)),
+        }
     }
 }
 
@@ -243,7 +289,7 @@ impl Words<'_> {
 }
 
 /// The shown lines, strongest first, then those that speak against it.
-fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
+fn evidence(rule: &Rule, row: &Row, words: &Words<'_>, told: &mut Told) -> Vec<Evidence> {
     let mut out = Vec::new();
     for (at, line) in rule.evidence.iter().enumerate() {
         let truth = eval::truth(&line.condition, row);
@@ -268,7 +314,7 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
         };
         let record = row.at(line.condition.fact).and_then(|r| r.records.first());
         out.push(Evidence {
-            say,
+            say: told.word(&say),
             supports: shown,
             strength,
             record: record.map(|r| r.0),
@@ -280,17 +326,20 @@ fn evidence(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<Evidence> {
     out
 }
 
-fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<'_>) -> Vec<Rival> {
+fn rivals(
+    pack: &Pack,
+    rule: &Rule,
+    row: &Row,
+    weighed: &Weighed,
+    words: &Words<'_>,
+) -> Vec<(Cause, RivalVerdict, String)> {
     let mut out = Vec::new();
     for score in weighed.weaker() {
         let Some(other) = pack.rule(score.cause) else {
             continue;
         };
-        out.push(Rival {
-            cause: score.cause,
-            verdict: RivalVerdict::Weaker,
-            why: why_weaker(rule, other, score, row, words),
-        });
+        let why = why_weaker(rule, other, score, row, words);
+        out.push((score.cause, RivalVerdict::Weaker, why));
     }
     // Refuted look-alikes, then what came nearest before it was refuted.
     let mut refuted: Vec<(&Score, String)> = weighed
@@ -315,11 +364,7 @@ fn rivals(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed, words: &Words<
         .filter(|(s, _)| rule.confused_with.contains(&s.cause))
         .count();
     for (score, why) in refuted.into_iter().take(look_alikes.max(RIVALS)) {
-        out.push(Rival {
-            cause: score.cause,
-            verdict: RivalVerdict::RuledOut,
-            why,
-        });
+        out.push((score.cause, RivalVerdict::RuledOut, why));
     }
     out
 }
@@ -381,7 +426,12 @@ fn shown_bits(pack: &Pack, score: &Score, row: &Row) -> i32 {
 }
 
 /// The look-alikes that nothing tests; for an undecided connection every cause that stays open.
-fn untestable(pack: &Pack, rule: &Rule, weighed: &Weighed, words: &Words<'_>) -> Vec<Untestable> {
+fn untestable(
+    pack: &Pack,
+    rule: &Rule,
+    weighed: &Weighed,
+    words: &Words<'_>,
+) -> Vec<(Cause, String)> {
     let mut out = Vec::new();
     for score in &weighed.scores {
         let Standing::Untestable(missing) = score.standing else {
@@ -391,16 +441,13 @@ fn untestable(pack: &Pack, rule: &Rule, weighed: &Weighed, words: &Words<'_>) ->
         let Some(other) = pack.rule(score.cause).filter(|_| wanted) else {
             continue;
         };
-        out.push(Untestable {
-            cause: score.cause,
-            needs: needs(other, missing, words),
-        });
+        out.push((score.cause, needs(other, missing, words)));
     }
     if rule.cause == Cause::Undecided {
         // What is nearest to an answer first.
-        out.sort_by_key(|u| {
-            let score = weighed.score(u.cause);
-            (std::cmp::Reverse(score.map_or(0, |s| s.bits)), u.cause)
+        out.sort_by_key(|(cause, _)| {
+            let score = weighed.score(*cause);
+            (std::cmp::Reverse(score.map_or(0, |s| s.bits)), *cause)
         });
     }
     out
@@ -440,7 +487,13 @@ fn fixes(rule: &Rule, row: &Row, words: &Words<'_>) -> Vec<String> {
 }
 
 /// The tests of the rule that won, of its weaker rivals and of its look-alikes; an undecided one shows what came nearest.
-fn tests(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed) -> Vec<Test> {
+fn tests(
+    pack: &Pack,
+    rule: &Rule,
+    row: &Row,
+    weighed: &Weighed,
+    told: &mut Told,
+) -> Vec<Arc<Test>> {
     let mut causes: Vec<Cause> = vec![rule.cause];
     causes.extend(weighed.weaker().map(|s| s.cause));
     causes.extend(
@@ -458,18 +511,18 @@ fn tests(pack: &Pack, rule: &Rule, row: &Row, weighed: &Weighed) -> Vec<Test> {
         close.sort_by_key(|s| (std::cmp::Reverse(s.bits), s.cause));
         causes.extend(close.into_iter().take(CLOSE).map(|s| s.cause));
     }
-    let mut told = Vec::new();
+    let mut done = Vec::new();
     let mut out = Vec::new();
     if rule.own.is_some() {
-        out.extend(explain::why_not(rule, row));
+        out.extend(told.why_not(rule, row));
     }
     for cause in causes {
-        if told.contains(&cause) {
+        if done.contains(&cause) {
             continue;
         }
-        told.push(cause);
+        done.push(cause);
         if let Some(rule) = pack.rule(cause) {
-            out.extend(explain::why_not(rule, row));
+            out.extend(told.why_not(rule, row));
         }
     }
     out

@@ -472,7 +472,7 @@ mod tests {
             hop: Some("nginx".to_owned()),
             ..compose::Names::default()
         };
-        let verdict = compose::verdict(&pack, &row, &weighed, &names, Outcome::Drop);
+        let verdict = compose::Composer::new(&pack).verdict(&row, &weighed, &names, Outcome::Drop);
         assert_eq!(
             (verdict.cause, verdict.tier),
             (Some(Cause::IdleTimeout), Tier::Certain)
@@ -488,8 +488,8 @@ mod tests {
         );
         assert_eq!(verdict.contributing, ["no-heartbeat"]);
         assert_eq!(
-            verdict.fix[0],
-            "ping every 25 s: under half of 60 s (proxy_read_timeout, nginx.conf:31)"
+            *verdict.fix[0],
+            *"ping every 25 s: under half of 60 s (proxy_read_timeout, nginx.conf:31)"
         );
         assert!(
             verdict.fix[1].contains("proxy_read_timeout, nginx.conf:31"),
@@ -556,8 +556,12 @@ mod tests {
             } else {
                 Outcome::Drop
             };
-            let verdict =
-                compose::verdict(&pack, &row, &weighed, &compose::Names::default(), outcome);
+            let verdict = compose::Composer::new(&pack).verdict(
+                &row,
+                &weighed,
+                &compose::Names::default(),
+                outcome,
+            );
             assert_eq!(verdict.cause, Some(Cause::Undecided));
             assert_eq!(verdict.evidence.len(), 1);
             assert!(verdict.untestable.len() > 4);
@@ -609,8 +613,12 @@ mod tests {
             } else {
                 Outcome::Drop
             };
-            let verdict =
-                compose::verdict(&pack, row, &weighed, &compose::Names::default(), outcome);
+            let verdict = compose::Composer::new(&pack).verdict(
+                row,
+                &weighed,
+                &compose::Names::default(),
+                outcome,
+            );
             let filled = !verdict.sentence.contains('\u{7b}');
             assert!(filled && !verdict.sentence.is_empty());
             assert!(verdict.evidence.iter().any(|e| e.supports));

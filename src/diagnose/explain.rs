@@ -1,4 +1,4 @@
-//! A rule -> the page that explains it; a rule and a row -> why it held or why not, line by line with the distance.
+//! A rule -> the page that explains it: what it looks at, what fixes it, and how far a value is from what a line wants.
 
 use super::beside;
 use super::eval;
@@ -7,44 +7,16 @@ use super::handbook;
 use super::pack::Pack;
 use super::rule::{Condition, Expect, Line, Rule, Sample, Want, type_name};
 use super::runbook;
-use crate::model::{RecordRef, Test, say_duration};
+use crate::model::say_duration;
 use std::borrow::Cow;
 use std::fmt::Write as _;
-
-/// Each evidence line of a rule, as it came out for this row.
-pub fn why_not(rule: &Rule, row: &Row) -> Vec<Test> {
-    rule.evidence
-        .iter()
-        .map(|line| test(rule, line, row))
-        .collect()
-}
-
-fn test(rule: &Rule, line: &Line, row: &Row) -> Test {
-    let Condition { fact, .. } = line.condition;
-    Test {
-        cause: rule.cause,
-        fact: FACTS.get(fact).map_or("", |f| f.name).into(),
-        wanted: wanted(&line.condition),
-        seen: eval::value(row, fact).map_or_else(|| "not observed".into(), say),
-        truth: eval::truth(&line.condition, row),
-        required: line.required,
-        distance: distance(&line.condition, row).map(|d| d.say(fact)),
-        records: records(fact, row),
-    }
-}
-
-fn records(fact: usize, row: &Row) -> Vec<RecordRef> {
-    row.at(fact).map_or_else(Vec::new, |r| {
-        r.records.iter().map(|(record, _)| *record).collect()
-    })
-}
 
 /// How far a value is from being wanted; 0 = it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Distance(pub i64);
 
 impl Distance {
-    fn say(self, fact: usize) -> String {
+    pub(super) fn say(self, fact: usize) -> String {
         match FACTS.get(fact).map(|f| f.kind) {
             Some(FactType::Duration) => say_duration(self.0),
             _ => self.0.to_string(),
@@ -99,7 +71,7 @@ pub fn say_value(value: &Value) -> String {
     say(value).into_owned()
 }
 
-fn say(value: &Value) -> Cow<'static, str> {
+pub(super) fn say(value: &Value) -> Cow<'static, str> {
     match value {
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),

@@ -1,6 +1,6 @@
 //! All connections of a case -> a verdict each, and what was found over many of them.
 
-use super::compose::{Names, verdict};
+use super::compose::{Composer, Names};
 use super::eval::{self, Weighed, weigh};
 use super::extract::{self, Subject};
 use super::extract::{server, timers};
@@ -17,7 +17,11 @@ use crate::model::{
     HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, Role, SECOND_NS, Tier,
     TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
 };
+use rayon::prelude::*;
 use std::borrow::Cow;
+
+/// Connections that one thread judges in turn at least: what it told before is told again from memory.
+const RUN: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Judgement {
@@ -38,14 +42,19 @@ pub fn judge(mut connections: Vec<Connection>, context: &CaseContext, pack: &Pac
     }
     let population = Population::survey(&connections, context);
     let verdicts: Vec<(Verdict, Option<Closer>)> = (0..connections.len())
-        .map(|i| {
-            let subject = Subject::new(i, &connections, context, &population);
-            let mut row = extract::row(&subject);
-            if taught.is_some() {
-                overrides::strip(&mut row, sources);
-            }
-            one(&subject, &row, pack)
-        })
+        .into_par_iter()
+        .with_min_len(RUN)
+        .map_init(
+            || Composer::new(pack),
+            |composer, i| {
+                let subject = Subject::new(i, &connections, context, &population);
+                let mut row = extract::row(&subject);
+                if taught.is_some() {
+                    overrides::strip(&mut row, sources);
+                }
+                one(&subject, &row, composer)
+            },
+        )
         .collect();
     let connections: Vec<Judged> = connections
         .into_iter()
@@ -77,7 +86,8 @@ pub fn facts(index: usize, connections: &[Connection], context: &CaseContext) ->
     extract::row(&Subject::new(index, connections, context, &population))
 }
 
-fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
+fn one(s: &Subject<'_>, row: &Row, composer: &mut Composer<'_>) -> (Verdict, Option<Closer>) {
+    let pack = composer.pack();
     let mut outcome = outcome(s, row);
     let code = pack.overrides.code(row);
     if code.is_some_and(|c| c.wanted) && outcome == Outcome::Drop {
@@ -113,11 +123,11 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
         }
     }
     let names = names(s);
-    let mut verdict = verdict(pack, row, &weighed, &names, outcome);
+    let mut verdict = composer.verdict(row, &weighed, &names, outcome);
     // A silence shows which time-out it was; without one, the only time-out configured on the path is the best there is.
     if verdict.cause == Some(Cause::IdleTimeout) && verdict.timeout_ns.is_none() {
         verdict.timeout_ns = names.timeout_ns;
-        verdict.timeout_from = names.timeout_name;
+        verdict.timeout_from = names.timeout_name.map(Into::into);
     }
     // A round number, or what an address does over and over: good reasons, and no proof.
     let inferred =
@@ -128,11 +138,11 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
     if let (Some(code), Some(Cause::PolicyClose)) = (code, verdict.cause) {
         verdict.sentence.push_str(&format!(": {}", code.means));
         if let Some(fix) = &code.fix {
-            verdict.fix = vec![fix.clone()];
+            verdict.fix = vec![composer.word(fix)];
         }
     }
     if s.encrypted() {
-        cap(&mut verdict);
+        cap(&mut verdict, composer);
     }
     // What was to be asked for through that door, only the client knows.
     if verdict.cause == Some(Cause::TlsFailure) && s.c.legs.is_empty() {
@@ -150,7 +160,7 @@ fn one(s: &Subject<'_>, row: &Row, pack: &Pack) -> (Verdict, Option<Closer>) {
 }
 
 /// No frame of it could be read: sizes and times carry a likely cause at most.
-fn cap(verdict: &mut Verdict) {
+fn cap(verdict: &mut Verdict, composer: &mut Composer<'_>) {
     verdict.tier = verdict.tier.min(Tier::Likely);
     verdict
         .sentence
@@ -167,7 +177,7 @@ fn cap(verdict: &mut Verdict) {
                 | Cause::PolicyClose
         );
         if in_frames {
-            rival.needs = format!("{KEYS}, or {}", rival.needs);
+            rival.needs = composer.word(&format!("{KEYS}, or {}", rival.needs));
         }
     }
 }
@@ -251,7 +261,7 @@ fn sealed(row: &Row) -> Verdict {
         sentence: sentence.to_owned(),
         untestable: vec![Untestable {
             cause: Cause::Undecided,
-            needs: format!("{KEYS}, or the application's log with close codes"),
+            needs: format!("{KEYS}, or the application's log with close codes").into(),
         }],
         ..plain(Outcome::Clean)
     }
@@ -299,7 +309,7 @@ fn untold(together: Option<i64>) -> Verdict {
         sentence,
         untestable: vec![Untestable {
             cause: Cause::Undecided,
-            needs: "the application's log with close codes, or a capture of any leg".to_owned(),
+            needs: "the application's log with close codes, or a capture of any leg".into(),
         }],
         ..plain(Outcome::Clean)
     }

@@ -110,7 +110,7 @@ impl Came {
                 evidence: Vec::new(),
                 rivals: Vec::new(),
                 untestable: Vec::new(),
-                fix: vec!["the drop's own fix".to_owned()],
+                fix: vec!["the drop's own fix".into()],
                 tests: Vec::new(),
                 own_rule: None,
             },

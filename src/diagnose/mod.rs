@@ -30,10 +30,11 @@ pub mod rule;
 pub mod runbook;
 pub mod schema;
 pub mod template;
+pub mod told;
 mod truth;
 pub mod whatif;
 
-pub use compose::{Names, verdict};
+pub use compose::{Composer, Names};
 pub use eval::{Weighed, weigh};
 pub use findings::socket_leaks;
 pub use judge::{Judgement, facts, judge};

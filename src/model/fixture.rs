@@ -4,6 +4,7 @@
 #![cfg_attr(not(feature = "tui"), allow(dead_code))]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use crate::model::*;
 
@@ -60,7 +61,7 @@ fn line(at: Stamp, source: SourceId, n: u64, hop: usize, say: &str) -> Event {
 
 fn evidence(say: &str, strength: Strength, record: RecordRef, at: Stamp) -> Evidence {
     Evidence {
-        say: say.to_owned(),
+        say: say.into(),
         supports: true,
         strength,
         record: Some(record),
@@ -254,7 +255,7 @@ fn idle(n: u32, start: f64) -> Judged {
     );
     v.contributing = vec!["no-heartbeat".to_owned()];
     v.timeout_ns = Some(60 * SECOND_NS);
-    v.timeout_from = Some("nginx default".to_owned());
+    v.timeout_from = Some("nginx default".into());
     v.evidence = vec![
         evidence(
             "nginx sent FIN first, and no Close frame",
@@ -285,31 +286,31 @@ fn idle(n: u32, start: f64) -> Judged {
         Rival {
             cause: Cause::MissedHeartbeat,
             verdict: RivalVerdict::RuledOut,
-            why: "no ping was sent".to_owned(),
+            why: "no ping was sent".into(),
         },
         Rival {
             cause: Cause::ClientNetworkChange,
             verdict: RivalVerdict::RuledOut,
-            why: "no retransmission".to_owned(),
+            why: "no retransmission".into(),
         },
     ];
     v.untestable = vec![Untestable {
         cause: Cause::MiddleboxExpiry,
-        needs: "a capture on the client's side of nginx".to_owned(),
+        needs: "a capture on the client's side of nginx".into(),
     }];
-    v.fix = vec!["ping every 25 s, or proxy_read_timeout 3600s; for /ws/chat".to_owned()];
+    v.fix = vec!["ping every 25 s, or proxy_read_timeout 3600s; for /ws/chat".into()];
     let test =
         |cause, fact: &'static str, wanted: &str, seen: &'static str, truth, required, records| {
-            Test {
+            Arc::new(Test {
                 cause,
                 fact: fact.into(),
-                wanted: wanted.to_owned(),
+                wanted: wanted.into(),
                 seen: seen.into(),
                 truth,
                 required,
                 distance: None,
                 records,
-            }
+            })
         };
     v.tests = vec![
         test(
@@ -319,7 +320,7 @@ fn idle(n: u32, start: f64) -> Judged {
             "60.000 s",
             Truth::Shown,
             true,
-            vec![record(EDGE, p + 24), record(EDGE, p + 25)],
+            Arc::from([record(EDGE, p + 24), record(EDGE, p + 25)]),
         ),
         test(
             Cause::IdleTimeout,
@@ -328,7 +329,7 @@ fn idle(n: u32, start: f64) -> Judged {
             "none",
             Truth::Shown,
             true,
-            vec![record(EDGE, p + 25)],
+            Arc::from([record(EDGE, p + 25)]),
         ),
         test(
             Cause::IdleTimeout,
@@ -337,7 +338,7 @@ fn idle(n: u32, start: f64) -> Judged {
             "error.log says 110",
             Truth::Shown,
             false,
-            vec![record(ERROR, log)],
+            Arc::from([record(ERROR, log)]),
         ),
         test(
             Cause::MissedHeartbeat,
@@ -346,7 +347,7 @@ fn idle(n: u32, start: f64) -> Judged {
             "0",
             Truth::Refuted,
             true,
-            vec![],
+            Arc::default(),
         ),
         test(
             Cause::ClientNetworkChange,
@@ -355,7 +356,7 @@ fn idle(n: u32, start: f64) -> Judged {
             "not observed",
             Truth::Unobserved,
             true,
-            vec![],
+            Arc::default(),
         ),
     ];
     Judged {
@@ -425,7 +426,7 @@ fn missed(n: u32, start: f64) -> Judged {
         record(EDGE, p + 20),
         fine(end),
     )];
-    v.fix = vec!["look at the client's event loop: it answers no ping".to_owned()];
+    v.fix = vec!["look at the client's event loop: it answers no ping".into()];
     Judged {
         connection: c,
         verdict: v,
@@ -472,7 +473,7 @@ fn refused(n: u32, start: f64) -> Judged {
         record(EDGE, p + 1),
         fine(start + 0.02),
     )];
-    v.fix = vec!["proxy_set_header Upgrade $http_upgrade;".to_owned()];
+    v.fix = vec!["proxy_set_header Upgrade $http_upgrade;".into()];
     Judged {
         connection: c,
         verdict: v,
@@ -504,7 +505,7 @@ fn undecided(n: u32, start: f64) -> Judged {
     )];
     v.untestable = vec![Untestable {
         cause: Cause::IdleTimeout,
-        needs: "a capture or an access log of nginx".to_owned(),
+        needs: "a capture or an access log of nginx".into(),
     }];
     Judged {
         connection: c,
@@ -676,7 +677,7 @@ pub(crate) fn fixture() -> Analysis {
             timeout_ns: Some(60 * SECOND_NS),
             connections: ids,
             records: vec![record(ERROR, 1)],
-            fix: vec!["set proxy_read_timeout above the heartbeat's period".to_owned()],
+            fix: vec!["set proxy_read_timeout above the heartbeat's period".into()],
         }],
         incidents: Vec::new(),
         marks: vec![

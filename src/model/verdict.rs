@@ -1,10 +1,12 @@
 //! What a connection's evidence adds up to: outcome, cause, tier, evidence, rivals, fixes.
 
 use super::connection::{Connection, ConnectionId};
+use super::line::Word;
 use super::source::{RecordRef, Source};
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 macro_rules! causes {
     ($($variant:ident $code:literal $id:literal $title:literal),+ $(,)?) => {
@@ -134,7 +136,7 @@ impl Strength {
 /// One line of a verdict's ground.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    pub say: String,
+    pub say: Word,
     /// True = speaks for the cause, false = against it.
     pub supports: bool,
     pub strength: Strength,
@@ -164,13 +166,13 @@ impl RivalVerdict {
 pub struct Rival {
     pub cause: Cause,
     pub verdict: RivalVerdict,
-    pub why: String,
+    pub why: Word,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Untestable {
     pub cause: Cause,
-    pub needs: String,
+    pub needs: Word,
 }
 
 /// Three-valued truth: what the evidence shows, refutes, or cannot tell.
@@ -188,14 +190,14 @@ pub struct Test {
     pub cause: Cause,
     pub fact: Cow<'static, str>,
     /// What the rule wants: `= a known time-out, within 500 ms`.
-    pub wanted: String,
+    pub wanted: Word,
     /// What was seen: `60.000 s`; `not observed` where nothing could show it.
-    pub seen: Cow<'static, str>,
+    pub seen: Word,
     pub truth: Truth,
     pub required: bool,
     /// How far off, in the fact's unit; `None` where there is no distance.
-    pub distance: Option<String>,
-    pub records: Vec<RecordRef>,
+    pub distance: Option<Word>,
+    pub records: Arc<[RecordRef]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,13 +212,13 @@ pub struct Verdict {
     /// The time-out inferred, nanoseconds.
     pub timeout_ns: Option<i64>,
     /// Where that value is set: `nginx.conf:31 proxy_read_timeout`.
-    pub timeout_from: Option<String>,
+    pub timeout_from: Option<Word>,
     pub evidence: Vec<Evidence>,
     pub rivals: Vec<Rival>,
     pub untestable: Vec<Untestable>,
-    pub fix: Vec<String>,
-    /// The rule's tests and those of the rules that came close, for the Why view.
-    pub tests: Vec<Test>,
+    pub fix: Vec<Word>,
+    /// The rule's tests and those of the rules that came close, for the Why view. What comes out the same for many connections is one.
+    pub tests: Vec<Arc<Test>>,
     /// The rule of the user's own that speaks here, and its file: `U410 (rules/token-expired.toml)`.
     #[serde(default)]
     pub own_rule: Option<String>,
@@ -239,7 +241,7 @@ pub struct Finding {
     pub timeout_ns: Option<i64>,
     pub connections: Vec<ConnectionId>,
     pub records: Vec<RecordRef>,
-    pub fix: Vec<String>,
+    pub fix: Vec<Word>,
 }
 
 /// `2 stalled in silence`: what users felt although nothing dropped (W801); empty where there is no such finding.
@@ -264,7 +266,7 @@ pub struct Incident {
     pub end: Stamp,
     pub connections: Vec<ConnectionId>,
     pub say: String,
-    pub fix: Vec<String>,
+    pub fix: Vec<Word>,
 }
 
 /// What a process on the path did, as far as a view of the whole case must tell them apart.

@@ -49,7 +49,7 @@ impl<'a> Item<'a> {
             Self::Finding(finding) => &finding.fix,
             Self::Incident(incident) => &incident.fix,
         };
-        fix.first().map(String::as_str)
+        fix.first().map(|f| &**f)
     }
 
     pub(super) fn tier(self) -> Option<Tier> {

@@ -161,7 +161,7 @@ pub(super) fn needs(analysis: &Analysis) -> Vec<(&str, usize)> {
                 .verdict
                 .untestable
                 .iter()
-                .map(|u| u.needs.as_str())
+                .map(|u| &*u.needs)
                 .collect();
             own.sort_unstable();
             own.dedup();
@@ -266,7 +266,7 @@ impl<'a> CauseRow<'a> {
         let tier = frequent(all.iter().map(|j| j.verdict.tier))
             .first()
             .map_or(Tier::Undecided, |&(tier, _)| tier);
-        let first_fix = |j: &'a Judged| j.verdict.fix.first().map(String::as_str);
+        let first_fix = |j: &'a Judged| j.verdict.fix.first().map(|f| &**f);
         let fix = frequent(all.iter().filter_map(|j| first_fix(j)))
             .first()
             .map(|f| f.0);

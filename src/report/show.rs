@@ -609,7 +609,7 @@ mod tests {
         let mut analysis = fabricated();
         let mut lined = analysis.connections[0].verdict.evidence[0].clone();
         lined.record = Some(analysis.connections[0].connection.events[3].record);
-        lined.say = "nginx logged a time-out".to_owned();
+        lined.say = "nginx logged a time-out".into();
         analysis.connections[0].verdict.evidence.push(lined);
         let options = Options {
             look: Look::PLAIN,

@@ -577,7 +577,7 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_asked_and_none_is_alive() {
         let mut analysis = fabricated();
-        analysis.connections[0].verdict.fix = vec!["\x1b[31mred\u{202e} ".repeat(30)];
+        analysis.connections[0].verdict.fix = vec!["\x1b[31mred\u{202e} ".repeat(30).into()];
         for width in [80, 100, 140] {
             let text = printed(
                 &analysis,

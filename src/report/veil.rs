@@ -1,6 +1,7 @@
 //! An analysis, or a record, for one to look at over another's shoulder -> the same with its secrets taken out of every text that a screen shows.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::model::{Analysis, Judged, Raw, Word};
 
@@ -10,16 +11,17 @@ use super::Redactor;
 pub fn analysis(redactor: &Redactor, plain: &Analysis) -> Analysis {
     let mut veiled = plain.clone();
     let text = |t: &mut String| *t = redactor.text(t);
+    let word = |w: &mut Word| *w = redactor.text(w).into();
     for judged in &mut veiled.connections {
         connection(redactor, judged);
     }
     for finding in &mut veiled.findings {
         text(&mut finding.say);
-        finding.fix.iter_mut().for_each(text);
+        finding.fix.iter_mut().for_each(word);
     }
     for incident in &mut veiled.incidents {
         text(&mut incident.say);
-        incident.fix.iter_mut().for_each(text);
+        incident.fix.iter_mut().for_each(word);
     }
     for mark in &mut veiled.marks {
         text(&mut mark.say);
@@ -48,19 +50,20 @@ fn connection(redactor: &Redactor, judged: &mut Judged) {
     }
     let v = &mut judged.verdict;
     text(&mut v.sentence);
-    v.fix.iter_mut().for_each(text);
+    v.fix.iter_mut().for_each(word);
     for evidence in &mut v.evidence {
-        text(&mut evidence.say);
+        word(&mut evidence.say);
     }
     for rival in &mut v.rivals {
-        text(&mut rival.why);
+        word(&mut rival.why);
     }
     for untestable in &mut v.untestable {
-        text(&mut untestable.needs);
+        word(&mut untestable.needs);
     }
     for test in &mut v.tests {
-        text(&mut test.wanted);
-        test.seen = redactor.text(&test.seen).to_string().into();
+        let test = Arc::make_mut(test);
+        word(&mut test.wanted);
+        word(&mut test.seen);
     }
 }
 

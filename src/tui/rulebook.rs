@@ -102,7 +102,7 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
             };
             // Near is what held where another held better; what was ruled out is counted.
             if rival.verdict == RivalVerdict::Weaker && tally.near_miss.is_none() {
-                tally.near_miss = Some((judged.connection.id.clone(), rival.why.clone()));
+                tally.near_miss = Some((judged.connection.id.clone(), rival.why.to_string()));
             }
             match rival.verdict {
                 RivalVerdict::Weaker => tally.weaker += 1,

@@ -224,7 +224,7 @@ fn a_storm_is_one_story() {
         end,
         connections: ids,
         say: "6 of 12 connections ended within a minute".to_owned(),
-        fix: vec!["drain connections before a stop".to_owned()],
+        fix: vec!["drain connections before a stop".into()],
     });
     for size in SIZES {
         let mut state = State::new(&analysis, TuiOptions::default(), size);

@@ -257,7 +257,17 @@ fn unnamed_exception<'a>(
     end: Stamp,
     process: &[&'a AppLine],
 ) -> Option<&'a AppLine> {
-    if !s.place.unasked || !s.place.accepted {
+    let exceptions: Vec<&AppLine> = process
+        .iter()
+        .copied()
+        .filter(|l| {
+            let apart = l.at.middle().since(end.middle()).abs();
+            matches!(l.what, AppEvent::Exception { .. })
+                && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(UNNAMED_NS)
+        })
+        .collect();
+    // Who ended beside it may be all there are: only an exception makes that a question.
+    if exceptions.is_empty() || !s.place.unasked || !s.place.accepted {
         return None;
     }
     let reach = UNNAMED_NS + SECOND_NS.min(end.tick_ns);
@@ -285,12 +295,9 @@ fn unnamed_exception<'a>(
                 .all(|other| other > own)
         })
     };
-    process.iter().copied().find(|l| {
-        let apart = l.at.middle().since(end.middle()).abs();
-        matches!(l.what, AppEvent::Exception { .. })
-            && apart <= (l.at.tick_ns.max(end.tick_ns) / 2).max(UNNAMED_NS)
-            && (together.len() == 1 || nearest(l))
-    })
+    exceptions
+        .into_iter()
+        .find(|l| together.len() == 1 || nearest(l))
 }
 
 /// A process that came up took the place of the one that wrote `own`: it writes to the same log, or listens where that one did. Another

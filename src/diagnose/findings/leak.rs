@@ -108,7 +108,7 @@ fn finding(say: String, connections: Vec<String>, records: Vec<RecordRef>) -> Fi
         timeout_ns: None,
         connections,
         records: records.into_iter().take(8).collect(),
-        fix: FIXES.iter().map(|f| (*f).to_owned()).collect(),
+        fix: FIXES.iter().map(|f| (*f).into()).collect(),
     }
 }
 

@@ -11,7 +11,7 @@ mod tests;
 use super::extract::timers;
 use crate::model::{
     CaseContext, Cause, Connection, Direction, Finding, HopKind, HopSettings, Judged,
-    LegObservation, LegProtocol, MILLI_NS, Moment, RecordRef, Route, Timeout, TimeoutKind,
+    LegObservation, LegProtocol, MILLI_NS, Moment, RecordRef, Route, Timeout, TimeoutKind, Word,
     say_duration,
 };
 pub use leak::socket_leaks;
@@ -206,7 +206,7 @@ fn spread(members: &[&Judged], timeout: i64) -> String {
 
 /// W703: one time-out that ended two or more connections.
 fn recurring_timeouts(all: &[Judged]) -> Vec<Finding> {
-    let mut groups: BTreeMap<(i64, Option<Cow<'_, str>>, Option<String>), Vec<&Judged>> =
+    let mut groups: BTreeMap<(i64, Option<Cow<'_, str>>, Option<Word>), Vec<&Judged>> =
         BTreeMap::new();
     for j in all
         .iter()

@@ -158,7 +158,7 @@ fn finding(all: &[Judged], resource: Resource, mut signs: Vec<Sign>) -> Option<F
         timeout_ns: None,
         connections: cost,
         records: signs.iter().map(|s| s.record).take(8).collect(),
-        fix: vec![resource.fix().to_owned()],
+        fix: vec![resource.fix().into()],
     })
 }
 

@@ -87,11 +87,13 @@ pub(super) fn heartbeat_risks(
                         "ping every {} or less: under half of {} [H1 X1]",
                         say_duration(timeout / 2),
                         say_duration(timeout)
-                    ),
+                    )
+                    .into(),
                     format!(
                         "or raise the time-out above {}: twice the period [H2 X2]",
                         say_duration(period.saturating_mul(2))
-                    ),
+                    )
+                    .into(),
                 ],
             }
         })
@@ -198,17 +200,20 @@ pub(super) fn upgrade_risks(all: &[Judged], context: &CaseContext) -> Vec<Findin
                 timeout_ns: None,
                 connections: through.iter().map(|j| j.connection.id.clone()).collect(),
                 records: vec![at_line(settings, upgrade.line)],
-                fix: vec![format!(
-                    "in {} ({file}:{}): {} [X3]",
-                    route.name,
-                    route.line.unwrap_or(upgrade.line),
-                    if nginx {
-                        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+                fix: vec![
+                    format!(
+                        "in {} ({file}:{}): {} [X3]",
+                        route.name,
+                        route.line.unwrap_or(upgrade.line),
+                        if nginx {
+                            "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
                          proxy_set_header Connection \"upgrade\";"
-                    } else {
-                        "upgrade_configs: [{upgrade_type: websocket}]"
-                    }
-                )],
+                        } else {
+                            "upgrade_configs: [{upgrade_type: websocket}]"
+                        }
+                    )
+                    .into(),
+                ],
             });
         }
     }
@@ -277,8 +282,9 @@ pub(super) fn timeout_risks(
                         "raise {} to {} or more: twice the heartbeat's period [H2 X2]",
                         t.timeout.directive,
                         say_duration(period.saturating_mul(2).max(2 * SECOND_NS))
-                    ),
-                    format!("or ping every {} or less [H1 X1]", say_duration(value / 2)),
+                    )
+                    .into(),
+                    format!("or ping every {} or less [H1 X1]", say_duration(value / 2)).into(),
                 ],
             }
         })

@@ -69,9 +69,9 @@ pub(super) fn silent_stalls(all: &[Judged], context: &CaseContext) -> Option<Fin
         fix: vec![
             "look in the message handler and the publisher for a swallowed exception or a blocked loop at the moment of the last \
              message; the heartbeat does not run through them [F11 Q9]"
-                .to_owned(),
-            "catch in the handler and close with 1011, so that a dead handler ends its connection [X8]".to_owned(),
-            "let the application itself say that it lives: a message every so often that its client waits for [H5]".to_owned(),
+                .into(),
+            "catch in the handler and close with 1011, so that a dead handler ends its connection [X8]".into(),
+            "let the application itself say that it lives: a message every so often that its client waits for [H5]".into(),
         ],
     })
 }

@@ -7,7 +7,7 @@ mod tests;
 use super::population::{Place, Upstream};
 use crate::model::{
     Cause, Connection, Direction, Incident, Judged, MILLI_NS, Moment, Outcome, SECOND_NS, Stamp,
-    say_duration,
+    Word, say_duration,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -299,9 +299,9 @@ fn mass_drop(
             "put a health check and a second process behind the proxy, so that one death takes a part only [X12]"
         }
     };
-    fix.push(rows.to_owned());
-    fix.push(format!("spread the clients that come back: {BACK_OFF}"));
-    fix.push("alert on the loss of half of all connections within a minute [M4]".to_owned());
+    fix.push(rows.into());
+    fix.push(format!("spread the clients that come back: {BACK_OFF}").into());
+    fix.push("alert on the loss of half of all connections within a minute [M4]".into());
     Some(MassDrop {
         incident: Incident {
             code: "W702".to_owned(),
@@ -373,9 +373,10 @@ fn lost_network(all: &[Judged], places: &[Place], group: &[(Stamp, usize)]) -> O
                 format!(
                     "look at routers, VPN and firewalls between {} and the proxy at that time [D6]",
                     net.say()
-                ),
+                )
+                .into(),
                 "ping every 25 s and terminate what does not answer, so that such clients are noticed [X1 X9]"
-                    .to_owned(),
+                    .into(),
             ],
         },
         members,
@@ -383,7 +384,7 @@ fn lost_network(all: &[Judged], places: &[Place], group: &[(Stamp, usize)]) -> O
     })
 }
 
-fn first_fix(all: &[Judged], members: &BTreeSet<usize>) -> Vec<String> {
+fn first_fix(all: &[Judged], members: &BTreeSet<usize>) -> Vec<Word> {
     members
         .iter()
         .filter_map(|&i| all.get(i)?.verdict.fix.first())

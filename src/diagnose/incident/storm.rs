@@ -351,7 +351,7 @@ fn storm(
         end: stamp(end),
         connections: ids(all, &tries),
         say,
-        fix: vec![BACK_OFF.to_owned(), RESUME.to_owned()],
+        fix: vec![BACK_OFF.into(), RESUME.into()],
     })
 }
 

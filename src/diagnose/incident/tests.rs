@@ -212,7 +212,7 @@ fn mass_drops_name_what_their_members_share() {
             .say
             .starts_with("3 of 30 connections ended in the same instant")
     );
-    assert_eq!(found[0].fix[0], "the drop's own fix");
+    assert_eq!(*found[0].fix[0], *"the drop's own fix");
     check(
         "a drain that takes its time",
         (0..6)

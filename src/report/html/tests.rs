@@ -65,8 +65,8 @@ fn hostile_text_is_text() {
     let mut analysis = fabricated();
     let hostile = "<script>alert(1)</script>\" onload='x' \x1b[2J\u{202e}</details>&amp;";
     analysis.connections[0].verdict.sentence = hostile.to_owned();
-    analysis.connections[0].verdict.fix = vec![hostile.to_owned()];
-    analysis.connections[0].verdict.evidence[0].say = hostile.to_owned();
+    analysis.connections[0].verdict.fix = vec![hostile.into()];
+    analysis.connections[0].verdict.evidence[0].say = hostile.into();
     analysis.connections[0].connection.request.uri = Some(hostile.repeat(10_000).into());
     analysis.connections[0].connection.client.identity = Some(hostile.to_owned());
     analysis.connections[0].connection.hops[1].name = hostile.into();

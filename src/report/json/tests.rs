@@ -211,17 +211,17 @@ pub(crate) fn fabricated() -> Analysis {
         verdict: Verdict {
             contributing: vec!["no-heartbeat".to_owned()],
             timeout_ns: Some(60 * SECOND_NS),
-            timeout_from: Some("nginx.conf:31 proxy_read_timeout".to_owned()),
+            timeout_from: Some("nginx.conf:31 proxy_read_timeout".into()),
             evidence: vec![
                 Evidence {
-                    say: "nginx sent FIN after 60.000 s without payload".to_owned(),
+                    say: "nginx sent FIN after 60.000 s without payload".into(),
                     supports: true,
                     strength: Strength::Decisive,
                     record: Some(record(0, 91)),
                     at: Some(at(64, MICRO_NS).plus(500_000)),
                 },
                 Evidence {
-                    say: "no configuration names this time-out".to_owned(),
+                    say: "no configuration names this time-out".into(),
                     supports: false,
                     strength: Strength::Weak,
                     record: None,
@@ -231,15 +231,15 @@ pub(crate) fn fabricated() -> Analysis {
             rivals: vec![Rival {
                 cause: Cause::MissedHeartbeat,
                 verdict: RivalVerdict::RuledOut,
-                why: "no ping was sent".to_owned(),
+                why: "no ping was sent".into(),
             }],
             untestable: vec![Untestable {
                 cause: Cause::MiddleboxExpiry,
-                needs: "a capture on the client's side of nginx".to_owned(),
+                needs: "a capture on the client's side of nginx".into(),
             }],
             fix: vec![
                 "ping every 30 s or less, or raise proxy_read_timeout above 60 s (nginx.conf:31)"
-                    .to_owned(),
+                    .into(),
             ],
             ..verdict(Outcome::Drop, Some(Cause::IdleTimeout), Tier::Certain)
         },
@@ -273,7 +273,7 @@ pub(crate) fn fabricated() -> Analysis {
             end: at(70, SECOND_NS),
             connections: vec!["c-7f3a91".to_owned()],
             say: "30 clients came back within 5 s".to_owned(),
-            fix: vec!["back off with jitter".to_owned()],
+            fix: vec!["back off with jitter".into()],
         }],
         marks: Vec::new(),
         adapted: Adapted::default(),

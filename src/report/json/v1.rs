@@ -209,14 +209,14 @@ pub fn tests(judged: &Judged, redactor: &Redactor) -> Vec<Test> {
             cause: t.cause.id(),
             fact: t.fact.to_string(),
             wanted: redactor.text(&t.wanted).to_string(),
-            seen: (t.seen != "not observed").then(|| redactor.text(&t.seen).to_string()),
+            seen: (*t.seen != *"not observed").then(|| redactor.text(&t.seen).to_string()),
             truth: match t.truth {
                 Truth::Shown => "shown",
                 Truth::Refuted => "refuted",
                 Truth::Unobserved => "unobserved",
             },
             required: t.required,
-            off_by: t.distance.clone(),
+            off_by: t.distance.as_deref().map(str::to_owned),
             records: t
                 .records
                 .iter()
@@ -471,7 +471,7 @@ impl Connection {
             connection: c,
             verdict: v,
         } = judged;
-        let text = |t: &String| redactor.text(t);
+        let text = |t: &str| redactor.text(t);
         let word = |t: &str| redactor.text(t);
         let ip = |ip: &IpAddr| redactor.ip(*ip);
         let close_code = |seen: Option<Option<u16>>| seen.map(|code| code.unwrap_or(1005));
@@ -503,13 +503,13 @@ impl Connection {
             duration_ms: c.duration_ns().map(Ms),
             silence_ms: c.silence_ns.map(Ms),
             timeout_ms: v.timeout_ns.map(Ms),
-            timeout_from: v.timeout_from.as_ref().map(text),
+            timeout_from: v.timeout_from.as_deref().map(text),
             close: Close {
                 from_client: close_code(c.close.from_client),
                 from_server: close_code(c.close.from_server),
                 reported_client: c.close.reported_client,
                 reported_server: c.close.reported_server,
-                tcp: c.close.tcp.as_ref().map(text),
+                tcp: c.close.tcp.as_deref().map(text),
             },
             legs: c.legs.iter().map(|leg| Leg::new(leg, redactor)).collect(),
             sources: c.sources().iter().map(|s| s.0).collect(),
@@ -544,8 +544,8 @@ impl Connection {
                     needs: text(&u.needs),
                 })
                 .collect(),
-            fix: v.fix.iter().map(text).collect(),
-            own_rule: v.own_rule.as_ref().map(text),
+            fix: v.fix.iter().map(|f| text(f)).collect(),
+            own_rule: v.own_rule.as_deref().map(text),
         }
     }
 }

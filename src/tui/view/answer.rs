@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::model::{Analysis, Judged, RivalVerdict, SourceKind};
+use crate::model::{Analysis, Judged, RivalVerdict, SourceKind, Word};
 use crate::tui::rows::{Group, GroupKey, Row};
 use crate::tui::state::State;
 use crate::tui::text::{place, zone_name};
@@ -222,7 +222,7 @@ fn finding_lines(
     lines
 }
 
-fn fix_lines(lines: &mut Vec<Vec<Piece>>, fix: &[String], columns: u16) {
+fn fix_lines(lines: &mut Vec<Vec<Piece>>, fix: &[Word], columns: u16) {
     for (i, fix) in fix.iter().enumerate() {
         if i == 0 {
             lines.push(Vec::new());
@@ -265,7 +265,7 @@ fn verdict_lines(
         let place = e.record.map_or_else(String::new, |r| place(analysis, r));
         let lead = if e.supports { "+ " } else { "- " };
         let text = if place.is_empty() {
-            e.say.clone()
+            e.say.to_string()
         } else {
             format!("{}  {place}", e.say)
         };

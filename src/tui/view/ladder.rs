@@ -346,7 +346,7 @@ fn rung_row(buffer: &mut Buffer, area: Rect, y: u16, lanes: &Lanes, row: &Row<'_
     };
     let room = usize::from(lanes.what_width());
     let note = match evidence {
-        Some(e) => e.say.clone(),
+        Some(e) => e.say.to_string(),
         None if spoken => String::new(),
         None => say,
     };

@@ -224,7 +224,7 @@ fn detail(
         .verdict
         .untestable
         .iter()
-        .map(|u| u.needs.as_str())
+        .map(|u| &*u.needs)
         .collect();
     if !needs.is_empty() && !matches!(reason, Some(Reason::Needs(..))) {
         let lead = match judged.verdict.tier {
