@@ -164,7 +164,7 @@ impl Board {
             let Some(read) = self.read_so_far(most) else {
                 return;
             };
-            let analysis = pool.install(|| judged(case.root(), read, options, pack).0);
+            let analysis = pool.install(|| judged(case.root(), read, options, pack, None).0);
             if self.hold().over {
                 return;
             }

@@ -15,6 +15,7 @@ mod sniff;
 mod span;
 mod stopping;
 
+pub use crate::diagnose::Listener;
 pub use crate::logs::{FieldMap, Meaning};
 pub use cut::{Cut, cut, is_cut};
 pub use live::{listed, run_watched};
@@ -131,6 +132,20 @@ pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress)
     all_stages(case, options, pack, progress, &Board::default()).0
 }
 
+/// The same, each verdict told as soon as it stands; the connections of the result are without the grounds of their verdicts.
+pub fn run_aloud(
+    case: &Case,
+    options: &Options,
+    pack: &Pack,
+    progress: &dyn Progress,
+    listener: &mut (dyn Listener + Send),
+) -> Analysis {
+    with_threads(options.jobs, || {
+        let read = read(case, options, (progress, &Board::default()), None);
+        judged(case.root(), read, options, pack, Some(listener)).0
+    })
+}
+
 /// The same, and what would have become of its drops under other circumstances.
 pub fn what_if(
     case: &Case,
@@ -156,22 +171,29 @@ fn all_stages(
         if progress.abandoned() {
             read.observations = Observations::default();
         }
-        judged(case.root(), read, options, pack)
+        judged(case.root(), read, options, pack, None)
     })
 }
 
 /// The stages behind the reading.
-fn judged(root: &str, read: ReadCase, options: &Options, pack: &Pack) -> (Analysis, CaseContext) {
+fn judged(
+    root: &str,
+    read: ReadCase,
+    options: &Options,
+    pack: &Pack,
+    listener: Option<&mut dyn Listener>,
+) -> (Analysis, CaseContext) {
     let ReadCase {
         mut sources,
         observations,
     } = read;
-    let (connections, context) = correlate::correlate(observations, &mut sources);
+    let (mut connections, context) = correlate::correlate(observations, &mut sources);
+    connections.sort_by(|a, b| (a.sort_at, &a.id).cmp(&(b.sort_at, &b.id)));
     let Judgement {
         connections,
         mut findings,
         incidents,
-    } = diagnose::judge(connections, &context, pack);
+    } = diagnose::judge_aloud(connections, &context, pack, listener);
     findings.extend(diagnose::socket_leaks(&sources));
     findings.sort_by(|a, b| a.code.cmp(&b.code));
     let mut analysis = Analysis {
@@ -186,9 +208,6 @@ fn judged(root: &str, read: ReadCase, options: &Options, pack: &Pack) -> (Analys
         adapted: Adapted::default(),
     };
     pack.overrides.apply(&mut analysis);
-    analysis.connections.sort_by(|a, b| {
-        (a.connection.sort_at, &a.connection.id).cmp(&(b.connection.sort_at, &b.connection.id))
-    });
     span::keep(
         &mut analysis,
         options.since.as_ref(),

@@ -50,9 +50,14 @@ impl Chosen {
         })
     }
 
+    /// Nothing is left out.
+    pub(super) const fn is_all(&self) -> bool {
+        self.by.is_empty()
+    }
+
     /// Leaves out what was not asked for, and says what is left.
     pub(super) fn apply(&self, analysis: &mut Analysis) -> Option<Selected> {
-        if self.by.is_empty() {
+        if self.is_all() {
             return None;
         }
         let of = analysis.connections.len();

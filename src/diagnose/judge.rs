@@ -19,9 +19,13 @@ use crate::model::{
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Connections that one thread judges in turn at least: what it told before is told again from memory.
 const RUN: usize = 256;
+
+/// Connections that are judged before their verdicts are told.
+const TOLD: usize = 8192;
 
 #[derive(Debug, Default)]
 pub struct Judgement {
@@ -30,8 +34,26 @@ pub struct Judgement {
     pub incidents: Vec<Incident>,
 }
 
+/// Takes verdicts while other connections are still being judged.
+pub trait Listener {
+    /// All connections, before the first verdict.
+    fn begin(&mut self, connections: &[Connection]);
+    /// One after the other, in the order of the connections; false ends the work.
+    fn judged(&mut self, judged: &Judged) -> bool;
+}
+
 /// Judges every connection against the pack.
-pub fn judge(mut connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
+pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
+    judge_aloud(connections, context, pack, None)
+}
+
+/// The same, where someone may listen: what of a verdict was told and is nobody's business later is not kept.
+pub fn judge_aloud(
+    mut connections: Vec<Connection>,
+    context: &CaseContext,
+    pack: &Pack,
+    mut listener: Option<&mut dyn Listener>,
+) -> Judgement {
     let sources = context.paths.len();
     let taught = (!pack.overrides.timeouts.is_empty()).then(|| pack.overrides.teach(context));
     let context = taught.as_ref().unwrap_or(context);
@@ -41,33 +63,45 @@ pub fn judge(mut connections: Vec<Connection>, context: &CaseContext, pack: &Pac
         }
     }
     let population = Population::survey(&connections, context);
-    let verdicts: Vec<(Verdict, Option<Closer>)> = (0..connections.len())
-        .into_par_iter()
-        .with_min_len(RUN)
-        .map_init(
-            || Composer::new(pack),
-            |composer, i| {
-                let subject = Subject::new(i, &connections, context, &population);
-                let mut row = extract::row(&subject);
-                if taught.is_some() {
-                    overrides::strip(&mut row, sources);
+    let judge_one = |composer: &mut Composer<'_>, i: usize| {
+        let subject = Subject::new(i, &connections, context, &population);
+        let mut row = extract::row(&subject);
+        if taught.is_some() {
+            overrides::strip(&mut row, sources);
+        }
+        one(&subject, &row, composer)
+    };
+    let judge_some = |range: Range<usize>| {
+        range
+            .into_par_iter()
+            .with_min_len(RUN)
+            .map_init(|| Composer::new(pack), judge_one)
+            .collect::<Vec<Found>>()
+    };
+    let all = connections.len();
+    let verdicts = match &mut listener {
+        None => judge_some(0..all),
+        Some(listener) => {
+            listener.begin(&connections);
+            let mut verdicts = Vec::with_capacity(all);
+            for from in (0..all).step_by(TOLD) {
+                let some = judge_some(from..all.min(from + TOLD));
+                for (connection, found) in connections.iter().skip(from).zip(some) {
+                    let mut judged = together(connection.clone(), found);
+                    if !listener.judged(&judged) {
+                        return Judgement::default();
+                    }
+                    judged.verdict.forget_grounds();
+                    verdicts.push((judged.verdict, Some(judged.connection.closer)));
                 }
-                one(&subject, &row, composer)
-            },
-        )
-        .collect();
+            }
+            verdicts
+        }
+    };
     let connections: Vec<Judged> = connections
         .into_iter()
         .zip(verdicts)
-        .map(|(mut connection, (verdict, closer))| {
-            if let Some(closer) = closer {
-                connection.closer = closer;
-            }
-            Judged {
-                connection,
-                verdict,
-            }
-        })
+        .map(|(connection, found)| together(connection, found))
         .collect();
     let mut findings = findings(&connections, context);
     for finding in &mut findings {
@@ -77,6 +111,19 @@ pub fn judge(mut connections: Vec<Connection>, context: &CaseContext, pack: &Pac
         findings,
         incidents: incidents(&connections, &population.places, context.window),
         connections,
+    }
+}
+
+/// A verdict, and who closed the connection where the verdict knows it better.
+type Found = (Verdict, Option<Closer>);
+
+fn together(mut connection: Connection, (verdict, closer): Found) -> Judged {
+    if let Some(closer) = closer {
+        connection.closer = closer;
+    }
+    Judged {
+        connection,
+        verdict,
     }
 }
 

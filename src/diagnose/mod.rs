@@ -37,7 +37,7 @@ pub mod whatif;
 pub use compose::{Composer, Names};
 pub use eval::{Weighed, weigh};
 pub use findings::socket_leaks;
-pub use judge::{Judgement, facts, judge};
+pub use judge::{Judgement, Listener, facts, judge, judge_aloud};
 pub use lint::RuleError;
 pub use overrides::Overrides;
 pub use pack::{BUILTIN, Pack};

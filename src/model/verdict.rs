@@ -224,6 +224,16 @@ pub struct Verdict {
     pub own_rule: Option<String>,
 }
 
+impl Verdict {
+    /// Drops what a report of this connection alone tells: what stands over many connections asks for none of it.
+    pub fn forget_grounds(&mut self) {
+        self.evidence = Vec::new();
+        self.rivals = Vec::new();
+        self.untestable = Vec::new();
+        self.tests = Vec::new();
+    }
+}
+
 /// A connection and what was found about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judged {

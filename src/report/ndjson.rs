@@ -2,7 +2,7 @@
 
 use super::Redactor;
 use super::json::v1;
-use crate::model::{Analysis, Frame, InertJson};
+use crate::model::{Analysis, Frame, InertJson, Judged};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -15,10 +15,28 @@ enum Line {
 }
 
 pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> io::Result<()> {
-    let connections = analysis
-        .connections
-        .iter()
-        .map(|j| Line::Connection(Box::new(v1::Connection::new(j, redactor))));
+    for judged in &analysis.connections {
+        write_connection(judged, redactor, out)?;
+    }
+    write_shared(analysis, redactor, out)
+}
+
+/// One connection and its line end.
+pub fn write_connection(
+    judged: &Judged,
+    redactor: &Redactor,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let connection = Box::new(v1::Connection::new(judged, redactor));
+    write_line(&Line::Connection(connection), out)
+}
+
+/// What stands over many connections: findings and incidents.
+pub fn write_shared(
+    analysis: &Analysis,
+    redactor: &Redactor,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let findings = analysis
         .findings
         .iter()
@@ -27,11 +45,15 @@ pub fn write(analysis: &Analysis, redactor: &Redactor, out: &mut impl Write) -> 
         .incidents
         .iter()
         .map(|i| Line::Incident(v1::Incident::new(i, redactor)));
-    for line in connections.chain(findings).chain(incidents) {
-        serde_json::to_writer(InertJson(&mut *out), &line)?;
-        out.write_all(b"\n")?;
+    for line in findings.chain(incidents) {
+        write_line(&line, out)?;
     }
     Ok(())
+}
+
+fn write_line(line: &Line, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(InertJson(&mut *out), line)?;
+    out.write_all(b"\n")
 }
 
 /// One frame and its line end.

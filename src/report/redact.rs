@@ -1,6 +1,6 @@
 //! Text with addresses, tokens, cookies and payload in it -> the same text with stable stand-ins, so that rows still correlate.
 
-use crate::model::{Analysis, AppEvent, LegEventKind};
+use crate::model::{Analysis, AppEvent, Connection, LegEventKind};
 use aho_corasick::AhoCorasick;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
@@ -130,6 +130,11 @@ impl Redactor {
 
     /// Knows the tokens and addresses of this analysis; numbers them in the order of its connections.
     pub fn new(what: Redact, analysis: &Analysis) -> Self {
+        Self::of(what, analysis.connections.iter().map(|j| &j.connection))
+    }
+
+    /// The same of connections, whatever becomes of them.
+    pub fn of<'a>(what: Redact, connections: impl Iterator<Item = &'a Connection>) -> Self {
         let mut redactor = Self {
             what,
             patterns: Patterns::new(),
@@ -140,8 +145,7 @@ impl Redactor {
         }
         let mut tokens = BTreeSet::new();
         let mut reasons = BTreeSet::new();
-        for judged in &analysis.connections {
-            let c = &judged.connection;
+        for c in connections {
             if what.ips {
                 let ends = c
                     .legs

@@ -93,6 +93,36 @@ fn ids(list: &Value) -> Vec<String> {
         .collect()
 }
 
+/// One output alone is written while connections are judged, several of them afterwards.
+#[test]
+fn ndjson_as_it_goes_is_that_of_the_whole() {
+    for name in [
+        "mixed-incident",
+        "server-crash",
+        "all-clean",
+        "alb-idle-timeout",
+    ] {
+        let (dir, out) = (sample(name), tempfile::tempdir().expect("a folder"));
+        let path = |file: &str| out.path().join(file).display().to_string();
+        for redact in ["none", "all"] {
+            let report = |rest: &[&str]| {
+                let asked = [&["report", ".", "--redact", redact][..], rest].concat();
+                stdout(&dir, &asked)
+            };
+            report(&["-o", &path("whole.ndjson"), "-o", &path("whole.json")]);
+            report(&["-o", &path("alone.ndjson")]);
+            let read = |file: &str| fs::read_to_string(path(file)).expect("written");
+            let whole = read("whole.ndjson");
+            assert!(
+                whole.contains("\"tests\"") || whole.contains("\"evidence\""),
+                "{name}"
+            );
+            assert!(report(&["-f", "ndjson"]) == whole, "{name}");
+            assert!(read("alone.ndjson") == whole, "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_filter_chooses_the_same_rows_in_every_form() {
     let dir = sample("mixed-incident");
@@ -356,6 +386,7 @@ fn a_reader_that_leaves_early_is_no_error() {
         &["report", ".", "-f", "html"][..],
         &["report", ".", "-f", "csv"],
         &["report", ".", "-f", "md"],
+        &["report", ".", "-f", "ndjson"],
         &["completions", "bash"],
         &["help", "filters"],
     ] {

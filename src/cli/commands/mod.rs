@@ -1,5 +1,6 @@
 //! One file for each command that does more than print a text.
 
+mod aloud;
 mod check;
 mod diff;
 mod look;

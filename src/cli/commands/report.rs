@@ -1,5 +1,6 @@
 //! `report`, `open` and `demo`: the analysis -> a report in each form asked for, or the terminal UI.
 
+use super::aloud;
 use crate::analysis::{self, Options};
 use crate::case::Case;
 use crate::cli::args::{Demo, Format, Privacy, Report, RuleFiles};
@@ -112,6 +113,14 @@ pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Sto
     meaning::redact(&args.privacy, false)?;
     meaning::columns(&args.columns)?;
     let (case, options, pack, chosen, paths) = prepare(args)?;
+    let whole = chosen.is_all()
+        && options.since.is_none()
+        && options.until.is_none()
+        && pack.overrides.excluded.is_empty();
+    if let Some(path) = aloud::target(&targets, args.format).filter(|_| whole) {
+        let analysis = line_by_line(path, (&case, &options, &pack), &args.privacy, screen)?;
+        return ending(&analysis, args, &paths, screen);
+    }
     let mut analysis = analysis::run(&case, &options, &pack, &Told::new(screen.progress));
     let selected = chosen.apply(&mut analysis);
     let writing = Writing {
@@ -124,17 +133,46 @@ pub(in crate::cli) fn report(args: &Report, screen: &Screen) -> Result<Exit, Sto
         selected: selected.as_ref(),
         gate: None,
     };
-    let nothing = meaning::nothing_used(&analysis, &paths);
-    deliver(
-        &writing,
-        &targets,
-        args.format,
-        &args.privacy,
-        nothing.is_some(),
-    )?;
-    match nothing {
+    let nothing = meaning::nothing_used(&analysis, &paths).is_some();
+    deliver(&writing, &targets, args.format, &args.privacy, nothing)?;
+    ending(&analysis, args, &paths, screen)
+}
+
+/// What the exit code says of the files.
+fn ending(analysis: &Analysis, args: &Report, paths: &str, screen: &Screen) -> Result<Exit, Stop> {
+    match meaning::nothing_used(analysis, paths) {
         Some(failure) => Err(failure.into()),
-        None => Ok(meaning::completeness(&analysis, args.input.strict, screen)),
+        None => Ok(meaning::completeness(analysis, args.input.strict, screen)),
+    }
+}
+
+/// NDJSON as it goes: a million connections need not all be judged, nor kept in words, before the first is told.
+fn line_by_line(
+    path: &Path,
+    work: (&Case, &Options, &Pack),
+    privacy: &Privacy,
+    screen: &Screen,
+) -> Result<Analysis, Stop> {
+    let redact = meaning::redact(privacy, false)?;
+    let progress = Told::new(screen.progress);
+    if path.as_os_str() == "-" {
+        let to = (std::io::stdout(), "standard output");
+        return aloud::write(work, &progress, redact, to);
+    }
+    let name = path.display().to_string();
+    let file = create(path, &name)?;
+    let analysis = aloud::write(work, &progress, redact, (file, &name))?;
+    wrote(&name, screen);
+    Ok(analysis)
+}
+
+fn create(path: &Path, name: &str) -> Result<File, Failure> {
+    File::create(path).map_err(|e| Failure::usage(format!("can't write {name}: {e}")))
+}
+
+fn wrote(name: &str, screen: &Screen) {
+    if screen.quiet == 0 {
+        eprintln!("wrote {}", crate::model::inert(name));
     }
 }
 
@@ -232,8 +270,7 @@ pub(super) fn targets(
 
 fn to_file(writing: &Writing<'_>, path: &Path, format: Format, redact: Redact) -> Result<(), Stop> {
     let name = path.display().to_string();
-    let file =
-        File::create(path).map_err(|e| Failure::usage(format!("can't write {name}: {e}")))?;
+    let file = create(path, &name)?;
     let look = Look {
         color: false,
         width: 100,
@@ -244,9 +281,7 @@ fn to_file(writing: &Writing<'_>, path: &Path, format: Format, redact: Redact) -
         .write(format, redact, (look, false), &mut out)
         .and_then(|()| out.flush())
         .map_err(|e| Failure::usage(format!("can't write {name}: {e}")))?;
-    if writing.screen.quiet == 0 {
-        eprintln!("wrote {}", crate::model::inert(&name));
-    }
+    wrote(&name, writing.screen);
     Ok(())
 }
 
