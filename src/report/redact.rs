@@ -2,12 +2,14 @@
 
 use crate::model::{Analysis, AppEvent, Connection, LegEventKind};
 use aho_corasick::AhoCorasick;
+use foldhash::fast::FixedState;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// What is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +86,47 @@ pub struct Redactor {
     /// Close reasons met on the wire.
     reasons: Words,
     patterns: Option<Patterns>,
+    again: Mutex<Again>,
+}
+
+/// Texts and what became of them: advice, reasons and paths are the same for thousands of connections. It never grows beyond its places.
+#[derive(Debug)]
+struct Again {
+    places: Vec<Option<(Box<str>, Box<str>)>>,
+    hasher: FixedState,
+}
+
+impl Again {
+    const PLACES: usize = 4096;
+    /// A longer text is that of one record.
+    const LONGEST: usize = 1024;
+
+    const fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            hasher: FixedState::with_seed(0),
+        }
+    }
+
+    fn place(&mut self, text: &str) -> Option<&mut Option<(Box<str>, Box<str>)>> {
+        if text.len() > Self::LONGEST {
+            return None;
+        }
+        self.places.resize(Self::PLACES, None);
+        let at = self.hasher.hash_one(text) as usize % Self::PLACES;
+        self.places.get_mut(at)
+    }
+
+    fn known(&mut self, text: &str) -> Option<String> {
+        let (plain, redacted) = self.place(text)?.as_ref()?;
+        (**plain == *text).then(|| redacted.to_string())
+    }
+
+    fn keep(&mut self, text: &str, redacted: &str) {
+        if let Some(place) = self.place(text) {
+            *place = Some((text.into(), redacted.into()));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -125,6 +168,7 @@ impl Redactor {
             known_tokens: Words { parts: Vec::new() },
             reasons: Words { parts: Vec::new() },
             patterns: None,
+            again: Mutex::new(Again::new()),
         }
     }
 
@@ -251,6 +295,18 @@ impl Redactor {
         let Some(patterns) = self.patterns.as_ref().filter(|_| !self.what.is_none()) else {
             return text.to_owned();
         };
+        let known = |mut again: MutexGuard<'_, Again>| again.known(text);
+        if let Some(known) = self.again.lock().ok().and_then(known) {
+            return known;
+        }
+        let redacted = self.redacted(text, patterns);
+        if let Ok(mut again) = self.again.lock() {
+            again.keep(text, &redacted);
+        }
+        redacted
+    }
+
+    fn redacted(&self, text: &str, patterns: &Patterns) -> String {
         let group = |c: &Captures<'_>, n: usize| c.get(n).map_or("", |m| m.as_str()).to_owned();
         let mut out = Cow::Borrowed(text);
         if self.what.cookies {

@@ -1,9 +1,10 @@
 //! An analysis, or a record, for one to look at over another's shoulder -> the same with its secrets taken out of every text that a screen shows.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::{Analysis, Judged, Raw, Word};
+use crate::model::{Analysis, Judged, Raw, Test, Word};
 
 use super::Redactor;
 
@@ -12,8 +13,9 @@ pub fn analysis(redactor: &Redactor, plain: &Analysis) -> Analysis {
     let mut veiled = plain.clone();
     let text = |t: &mut String| *t = redactor.text(t);
     let word = |w: &mut Word| *w = redactor.text(w).into();
+    let mut tests = Tests::new();
     for judged in &mut veiled.connections {
-        connection(redactor, judged);
+        connection(redactor, judged, &mut tests);
     }
     for finding in &mut veiled.findings {
         text(&mut finding.say);
@@ -36,7 +38,10 @@ pub fn analysis(redactor: &Redactor, plain: &Analysis) -> Analysis {
     veiled
 }
 
-fn connection(redactor: &Redactor, judged: &mut Judged) {
+/// Tests that many verdicts share, by where they are: they stay one.
+type Tests = HashMap<*const Test, Arc<Test>>;
+
+fn connection(redactor: &Redactor, judged: &mut Judged, tests: &mut Tests) {
     let text = |t: &mut String| *t = redactor.text(t);
     let c = &mut judged.connection;
     let token = |t: &mut String| *t = redactor.token(t);
@@ -61,9 +66,13 @@ fn connection(redactor: &Redactor, judged: &mut Judged) {
         word(&mut untestable.needs);
     }
     for test in &mut v.tests {
-        let test = Arc::make_mut(test);
-        word(&mut test.wanted);
-        word(&mut test.seen);
+        let veiled = tests.entry(Arc::as_ptr(test)).or_insert_with(|| {
+            let mut veiled = Test::clone(test);
+            word(&mut veiled.wanted);
+            word(&mut veiled.seen);
+            Arc::new(veiled)
+        });
+        *test = Arc::clone(veiled);
     }
 }
 

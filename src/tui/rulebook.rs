@@ -45,30 +45,33 @@ pub struct RuleRow {
 }
 
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     tiers: [usize; 3],
     hits: usize,
     weaker: usize,
     ruled_out: usize,
     untestable: usize,
-    tests: BTreeMap<(bool, String), (usize, usize)>,
-    against: BTreeMap<String, usize>,
-    needs: BTreeMap<String, usize>,
+    /// Helping or required, fact, what is wanted -> times it held, times it was made.
+    tests: Tests<'a>,
+    against: BTreeMap<&'a str, usize>,
+    needs: BTreeMap<&'a str, usize>,
     example: Option<(Tier, String, String)>,
     near_miss: Option<(String, String)>,
 }
 
-fn count(texts: &mut BTreeMap<String, usize>, text: &str) {
+type Tests<'a> = BTreeMap<(bool, &'a str, &'a str), (usize, usize)>;
+
+fn count<'a>(texts: &mut BTreeMap<&'a str, usize>, text: &'a str) {
     if let Some(n) = texts.get_mut(text) {
         *n += 1;
     } else if texts.len() < TEXTS {
-        texts.insert(text.to_owned(), 1);
+        texts.insert(text, 1);
     }
 }
 
 /// Those that decided something first, then those that came close.
 pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
-    let mut tallies: BTreeMap<Cause, Tally> =
+    let mut tallies: BTreeMap<Cause, Tally<'_>> =
         Cause::ALL.iter().map(|c| (*c, Tally::default())).collect();
     for judged in &analysis.connections {
         let v = &judged.verdict;
@@ -90,8 +93,8 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
                 if !made.insert((&t.fact, &t.wanted)) {
                     continue;
                 }
-                let name = format!("{}: {}", t.fact.replace(['_', '.'], " "), t.wanted);
-                let (held, all) = tally.tests.entry((!t.required, name)).or_default();
+                let key = (!t.required, &*t.fact, &*t.wanted);
+                let (held, all) = tally.tests.entry(key).or_default();
                 *held += usize::from(t.truth == Truth::Shown);
                 *all += 1;
             }
@@ -154,10 +157,14 @@ pub fn build(analysis: &Analysis) -> Vec<RuleRow> {
 }
 
 /// Required tests first, those that held most often first; what never held is no ground.
-fn rests_on(tests: BTreeMap<(bool, String), (usize, usize)>) -> Vec<(String, usize, usize)> {
+fn rests_on(tests: Tests<'_>) -> Vec<(String, usize, usize)> {
     let mut all: Vec<_> = tests
         .into_iter()
         .filter(|(_, (held, _))| *held > 0)
+        .map(|((helping, fact, wanted), times)| {
+            let name = format!("{}: {wanted}", fact.replace(['_', '.'], " "));
+            ((helping, name), times)
+        })
         .collect();
     all.sort_by_key(|((helping, name), (held, _))| {
         (*helping, std::cmp::Reverse(*held), name.clone())
@@ -167,11 +174,13 @@ fn rests_on(tests: BTreeMap<(bool, String), (usize, usize)>) -> Vec<(String, usi
         .collect()
 }
 
-fn most(texts: BTreeMap<String, usize>) -> Vec<(String, usize)> {
+fn most(texts: BTreeMap<&str, usize>) -> Vec<(String, usize)> {
     let mut all: Vec<_> = texts.into_iter().collect();
-    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     all.truncate(5);
-    all
+    all.into_iter()
+        .map(|(text, n)| (text.to_owned(), n))
+        .collect()
 }
 
 /// Incidents and findings, by their code.
