@@ -70,6 +70,11 @@ fn binary_beat(body: &[u8]) -> Option<Beat> {
     }
 }
 
+/// Whether a text that begins so could be one: [`text_beat`] looks closer.
+pub(super) const fn begins_beat(first: u8) -> bool {
+    first.is_ascii_whitespace() || matches!(first, b'2' | b'3' | b'h' | b'p' | b'P' | b'{' | b'[')
+}
+
 /// The same of a message's text; `whole` = it ends where the text does.
 pub(super) fn text_beat(text: &[u8], whole: bool) -> Option<Beat> {
     if whole && matches!(text, b"\n" | b"\r\n") {

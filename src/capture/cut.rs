@@ -1,7 +1,8 @@
 //! A capture's bytes and the legs wanted -> the packets of those legs, and a pcapng file that holds them with comments.
 
+use super::ends::{Endpoint, Ends};
 use super::file::{PacketFile, Record};
-use super::packet::{self, Endpoint, Packet};
+use super::packet::{self, Packet};
 use crate::model::{Moment, SECOND_NS, SourceId};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -83,12 +84,12 @@ fn of_leg(record: &Record<'_>, wanted: &[Pair]) -> bool {
         return false;
     }
     match packet::parse(record.link, record.data, record.wire_len) {
-        Packet::Tcp(segment) => near.any(|w| w.is(segment.src, segment.dst)),
+        Packet::Tcp(segment) => near.any(|w| w.ends == segment.ends),
         // Only the first fragment names the ports.
         Packet::Fragment(f) => match f.segment {
-            Some(s) => near.any(|w| w.is(s.src, s.dst)),
+            Some(s) => near.any(|w| w.ends == s.ends),
             None => near.any(|w| {
-                let hosts = w.ends.map(|e| e.host());
+                let hosts = w.ends.both().map(|e| e.host());
                 hosts == [f.of.src, f.of.dst] || hosts == [f.of.dst, f.of.src]
             }),
         },
@@ -96,29 +97,24 @@ fn of_leg(record: &Record<'_>, wanted: &[Pair]) -> bool {
     }
 }
 
-/// [`Wanted`] with its ends as packets have them, the lower one first.
+/// [`Wanted`] with its ends as packets have them.
 struct Pair {
-    ends: [Endpoint; 2],
+    ends: Ends,
     first: u64,
     last: u64,
 }
 
 impl Pair {
-    fn is(&self, src: Endpoint, dst: Endpoint) -> bool {
-        self.ends == [src, dst] || self.ends == [dst, src]
-    }
-
     fn of(wanted: &Wanted) -> Self {
-        let mut ends = wanted.ends.map(|end| {
+        let [a, b] = wanted.ends.map(|end| {
             let addr = match end.ip() {
                 IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
                 IpAddr::V6(v6) => u128::from(v6),
             };
             Endpoint::new(addr, end.port())
         });
-        ends.sort_unstable();
         Self {
-            ends,
+            ends: Ends::of(&a, &b).0,
             first: wanted.first,
             last: wanted.last,
         }

@@ -3,13 +3,16 @@
 mod blocks;
 mod legacy;
 
-use crate::model::{Anomaly, MICRO_NS, Moment, SECOND_NS, SourceKind, add_anomaly};
+use super::spot::Spot;
+use crate::model::{
+    Anomaly, MICRO_NS, Moment, SECOND_NS, SourceId, SourceKind, Stamp, add_anomaly,
+};
 use blocks::Interfaces;
 use pcap_parser::{SHB_MAGIC, parse_pcap_header};
 use std::io::{ErrorKind, Read};
 
 /// The buffer's ordinary size: it stays in the L2 cache.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 128 * 1024;
 /// No record may be larger; libpcap's own limit is 256 KiB, jumbo captures of loopback and USB go higher.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
 
@@ -32,18 +35,16 @@ pub(super) struct Record<'b> {
     pub(super) wire_len: u32,
 }
 
-/// A [`Record`] whose data is named by its place in the buffer.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    ordinal: u64,
-    start: u64,
-    len: u32,
-    at: Moment,
-    tick_ns: i64,
-    link: u16,
-    interface: u32,
-    data: std::ops::Range<usize>,
-    wire_len: u32,
+impl Record<'_> {
+    pub(super) const fn stamp(&self) -> Stamp {
+        Stamp::new(self.at, self.tick_ns)
+    }
+
+    /// When and where, in the file of that number.
+    #[inline]
+    pub(super) fn spot(&self, source: SourceId) -> Spot {
+        Spot::new(self.at, source, self.ordinal, self.start, self.len)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,13 +164,14 @@ pub(super) struct PacketFile<'r> {
     /// Packets that could not be read at all.
     odd: u64,
     finished: bool,
+    /// The packet that comes next, where it was looked for.
+    found: Option<Found>,
     /// Lines of key logs that blocks carried, until somebody takes them.
     pub(super) secrets: Vec<u8>,
 }
 
-/// Where a record lies in the buffer.
+/// Where a record lies in the bytes it begins.
 struct Found {
-    header_len: usize,
     total: usize,
     data_from: usize,
     data_len: usize,
@@ -185,6 +187,92 @@ enum Step {
     /// Nothing to hand out, look again.
     Again,
     End,
+}
+
+/// Packets that lie in the buffer one behind the other.
+struct Run<'b, 'f> {
+    rest: &'b [u8],
+    /// Offset in the file of what follows `rest`.
+    end: u64,
+    /// Of the packet before `rest`.
+    number: u64,
+    links: &'f mut Vec<u16>,
+}
+
+/// A record that lies whole in the buffer, without its place in the file, and what stands behind it.
+type Sound<'b> = (Record<'b>, &'b [u8]);
+
+impl<'b> Run<'b, '_> {
+    /// Takes `first` and what follows it; `sound` finds the record that its bytes begin with, where that is a sound packet.
+    #[inline(always)]
+    fn take(
+        &mut self,
+        first: Option<Sound<'b>>,
+        most: usize,
+        sound: impl Fn(&'b [u8]) -> Option<Sound<'b>>,
+        records: &mut Vec<Record<'b>>,
+    ) {
+        let mut next = first;
+        let mut left = most;
+        while let Some((mut record, behind)) = next {
+            if self.links.last() != Some(&record.link) && !self.links.contains(&record.link) {
+                self.links.push(record.link);
+            }
+            self.number += 1;
+            record.ordinal = self.number;
+            record.start = self.end - self.rest.len() as u64;
+            records.push(record);
+            self.rest = behind;
+            left -= 1;
+            next = if left > 0 { sound(behind) } else { None };
+        }
+    }
+}
+
+impl Found {
+    /// The record that `head` begins with.
+    fn record<'b>(&self, head: &'b [u8]) -> Option<Sound<'b>> {
+        let (record, behind) = head.split_at_checked(self.total)?;
+        let data = record.get(self.data_from..)?.get(..self.data_len)?;
+        let record = Record {
+            ordinal: 0,
+            start: 0,
+            len: self.total as u32,
+            at: self.at,
+            tick_ns: self.tick_ns,
+            link: self.link,
+            interface: self.interface,
+            data,
+            wire_len: self.wire_len.max(data.len() as u32),
+        };
+        Some((record, behind))
+    }
+}
+
+impl Legacy {
+    #[inline(always)]
+    fn sound<'b>(&self, head: &'b [u8], order: Order) -> Option<Sound<'b>> {
+        let (fields, rest) = head.split_first_chunk::<16>()?;
+        let captured = u32_at(fields, 8, order);
+        let fraction_ns = i64::from(u32_at(fields, 4, order)) * self.unit_ns;
+        if captured > MAX_RECORD as u32 || fraction_ns >= SECOND_NS {
+            return None;
+        }
+        let rest = rest.get(self.header - fields.len()..)?;
+        let (data, behind) = rest.split_at_checked(captured as usize)?;
+        let record = Record {
+            ordinal: 0,
+            start: 0,
+            len: self.header as u32 + captured,
+            at: Moment(i64::from(u32_at(fields, 0, order)) * SECOND_NS + fraction_ns),
+            tick_ns: self.unit_ns,
+            link: self.link,
+            interface: 0,
+            data,
+            wire_len: u32_at(fields, 12, order).max(captured),
+        };
+        Some((record, behind))
+    }
 }
 
 impl<'r> PacketFile<'r> {
@@ -205,6 +293,7 @@ impl<'r> PacketFile<'r> {
             numbered: 0,
             odd: 0,
             finished: false,
+            found: None,
             secrets: Vec::new(),
         }
     }
@@ -229,15 +318,15 @@ impl<'r> PacketFile<'r> {
 
     /// The next packet; `None` at the end of the file, or where nothing more can be made of it.
     pub(super) fn next(&mut self) -> Option<Record<'_>> {
-        let place = self.place()?;
-        Some(self.record(&place))
+        self.ready();
+        let mut next = Vec::new();
+        self.batch(1, &mut next);
+        next.pop()
     }
 
-    fn place(&mut self) -> Option<Place> {
-        if self.finished {
-            return None;
-        }
-        loop {
+    /// Brings the next packet into the buffer; false at the end of the file, or where nothing more can be made of it.
+    pub(super) fn ready(&mut self) -> bool {
+        while self.found.is_none() && !self.finished {
             let step = match self.format {
                 Format::Unknown => self.open(),
                 Format::Legacy(legacy) => self.legacy(legacy),
@@ -245,97 +334,45 @@ impl<'r> PacketFile<'r> {
             };
             match step {
                 Step::Again => {}
-                Step::End => {
-                    self.finished = true;
-                    return None;
-                }
-                Step::Packet(found) => return Some(self.hand_out(&found)),
+                Step::End => self.finished = true,
+                Step::Packet(found) => self.found = Some(found),
             }
         }
+        self.found.is_some()
     }
 
-    #[inline(always)]
-    fn hand_out(&mut self, found: &Found) -> Place {
-        self.packets += 1;
-        self.last = found.at;
-        self.stamped = true;
-        if self.links.last() != Some(&found.link) && !self.links.contains(&found.link) {
-            self.links.push(found.link);
-        }
-        let start = self.base + self.from as u64;
-        let data_from = self.from + found.data_from;
-        self.from += found.total;
-        debug_assert!(found.header_len <= found.total);
-        Place {
-            ordinal: self.packets + self.numbered,
-            start,
-            len: u32::try_from(found.total).unwrap_or(u32::MAX),
-            at: found.at,
-            tick_ns: found.tick_ns,
-            link: found.link,
-            interface: found.interface,
-            data: data_from..data_from + found.data_len,
-            wire_len: found
-                .wire_len
-                .max(u32::try_from(found.data_len).unwrap_or(u32::MAX)),
-        }
-    }
-
-    /// The record at a place of the last batch.
-    #[inline]
-    pub(super) fn record(&self, place: &Place) -> Record<'_> {
-        Record {
-            ordinal: place.ordinal,
-            start: place.start,
-            len: place.len,
-            at: place.at,
-            tick_ns: place.tick_ns,
-            link: place.link,
-            interface: place.interface,
-            data: self.buffer.get(place.data.clone()).unwrap_or_default(),
-            wire_len: place.wire_len,
-        }
-    }
-
-    /// The next packets, as many as lie in the buffer, at most `most`; none at the end of the file.
-    pub(super) fn batch(&mut self, most: usize, places: &mut Vec<Place>) {
-        places.clear();
-        places.extend(self.place());
-        while !places.is_empty() && places.len() < most {
-            let Some(found) = self.buffered() else { return };
-            places.push(self.hand_out(&found));
-        }
-    }
-
-    /// The next record where it is a sound packet that lies whole in the buffer: reading it moves nothing.
-    #[inline(always)]
-    fn buffered(&self) -> Option<Found> {
-        let head = self.view();
+    /// The packet that is ready and those behind it, as many as lie in the buffer, at most `most`.
+    pub(super) fn batch<'b>(&'b mut self, most: usize, records: &mut Vec<Record<'b>>) {
+        let Some(first) = self.found.take() else {
+            return;
+        };
+        let whole = self.buffer.get(..self.to).unwrap_or_default();
+        let rest = whole.get(self.from..).unwrap_or_default();
+        let mut run = Run {
+            rest,
+            end: self.base + self.to as u64,
+            number: self.packets + self.numbered,
+            links: &mut self.links,
+        };
+        let first = first.record(rest);
+        // The format and the byte order are known in each of these loops.
         match &self.format {
-            Format::Unknown => None,
-            Format::Legacy(legacy) => {
-                let fields: &[u8; 16] = head.first_chunk()?;
-                let captured = u32_at(fields, 8, legacy.order) as usize;
-                let fraction_ns = i64::from(u32_at(fields, 4, legacy.order)) * legacy.unit_ns;
-                let total = legacy.header + captured;
-                (captured <= MAX_RECORD && total <= head.len() && fraction_ns < SECOND_NS).then(
-                    || Found {
-                        header_len: legacy.header,
-                        total,
-                        data_from: legacy.header,
-                        data_len: captured,
-                        at: Moment(
-                            i64::from(u32_at(fields, 0, legacy.order)) * SECOND_NS + fraction_ns,
-                        ),
-                        tick_ns: legacy.unit_ns,
-                        link: legacy.link,
-                        interface: 0,
-                        wire_len: u32_at(fields, 12, legacy.order),
-                    },
-                )
-            }
-            Format::Blocks { order, interfaces } => interfaces.sound_packet(head, *order),
+            Format::Unknown => {}
+            Format::Legacy(legacy) => match legacy.order {
+                Order::Little => run.take(first, most, |b| legacy.sound(b, Order::Little), records),
+                Order::Big => run.take(first, most, |b| legacy.sound(b, Order::Big), records),
+            },
+            Format::Blocks { order, interfaces } => match order {
+                Order::Little => {
+                    run.take(first, most, |b| interfaces.sound(b, Order::Little), records);
+                }
+                Order::Big => run.take(first, most, |b| interfaces.sound(b, Order::Big), records),
+            },
         }
+        self.from = self.to - run.rest.len();
+        self.packets = run.number - self.numbered;
+        self.last = records.last().map_or(self.last, |r| r.at);
+        self.stamped = true;
     }
 
     fn note(&mut self, kind: &str, count: u64, note: &str) {
@@ -469,7 +506,6 @@ impl<'r> PacketFile<'r> {
         }
         let at = Moment(i64::from(seconds) * SECOND_NS + i64::from(fraction) * unit_ns);
         Step::Packet(Found {
-            header_len: header,
             total: header + captured,
             data_from: header,
             data_len: captured,

@@ -3,13 +3,16 @@
 mod decoded;
 pub(super) mod faults;
 mod header;
+mod print;
 
+use super::beat::{begins_beat, text_beat};
 use super::inflate::Tap;
 use crate::model::Mark;
 use header::{Header, close_code, code_allowed, header};
 
 pub(super) use decoded::{Body, Decoded};
 pub(super) use header::shapes;
+pub(super) use print::fingerprint;
 
 /// Raw bytes after the length field that the fingerprint covers.
 const FINGERPRINT: usize = 64;
@@ -19,6 +22,8 @@ pub(super) const MAX_CONTROL: usize = 125;
 const SHORT: u64 = 60;
 /// A longer text is no heartbeat.
 const LONGEST_BEAT: u64 = 256;
+/// The same of a binary frame.
+const LONGEST_BINARY_BEAT: u64 = 3;
 /// Frames kept back until their shape is believed.
 const MAX_HELD: usize = 64;
 /// Bits of evidence for a resumed flow: one frame that ends where its segment ends.
@@ -70,6 +75,18 @@ pub(super) struct Passed {
     pub(super) opcode: u8,
     pub(super) len: u64,
     pub(super) hash: u64,
+    /// Bytes of it, its header included.
+    pub(super) size: usize,
+}
+
+/// What the next bytes of a flow bring, as far as the short way knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pass {
+    /// Something that it does not know.
+    Nothing,
+    /// The middle of a frame.
+    Middle,
+    Frame(Passed),
 }
 
 impl FrameDecoder {
@@ -299,46 +316,55 @@ impl FrameDecoder {
         }
     }
 
-    /// Takes a segment that brings nothing but the middle of a long frame, or one whole data frame that nobody looks into; nothing is
-    /// changed where it brings anything else. What came of it stands in `Ok`.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<Option<Passed>, ()> {
+    /// Takes the start of a segment where that is the middle of a long frame, or a whole data frame that nobody looks into; nothing is
+    /// changed where it is anything else.
+    #[inline]
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> Pass {
         if !(self.trusted() && self.tap.is_none()) {
-            return Err(());
+            return Pass::Nothing;
         }
         if self.current.is_some() {
             if self.left <= bytes.len() as u64 || self.raw.len() != self.raw_wanted() {
-                return Err(());
+                return Pass::Nothing;
             }
             self.left -= bytes.len() as u64;
-            return Ok(None);
+            return Pass::Middle;
         }
-        let h = header(bytes).map_err(|_| ())?;
-        let longest = match h.opcode {
-            1 => LONGEST_BEAT,
-            2 => SHORT,
-            _ => return Err(()),
+        // A text or binary message in one frame, not compressed.
+        let &[0x81 | 0x82, second, ..] = bytes else {
+            return Pass::Nothing;
         };
-        let as_ever = self.sure
-            && self.head_len == 0
-            && !self.message_open
-            && h.fin
-            && h.rsv == 0
-            && self.masked == Some(h.masked)
-            && h.minimal()
-            && h.len > longest
-            && h.body() == (bytes.len() - usize::from(h.size)) as u64;
-        let raw = bytes.get(usize::from(h.size)..usize::from(h.size) + FINGERPRINT);
-        let Some(raw) = raw.filter(|_| as_ever) else {
-            return Err(());
+        let masked = second & 0x80 != 0;
+        let as_ever =
+            self.sure && self.head_len == 0 && !self.message_open && self.masked == Some(masked);
+        let Some(h) = header(bytes).ok().filter(|h| as_ever && h.minimal()) else {
+            return Pass::Nothing;
+        };
+        let body = bytes.get(usize::from(h.size)..).unwrap_or_default();
+        if h.body() > body.len() as u64 {
+            return Pass::Nothing;
+        }
+        let size = usize::from(h.size) + h.body() as usize;
+        let hash = if let Some(raw) = body.first_chunk::<FINGERPRINT>()
+            && h.len > LONGEST_BEAT
+        {
+            fingerprint(raw)
+        } else {
+            let raw = body.get(..raw_wanted(&h)).unwrap_or_default();
+            if could_be_beat(&h, raw) {
+                return Pass::Nothing;
+            }
+            fingerprint(raw)
         };
         self.odd_header = false;
         self.faults = 0;
         self.last_end_evidence = h.end_evidence();
-        Ok(Some(Passed {
+        Pass::Frame(Passed {
             opcode: h.opcode,
             len: h.len,
-            hash: fingerprint(raw),
-        }))
+            hash,
+            size,
+        })
     }
 
     /// Takes the sound frames that lie whole in the segment: nothing of them is copied, and their payload is not looked at.
@@ -624,23 +650,26 @@ const fn raw_wanted(h: &Header) -> usize {
     }
 }
 
-/// FNV-1a over words of eight bytes, the last one filled up with zeros: the same on every machine and in every version.
-pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+/// Whether a data frame could be a heartbeat of the application; `raw` is its start behind the length field.
+#[inline]
+fn could_be_beat(h: &Header, raw: &[u8]) -> bool {
+    if h.opcode == 2 {
+        return h.len <= LONGEST_BINARY_BEAT;
     }
-    let start = 0xcbf2_9ce4_8422_2325 ^ (bytes.len() as u64) << 56;
-    words
-        .iter()
-        .chain(std::iter::once(&last))
-        .fold(start, |hash: u64, word| {
-            // The product's upper half carries what the lower bytes of a word said.
-            let mixed = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(PRIME);
-            mixed ^ mixed >> 29
-        })
+    if h.len > LONGEST_BEAT {
+        return false;
+    }
+    let (key, text) = if h.masked {
+        raw.split_at(raw.len().min(4))
+    } else {
+        (&[][..], raw)
+    };
+    let first = text.first().map(|t| t ^ key.first().unwrap_or(&0));
+    if !first.is_none_or(begins_beat) {
+        return false;
+    }
+    let text = Body::unmasked(text, key);
+    text_beat(&text, h.len <= SHORT).is_some()
 }
 
 #[cfg(test)]

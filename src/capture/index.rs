@@ -1,7 +1,7 @@
 //! The hash of a leg's key -> the leg's place: one flat table, so that the waits for memory of many look-ups overlap.
 
 /// Open addressing, each slot one word: the hash above, the place plus one below; 0 is free. A look-up that finds nothing waiting costs
-/// one miss of the cache, and [`Index::touch`] lets that of the next one begin before this one's has ended.
+/// one miss of the cache, and [`Index::first`] lets that of the next one begin before this one's has ended.
 #[derive(Debug)]
 pub(super) struct Index {
     slots: Vec<u64>,
@@ -38,9 +38,20 @@ impl Index {
         }
     }
 
-    /// Reads the first slot that a look-up will read.
-    pub(super) fn touch(&self, hash: u32) -> u64 {
+    /// The first slot that a look-up reads: it nearly always tells all.
+    #[inline(always)]
+    pub(super) fn first(&self, hash: u32) -> u64 {
         self.at(self.home(hash))
+    }
+
+    /// The place that such a slot tells, where it has that hash.
+    #[inline(always)]
+    pub(super) const fn place(slot: u64, hash: u32) -> Option<u32> {
+        if slot >> 32 == hash as u64 && slot != 0 {
+            Some((slot as u32).wrapping_sub(1))
+        } else {
+            None
+        }
     }
 
     /// The place with this hash that `is_it` recognises.
@@ -51,8 +62,7 @@ impl Index {
             if slot == 0 {
                 return None;
             }
-            let place = (slot as u32).wrapping_sub(1);
-            if (slot >> 32) as u32 == hash && is_it(place) {
+            if let Some(place) = Self::place(slot, hash).filter(|&place| is_it(place)) {
                 return Some(place);
             }
             at = self.after(at);
@@ -61,7 +71,7 @@ impl Index {
 
     /// Adds a place that is not there.
     pub(super) fn insert(&mut self, hash: u32, place: u32) {
-        if (self.len + 1) * 4 > self.slots.len() * 3 {
+        if (self.len + 1) * 2 > self.slots.len() {
             let slots = vec![0; self.slots.len() * 2];
             for slot in std::mem::replace(&mut self.slots, slots) {
                 if slot != 0 {

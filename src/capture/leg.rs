@@ -9,12 +9,13 @@ mod streams;
 
 use super::app::{App, Bytes, Kind, Said};
 use super::assembler::{Arrival, Budget, Piece};
+use super::ends::Endpoint;
 use super::events::{Events, Side};
 use super::frame::{Decoded, faults};
 use super::half::{Half, Sort};
 use super::http1::handshake_faults;
 use super::inflate::Inflaters;
-use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::packet::{ACK, FIN, RST, SYN, Segment};
 use super::pings::Pings;
 use super::spot::Spot;
 use super::tls;
@@ -513,6 +514,7 @@ impl Leg {
     }
 
     /// New bytes of a flow, in order; the first `skip` of them are old.
+    #[inline(never)]
     fn bytes(
         &mut self,
         side: Side,

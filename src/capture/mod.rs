@@ -5,6 +5,7 @@ mod assembler;
 mod beat;
 mod cut;
 mod dissect;
+mod ends;
 mod events;
 mod file;
 mod fragments;
@@ -22,15 +23,16 @@ mod tls;
 mod tracker;
 
 use crate::model::{
-    Anomaly, Frame, LegObservation, Mark, Moment, RecordRef, SourceId, SourceKind, Stamp,
-    add_anomaly, add_odd,
+    Anomaly, Frame, LegObservation, Mark, Moment, SourceId, SourceKind, Stamp, add_anomaly, add_odd,
 };
+use ends::Seeds;
 use file::{PacketFile, Record};
 use fragments::Fragments;
 use packet::{Packet, Segment};
+use spot::Spot;
 use std::io::Read;
 use std::sync::Arc;
-use tracker::Tracker;
+use tracker::{Arrived, Tracker};
 
 pub use cut::{PcapngWriter, Picked, Wanted, pick, written_here};
 pub use dissect::dissect;
@@ -84,6 +86,44 @@ pub fn secrets_in(head: &[u8]) -> KeyLog {
 /// Parts that the legs of a vantage point fall into. It does not depend on the machine, so that neither do the limits of each.
 pub const LANES: usize = 8;
 
+/// The first and the last stamp of a file.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// There is a packet.
+    met: bool,
+    first: Stamp,
+    last: Stamp,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self {
+            met: false,
+            first: Stamp::new(Moment(i64::MAX), 1),
+            last: Stamp::new(Moment(i64::MIN), 1),
+        }
+    }
+}
+
+impl Span {
+    fn take(&mut self, records: &[Record<'_>]) {
+        for record in records {
+            if record.at < self.first.at {
+                self.first = record.stamp();
+            }
+            if record.at >= self.last.at {
+                self.last = record.stamp();
+            }
+        }
+        self.met |= !records.is_empty();
+    }
+
+    fn ends(&self) -> (Option<Stamp>, Option<Stamp>) {
+        let known = |stamp| self.met.then_some(stamp);
+        (known(self.first), known(self.last))
+    }
+}
+
 /// A share of one vantage point: fed with its file, or with its rotated files one after the other.
 ///
 /// Every share reads all packets and follows only its own legs, so that several threads may read one file at once.
@@ -104,8 +144,9 @@ impl Vantage {
     /// The share number `share` (from 0) of `of`, at most [`LANES`]; `keys` may open its TLS legs.
     pub fn new(index: u32, (share, of): (usize, usize), keys: &Arc<KeyLog>) -> Self {
         let of = of.clamp(1, LANES);
+        let seeds = Seeds::default();
         let tracker = |_| {
-            let mut tracker = Tracker::new(index);
+            let mut tracker = Tracker::new(index, seeds);
             tracker.up.tls.keys = Arc::clone(keys);
             tracker
         };
@@ -143,33 +184,29 @@ impl Vantage {
         for tracker in &mut self.trackers {
             tracker.up.frames_wanted = on_frame.is_some();
         }
-        let mut places = Vec::with_capacity(BATCH);
-        let mut routes = Vec::with_capacity(BATCH);
-        loop {
-            file.batch(BATCH, &mut places);
-            if places.is_empty() {
-                break;
-            }
+        let mut span = Span::default();
+        while file.ready() {
             if !file.secrets.is_empty() {
                 let secrets = std::mem::take(&mut file.secrets);
                 self.learn(&secrets);
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
-            let mut segments = Vec::with_capacity(BATCH);
-            for place in &places {
-                self.parse(source, &file.record(place), &mut summary, &mut segments);
-            }
-            tracker::prepare(&self.trackers, &segments, &mut routes);
-            for ((lane, segment, mark), route) in segments.iter().zip(&routes) {
-                let Some(tracker) = self.trackers.get_mut(*lane) else {
+            let mut records = Vec::with_capacity(BATCH);
+            let mut arrived = Vec::with_capacity(BATCH);
+            file.batch(BATCH, &mut records);
+            span.take(&records);
+            self.parse(source, &records, &mut summary, &mut arrived);
+            (summary.first, summary.last) = span.ends();
+            tracker::prepare(&self.trackers, &mut arrived);
+            for packet in &arrived {
+                let Some(tracker) = self.trackers.get_mut(packet.tracker) else {
                     continue;
                 };
-                tracker.segment(route, segment, *mark);
+                tracker.take(packet);
                 // Fragments that came before the first one of their packet.
-                while let Some((early, mark)) = self.fragments.waiting(mark.record.ordinal) {
+                while let Some((early, mark)) = self.fragments.waiting(packet.spot.ordinal()) {
                     let early = early.segment();
-                    let route = tracker.route(&early);
-                    tracker.segment(&route, &early, mark);
+                    tracker.take(&Arrived::new(packet.tracker, early, mark.into(), tracker));
                 }
                 if let Some(on_frame) = on_frame.as_mut() {
                     for frame in tracker.up.frames.drain(..) {
@@ -188,6 +225,7 @@ impl Vantage {
                 });
             }
         }
+        self.last_at = self.last_at.max(span.ends().1.map(|l| l.at));
         progress(SoFar {
             trackers: &self.trackers,
             packets: file.packets(),
@@ -223,44 +261,35 @@ impl Vantage {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn parse<'b>(
         &mut self,
         source: SourceId,
-        record: &Record<'b>,
+        records: &[Record<'b>],
         summary: &mut FileSummary,
-        segments: &mut Vec<(usize, Segment<'b>, Mark)>,
+        arrived: &mut Vec<Arrived<'b>>,
     ) {
-        let stamp = Stamp::new(record.at, record.tick_ns);
-        if summary.first.is_none_or(|f| stamp.at < f.at) {
-            summary.first = Some(stamp);
-        }
-        if summary.last.is_none_or(|l| stamp.at >= l.at) {
-            summary.last = Some(stamp);
-        }
-        if self.last_at.is_none_or(|l| record.at > l) {
-            self.last_at = Some(record.at);
-        }
-        let mark = Mark {
-            at: record.at,
-            record: RecordRef {
-                source,
-                ordinal: record.ordinal,
-                start: record.start,
-                len: record.len,
-            },
-        };
-        let plain = (record.link == packet::ETHERNET)
-            .then(|| packet::plain(record.data, record.wire_len))
-            .flatten();
-        if let Some(mut segment) = plain {
+        for record in records {
+            let plain = match record.link {
+                packet::ETHERNET => packet::plain(record.data, record.wire_len),
+                _ => None,
+            };
+            let Some(mut segment) = plain else {
+                self.parse_other(source, record, summary, arrived);
+                continue;
+            };
             summary.used += 1;
             segment.tap ^= record.interface << 24;
-            if let Some(lane) = self.own(&segment) {
-                segments.push((lane, segment, mark));
-            }
-        } else {
-            segments.extend(self.parse_other(record, mark, summary));
+            self.arrive(segment, record.spot(source), arrived);
+        }
+    }
+
+    /// The packet of a leg that this share follows waits for its turn.
+    #[inline(always)]
+    fn arrive<'b>(&self, segment: Segment<'b>, spot: Spot, arrived: &mut Vec<Arrived<'b>>) {
+        let tracker = usize::from(self.follower(&segment));
+        if let Some(follower) = self.trackers.get(tracker) {
+            arrived.push(Arrived::new(tracker, segment, spot, follower));
         }
     }
 
@@ -268,43 +297,45 @@ impl Vantage {
     #[inline(never)]
     fn parse_other<'b>(
         &mut self,
+        source: SourceId,
         record: &Record<'b>,
-        mark: Mark,
         summary: &mut FileSummary,
-    ) -> Option<(usize, Segment<'b>, Mark)> {
+        arrived: &mut Vec<Arrived<'b>>,
+    ) {
+        let mark = Mark::from(record.spot(source));
         match packet::parse(record.link, record.data, record.wire_len) {
             Packet::Tcp(mut segment) => {
                 summary.used += 1;
                 segment.tap ^= record.interface << 24;
-                self.own(&segment).map(|lane| (lane, segment, mark))
+                self.arrive(segment, mark.into(), arrived);
             }
             Packet::Fragment(mut fragment) => {
                 summary.used += 1;
                 if let Some(segment) = &mut fragment.segment {
                     segment.tap ^= record.interface << 24;
                 }
-                let segment = self.fragments.take(&fragment, mark)?;
-                let lane = self.own(&segment);
-                if lane.is_none() {
-                    // Another share follows this leg.
+                let Some(segment) = self.fragments.take(&fragment, mark) else {
+                    return;
+                };
+                if self.follower(&segment) == OTHERS {
+                    // What waits behind it is for another share as well.
                     while self.fragments.waiting(mark.record.ordinal).is_some() {}
                 }
-                lane.map(|lane| (lane, segment, mark))
+                self.arrive(segment, mark.into(), arrived);
             }
-            Packet::Other => None,
+            Packet::Other => {}
             Packet::Odd(kind) => {
                 summary.odd += 1;
                 add_odd(&mut summary.anomalies, kind, mark.record, explain(kind));
-                None
             }
         }
     }
 
-    /// Which of its trackers follows the segment's leg; `None` where it is another share's.
-    #[inline]
-    fn own(&self, segment: &Segment<'_>) -> Option<usize> {
-        let tracker = self.lanes.get(tracker::lane(segment)).copied();
-        tracker.filter(|&t| t != OTHERS).map(usize::from)
+    /// Which of its trackers follows the segment's leg, or [`OTHERS`].
+    #[inline(always)]
+    fn follower(&self, segment: &Segment<'_>) -> u8 {
+        let lane = self.lanes.get(segment.ends.lane()).copied();
+        lane.unwrap_or(OTHERS)
     }
 
     /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.

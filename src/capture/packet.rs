@@ -1,5 +1,6 @@
 //! A captured packet of any link layer -> its innermost TCP segment, tunnels taken off; what was cut off is known by its length.
 
+use super::ends::{Endpoint, Ends};
 use etherparse::err::{ip::LaxHeaderSliceError, ipv6_exts::HeaderSliceError};
 use etherparse::{EtherType, LaxIpSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LenSource};
 
@@ -20,61 +21,12 @@ const MAX_LAYERS: u32 = 16;
 /// VLAN tags that the fast path takes off.
 const MAX_TAGS: u32 = 2;
 
-/// One end of a leg. IPv4 addresses are held as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Endpoint {
-    /// The upper and the lower half of the address: a `u128` would make it a third larger.
-    addr: [u64; 2],
-    pub(super) port: u16,
-}
-
-impl Endpoint {
-    pub(super) const fn new(addr: u128, port: u16) -> Self {
-        Self {
-            addr: [(addr >> 64) as u64, addr as u64],
-            port,
-        }
-    }
-
-    /// The upper and the lower half of the address.
-    pub(super) const fn words(&self) -> [u64; 2] {
-        self.addr
-    }
-
-    pub(super) const fn of_words(addr: [u64; 2], port: u16) -> Self {
-        Self { addr, port }
-    }
-
-    /// As `self > other`, without a branch: which of two ends sends is anyone's guess.
-    pub(super) const fn follows(&self, other: &Self) -> bool {
-        let (a, b) = (self.host(), other.host());
-        (a > b) | ((a == b) & (self.port > other.port))
-    }
-
-    /// The address as a number.
-    pub(super) const fn host(&self) -> u128 {
-        (self.addr[0] as u128) << 64 | self.addr[1] as u128
-    }
-
-    /// All of it folded into one number.
-    pub(super) const fn bits(&self) -> u64 {
-        self.addr[0] ^ self.addr[1] ^ (self.port as u64) << 40
-    }
-
-    pub(super) fn socket(self) -> std::net::SocketAddr {
-        let v6 = std::net::Ipv6Addr::from(self.host());
-        let ip = v6
-            .to_ipv4_mapped()
-            .map_or(std::net::IpAddr::V6(v6), std::net::IpAddr::V4);
-        std::net::SocketAddr::new(ip, self.port)
-    }
-}
-
 /// A TCP segment (RFC 9293 3.1) with what its IP header says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment<'b> {
-    pub(super) src: Endpoint,
-    pub(super) dst: Endpoint,
+    pub(super) ends: Ends,
+    /// Which of them sent it.
+    pub(super) side: u8,
     pub(super) seq: u32,
     pub(super) ack: u32,
     pub(super) flags: u8,
@@ -180,72 +132,84 @@ const SHORT: Packet<'static> = Packet::Odd("short-packet");
 /// Reads a packet of link type `link`; `wire_len` is its length before the capture cut it.
 pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
     if link == ETHERNET
-        && let Some(segment) = plain(data, wire_len)
+        && let Some(segment) = plain(data, wire_len).or_else(|| plain_v6(data, wire_len))
     {
         return Packet::Tcp(segment);
     }
     parse_noting(link, data, wire_len, None)
 }
 
-/// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, an IP header without options or fragments, TCP.
+/// What stands behind an Ethernet header of that type with at most two VLAN tags, and its bytes on the wire.
 #[inline(always)]
-pub(super) fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+fn behind_ethernet(data: &[u8], wire_len: u32, wanted: u16) -> Option<(&[u8], u32)> {
     let kind_at = |at: usize| {
         let kind = data.get(at..at + 2)?;
         Some(u16::from_be_bytes([kind[0], kind[1]]))
     };
     let mut at = 14;
     let mut kind = kind_at(12)?;
-    for _ in 0..MAX_TAGS {
-        if matches!(kind, 0x8100 | 0x88A8 | 0x9100 | 0x9200) {
-            kind = kind_at(at + 2)?;
-            at += 4;
+    if kind != wanted {
+        for _ in 0..MAX_TAGS {
+            if matches!(kind, 0x8100 | 0x88A8 | 0x9100 | 0x9200) {
+                kind = kind_at(at + 2)?;
+                at += 4;
+            }
+        }
+        if kind != wanted {
+            return None;
         }
     }
-    let ip = data.get(at..)?;
-    let wire = wire_len.saturating_sub(at as u32);
-    let (addresses, head_len, total) = match kind {
-        0x0800 => {
-            let head: &[u8; 20] = ip.first_chunk()?;
-            if head[0] != 0x45 || head[6] & 0x3f != 0 || head[7] != 0 || head[9] != 6 {
-                return None;
-            }
-            let addresses = Addresses {
-                src: mapped([head[12], head[13], head[14], head[15]]),
-                dst: mapped([head[16], head[17], head[18], head[19]]),
-                ttl: head[8],
-                id: u16::from_be_bytes([head[4], head[5]]),
-            };
-            let total = match u16::from_be_bytes([head[2], head[3]]) {
-                0 => wire,
-                total => u32::from(total).min(wire),
-            };
-            (addresses, 20, total)
-        }
-        0x86DD => {
-            let head: &[u8; 40] = ip.first_chunk()?;
-            if head[0] >> 4 != 6 || head[6] != 6 {
-                return None;
-            }
-            let (_, ends) = head.split_last_chunk::<32>()?;
-            let (src, dst) = (ends.first_chunk()?, ends.last_chunk()?);
-            let addresses = Addresses {
-                src: u128::from_be_bytes(*src),
-                dst: u128::from_be_bytes(*dst),
-                ttl: head[7],
-                id: 0,
-            };
-            let total = match u16::from_be_bytes([head[4], head[5]]) {
-                0 => wire,
-                len => (40 + u32::from(len)).min(wire),
-            };
-            (addresses, 40, total)
-        }
-        _ => return None,
+    Some((data.get(at..)?, wire_len.saturating_sub(at as u32)))
+}
+
+/// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, IPv4 without options or fragments, TCP.
+#[inline(always)]
+pub(super) fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+    let (ip, wire) = behind_ethernet(data, wire_len, 0x0800)?;
+    let head: &[u8; 20] = ip.first_chunk()?;
+    if head[0] != 0x45 || head[6] & 0x3f != 0 || head[7] != 0 || head[9] != 6 {
+        return None;
+    }
+    let total = match u16::from_be_bytes([head[2], head[3]]) {
+        0 => wire,
+        total => u32::from(total).min(wire),
     };
-    let body = ip.get(head_len..(total as usize).min(ip.len()))?;
-    let head: &[u8; 20] = body.first_chunk()?;
-    segment(&addresses, head, body, total - head_len as u32, 0)
+    let body = ip.get(20..(total as usize).min(ip.len()))?;
+    let tcp: &[u8; 20] = body.first_chunk()?;
+    let word = |a: u8, b: u8, c: u8, d: u8, port: [u8; 2]| {
+        (mapped([a, b, c, d]) as u64) << 16 | u64::from(u16::from_be_bytes(port))
+    };
+    let ends = Ends::of_words(
+        word(head[12], head[13], head[14], head[15], [tcp[0], tcp[1]]),
+        word(head[16], head[17], head[18], head[19], [tcp[2], tcp[3]]),
+    );
+    let id = u16::from_be_bytes([head[4], head[5]]);
+    segment(ends, (head[8], id), tcp, body, total - 20, 0)
+}
+
+/// The same of IPv6.
+fn plain_v6(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
+    let (ip, wire) = behind_ethernet(data, wire_len, 0x86DD)?;
+    let head: &[u8; 40] = ip.first_chunk()?;
+    if head[0] >> 4 != 6 || head[6] != 6 {
+        return None;
+    }
+    let (_, ends) = head.split_last_chunk::<32>()?;
+    let (src, dst) = (ends.first_chunk()?, ends.last_chunk()?);
+    let addresses = Addresses {
+        src: u128::from_be_bytes(*src),
+        dst: u128::from_be_bytes(*dst),
+        ttl: head[7],
+        id: 0,
+    };
+    let total = match u16::from_be_bytes([head[4], head[5]]) {
+        0 => wire,
+        len => (40 + u32::from(len)).min(wire),
+    };
+    let body = ip.get(40..(total as usize).min(ip.len()))?;
+    let tcp: &[u8; 20] = body.first_chunk()?;
+    let ends = addresses.ends(tcp);
+    segment(ends, (addresses.ttl, 0), tcp, body, total - 40, 0)
 }
 
 /// As [`parse`], writing down the layers.
@@ -678,7 +642,15 @@ impl<'b> Walk<'_, 'b> {
     fn tcp(&mut self, addresses: &Addresses, body: Rest<'b>) -> Option<Segment<'b>> {
         let head: &[u8; 20] = body.bytes.first_chunk()?;
         let wire = u32::try_from(body.wire).unwrap_or(u32::MAX);
-        let segment = segment(addresses, head, body.bytes, wire, self.tap)?;
+        let of_ip = (addresses.ttl, addresses.id);
+        let segment = segment(
+            addresses.ends(head),
+            of_ip,
+            head,
+            body.bytes,
+            wire,
+            self.tap,
+        )?;
         self.note("TCP", body, usize::from(head[12] >> 4) * 4);
         Some(segment)
     }
@@ -687,7 +659,8 @@ impl<'b> Walk<'_, 'b> {
 /// The segment that begins with `head`, of which `body` is what the capture holds and `wire` what there was.
 #[inline(always)]
 fn segment<'b>(
-    addresses: &Addresses,
+    (ends, side): (Ends, u8),
+    (ttl, ip_id): (u8, u16),
     head: &[u8; 20],
     body: &'b [u8],
     wire: u32,
@@ -706,15 +679,15 @@ fn segment<'b>(
     let payload_len = wire.saturating_sub(header_len as u32);
     let payload = body.get(header_len..).unwrap_or_default();
     Some(Segment {
-        src: Endpoint::new(addresses.src, u16::from_be_bytes([head[0], head[1]])),
-        dst: Endpoint::new(addresses.dst, u16::from_be_bytes([head[2], head[3]])),
+        ends,
+        side,
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
         flags,
         window: u16::from_be_bytes([head[14], head[15]]),
         window_scale,
-        ttl: addresses.ttl,
-        ip_id: addresses.id,
+        ttl,
+        ip_id,
         tap,
         payload,
         payload_len: payload_len.max(u32::try_from(payload.len()).unwrap_or(u32::MAX)),
@@ -762,6 +735,15 @@ struct Addresses {
     dst: u128,
     ttl: u8,
     id: u16,
+}
+
+impl Addresses {
+    /// With the ports that a TCP header begins with.
+    const fn ends(&self, tcp: &[u8; 20]) -> (Ends, u8) {
+        let src = Endpoint::new(self.src, u16::from_be_bytes([tcp[0], tcp[1]]));
+        let dst = Endpoint::new(self.dst, u16::from_be_bytes([tcp[2], tcp[3]]));
+        Ends::of(&src, &dst)
+    }
 }
 
 const fn mapped(v4: [u8; 4]) -> u128 {

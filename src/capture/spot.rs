@@ -30,13 +30,7 @@ impl From<Mark> for Spot {
             start,
             len,
         } = mark.record;
-        let place = start.min(MAX_START) << SOURCE_BITS | u64::from(source.0).min(MAX_SOURCE);
-        let record = ordinal.min(MAX_ORDINAL) << LEN_BITS | u64::from(len).min(MAX_LEN);
-        Self {
-            at: mark.at,
-            place,
-            record: NonZeroU64::MIN.saturating_add(record),
-        }
+        Self::new(mark.at, source, ordinal, start, len)
     }
 }
 
@@ -56,6 +50,22 @@ impl From<Spot> for Mark {
 }
 
 impl Spot {
+    #[inline]
+    pub(super) fn new(at: Moment, source: SourceId, ordinal: u64, start: u64, len: u32) -> Self {
+        let place = start.min(MAX_START) << SOURCE_BITS | u64::from(source.0).min(MAX_SOURCE);
+        let record = ordinal.min(MAX_ORDINAL) << LEN_BITS | u64::from(len).min(MAX_LEN);
+        Self {
+            at,
+            place,
+            record: NonZeroU64::MIN.saturating_add(record),
+        }
+    }
+
+    /// The packet's number in its file.
+    pub(super) const fn ordinal(&self) -> u64 {
+        (self.record.get() - 1) >> LEN_BITS
+    }
+
     /// Reads a word of it, so that the processor fetches it.
     pub(super) const fn touch(&self) -> u64 {
         self.record.get()

@@ -8,6 +8,7 @@ mod fragmented;
 mod idle;
 mod others;
 mod tcp;
+mod ways;
 
 use super::*;
 use crate::model::{Direction, LegEventKind, LegProtocol, MILLI_NS};

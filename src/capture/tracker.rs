@@ -1,130 +1,89 @@
 //! Segments of all connections -> the leg each belongs to, by 4-tuple and SYN epoch; idle legs are never split, plain ones are let go.
 
+use super::ends::{Endpoint, Ends, Seeds};
 use super::index::Index;
 use super::leg::{Idle, Leg, Yield};
-use super::packet::{ACK, Endpoint, FIN, RST, SYN, Segment};
+use super::packet::{ACK, FIN, RST, SYN, Segment};
+use super::spot::Spot;
 use super::{BATCH, LANES};
 use crate::model::{Anomaly, LegObservation, LegProtocol, Mark, RecordRef, add_anomaly};
-use foldhash::fast::RandomState;
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher};
 
 /// Legs without a byte of payload that are kept: a port scan must not fill the memory.
 const MAX_UNUSED: usize = 100_000 / LANES;
 /// Plain legs remembered after their end, so that a late packet starts no new leg.
 const MAX_TOMBS: usize = 65_536 / LANES;
 
-/// The lower and the higher endpoint of a leg, without gaps between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    hosts: [[u64; 2]; 2],
-    ports: [u16; 2],
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [[a, b], [c, d]] = self.hosts;
-        state.write_u64(a ^ c.rotate_left(32));
-        state.write_u64(b);
-        state.write_u64(d);
-        state.write_u32(u32::from(self.ports[0]) << 16 | u32::from(self.ports[1]));
-    }
-}
-
-impl Key {
-    /// The key, and which of its ends sent the segment.
-    fn of(segment: &Segment<'_>) -> (Self, usize) {
-        let ends = [segment.src, segment.dst];
-        let side = usize::from(segment.src.follows(&segment.dst));
-        let key = Self {
-            hosts: [ends[side].words(), ends[1 - side].words()],
-            ports: [ends[side].port, ends[1 - side].port],
-        };
-        (key, side)
-    }
-
-    const fn ends(&self) -> [Endpoint; 2] {
-        let [low, high] = self.hosts;
-        [
-            Endpoint::of_words(low, self.ports[0]),
-            Endpoint::of_words(high, self.ports[1]),
-        ]
-    }
-}
-
-/// The lane of a segment's leg, the same both ways.
-pub(super) fn lane(segment: &Segment<'_>) -> usize {
-    let (a, b) = (segment.src.bits(), segment.dst.bits());
-    // Both ends count alike; the upper bits of the product depend on all of theirs.
-    let mixed = (a.wrapping_add(b) ^ (a ^ b).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 32) as usize % LANES
-}
-
-/// Where a segment's leg is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Route {
-    key: Key,
+/// A segment that arrived, and where its leg is looked for.
+#[derive(Debug)]
+pub(super) struct Arrived<'b> {
+    segment: Segment<'b>,
+    pub(super) spot: Spot,
+    /// Which of the vantage point's trackers follows it.
+    pub(super) tracker: usize,
     hash: u32,
-    /// Where it was when the batch began.
-    place: Option<u32>,
-    side: usize,
+    /// Where its leg was when the batch began; a guess.
+    place: u32,
+    /// What the index says at first sight.
+    told: u64,
+}
+
+/// No place.
+const NOWHERE: u32 = u32::MAX;
+
+impl<'b> Arrived<'b> {
+    #[inline(always)]
+    pub(super) fn new(number: usize, segment: Segment<'b>, spot: Spot, tracker: &Tracker) -> Self {
+        let hash = segment.ends.hash(&tracker.seeds);
+        Self {
+            hash,
+            segment,
+            spot,
+            tracker: number,
+            place: NOWHERE,
+            told: tracker.index.first(hash),
+        }
+    }
 }
 
 /// Legs of which each packet needs a kilobyte, that the second level of a cache holds.
 const FEW: u32 = 500;
 
 /// Finds where each segment belongs, and reads what it will need, so that the processor fetches it for all of them at once.
-pub(super) fn prepare(
-    trackers: &[Tracker],
-    segments: &[(usize, Segment<'_>, Mark)],
-    routes: &mut Vec<Route>,
-) {
-    routes.clear();
+#[inline(never)]
+pub(super) fn prepare(trackers: &[Tracker], arrived: &mut [Arrived<'_>]) {
+    let mut sum = 0u64;
+    for packet in &mut *arrived {
+        let Some(tracker) = trackers.get(packet.tracker) else {
+            continue;
+        };
+        // The hash alone nearly always tells: no key is waited for here.
+        let place = Index::place(packet.told, packet.hash)
+            .or_else(|| tracker.index.find(packet.hash, |_| true));
+        if let Some(place) = place {
+            packet.place = place;
+            let slot = tracker.slab.get(place);
+            sum = sum.wrapping_add(slot.map_or(0, |s| s.ends.touch()));
+        }
+    }
     // What a few legs need is in the cache already.
     if trackers.iter().map(|t| t.slab.taken).sum::<u32>() < FEW {
-        routes.extend(segments.iter().filter_map(|(lane, segment, _)| {
-            let tracker = trackers.get(*lane)?;
-            let mut route = tracker.route(segment);
-            route.place = tracker.place(&route.key, route.hash);
-            Some(route)
-        }));
         return;
     }
-    let mut sum = 0u64;
-    for (lane, segment, _) in segments {
-        let Some(tracker) = trackers.get(*lane) else {
-            continue;
-        };
-        let route = tracker.route(segment);
-        sum = sum.wrapping_add(tracker.index.touch(route.hash));
-        routes.push(route);
-    }
-    let with = |lane: &usize| trackers.get(*lane);
-    for ((lane, ..), route) in segments.iter().zip(&mut *routes) {
-        if let Some(tracker) = with(lane) {
-            // The hash alone nearly always tells: no key is waited for here.
-            route.place = tracker.index.find(route.hash, |_| true);
-            let slot = route.place.and_then(|place| tracker.slab.get(place));
-            sum = sum.wrapping_add(slot.map_or(0, |s| s.key.ports[0].into()));
-        }
-    }
     let mut legs = [const { None }; BATCH];
-    let wanted = segments.iter().zip(&mut *routes);
-    for (found, ((lane, ..), route)) in legs.iter_mut().zip(wanted) {
-        let Some((tracker, place)) = with(lane).zip(route.place) else {
-            continue;
-        };
-        let mut slot = tracker.slab.get(place);
-        if slot.is_none_or(|s| s.key != route.key) {
-            route.place = tracker.place(&route.key, route.hash);
-            slot = route.place.and_then(|place| tracker.slab.get(place));
+    for (found, packet) in legs.iter_mut().zip(&*arrived) {
+        let slot = trackers
+            .get(packet.tracker)
+            .and_then(|t| t.slab.get(packet.place));
+        if let Some(Slot {
+            state: State::Leg(leg),
+            ..
+        }) = slot
+        {
+            let side = usize::from(packet.segment.side);
+            sum = sum.wrapping_add(leg.touch(side));
+            *found = Some((&**leg, side));
         }
-        if let Some(State::Leg(leg)) = slot.map(|s| &s.state) {
-            *found = Some((&**leg, route.side));
-        }
-    }
-    for (leg, side) in legs.iter().flatten() {
-        sum = sum.wrapping_add(leg.touch(*side));
     }
     for (leg, side) in legs.iter().flatten() {
         sum = sum.wrapping_add(leg.touch_deep(*side));
@@ -215,7 +174,7 @@ impl Plain {
 #[derive(Debug)]
 #[repr(align(64))]
 struct Slot {
-    key: Key,
+    ends: Ends,
     state: State,
 }
 
@@ -280,7 +239,7 @@ impl Slab {
         slots.filter_map(move |s| match s.state {
             State::Leg(leg) => Some(leg),
             // One that was never used is told of.
-            State::Idle(idle) if idle.silent() => Some(Box::new(idle.wake(vantage, s.key.ends()))),
+            State::Idle(idle) if idle.silent() => Some(Box::new(idle.wake(vantage, s.ends.both()))),
             _ => None,
         })
     }
@@ -289,26 +248,29 @@ impl Slab {
 #[derive(Debug)]
 pub(super) struct Tracker {
     vantage: u32,
-    hasher: RandomState,
+    seeds: Seeds,
     index: Index,
     slab: Slab,
     /// Legs whose 4-tuple another connection took over.
     done: Vec<OwnedLeg>,
     /// Legs without payload when they were last looked at, oldest first, by their first packet.
-    unused: VecDeque<(Key, RecordRef)>,
+    unused: VecDeque<(Ends, RecordRef)>,
     tombs: VecDeque<u32>,
     dropped: u64,
     conflicts: u64,
     /// Beyond so many legs, those that wait are put away.
     pub(super) most_awake: u32,
+    /// Every packet goes the long way.
+    #[cfg(test)]
+    pub(super) long_way: bool,
     pub(super) up: Yield,
 }
 
 impl Tracker {
-    pub(super) fn new(vantage: u32) -> Self {
+    pub(super) fn new(vantage: u32, seeds: Seeds) -> Self {
         Self {
             vantage,
-            hasher: RandomState::default(),
+            seeds,
             index: Index::default(),
             slab: Slab::default(),
             done: Vec::new(),
@@ -317,6 +279,8 @@ impl Tracker {
             dropped: 0,
             conflicts: 0,
             most_awake: MANY,
+            #[cfg(test)]
+            long_way: false,
             up: Yield::default(),
         }
     }
@@ -328,46 +292,44 @@ impl Tracker {
         slots.filter(|s| matches!(s.state, State::Idle(_))).count()
     }
 
-    fn hash(&self, key: &Key) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
-    }
-
-    pub(super) fn route(&self, segment: &Segment<'_>) -> Route {
-        let (key, side) = Key::of(segment);
-        Route {
-            hash: self.hash(&key),
-            key,
-            place: None,
-            side,
-        }
-    }
-
-    fn place(&self, key: &Key, hash: u32) -> Option<u32> {
+    fn place(&self, ends: &Ends, hash: u32) -> Option<u32> {
         self.index
-            .find(hash, |p| self.slab.get(p).is_some_and(|s| s.key == *key))
+            .find(hash, |p| self.slab.get(p).is_some_and(|s| s.ends == *ends))
     }
 
-    pub(super) fn segment(&mut self, route: &Route, segment: &Segment<'_>, mark: Mark) {
-        let side = route.side;
-        let known = route.place.filter(|&place| {
-            let slot = self.slab.get(place);
-            slot.is_some_and(|s| s.key == route.key && !matches!(s.state, State::Free))
-        });
-        // A leg that is still where it was is nearly always one on which all goes well.
-        if let Some(place) = known
-            && let Some(slot) = self.slab.get_mut(place)
+    /// Works on a packet of one of its legs.
+    #[inline]
+    pub(super) fn take(&mut self, packet: &Arrived<'_>) {
+        let segment = &packet.segment;
+        #[cfg(test)]
+        if self.long_way {
+            self.segment(packet);
+            return;
+        }
+        // A leg that is known is nearly always one on which all goes well.
+        if let Some(slot) = self.slab.get_mut(packet.place)
+            && slot.ends == segment.ends
             && let State::Leg(leg) = &mut slot.state
-            && leg.steady(side, segment, mark, &mut self.up)
+            && leg.steady(segment, packet.spot, &mut self.up)
         {
             if !leg.upgraded() {
-                self.after(place, segment.payload_len == 0);
+                self.after(packet.place, segment.payload_len == 0);
             }
             return;
         }
-        let &Route { key, hash, .. } = route;
-        let place = known.or_else(|| self.place(&key, hash)).unwrap_or_else(|| {
+        self.segment(packet);
+    }
+
+    /// As [`Self::take`], whatever the packet is.
+    #[inline(never)]
+    fn segment(&mut self, packet: &Arrived<'_>) {
+        let (segment, mark) = (&packet.segment, Mark::from(packet.spot));
+        let (ends, hash) = (segment.ends, packet.hash);
+        let side = usize::from(segment.side);
+        let known = self.place(&ends, hash);
+        let place = known.unwrap_or_else(|| {
             let place = self.slab.add(Slot {
-                key,
+                ends,
                 state: State::Free,
             });
             self.index.insert(hash, place);
@@ -377,7 +339,7 @@ impl Tracker {
             return;
         };
         if let State::Idle(idle) = &slot.state {
-            slot.state = State::Leg(Box::new(idle.wake(self.vantage, key.ends())));
+            slot.state = State::Leg(Box::new(idle.wake(self.vantage, ends.both())));
         }
         let mut old = None;
         match &mut slot.state {
@@ -408,7 +370,7 @@ impl Tracker {
         }
         let fresh = !matches!(slot.state, State::Leg(_));
         if fresh {
-            let mut leg = Box::new(Leg::new(self.vantage, key.ends(), side, segment, mark));
+            let mut leg = Box::new(Leg::new(self.vantage, ends.both(), side, segment, mark));
             // Its own first packet, so that the copy of it is known.
             let _ = leg.is_copy(side, segment, mark.at);
             slot.state = State::Leg(leg);
@@ -421,7 +383,7 @@ impl Tracker {
             self.retire(old);
         }
         if fresh {
-            self.unused.push_back((key, mark.record));
+            self.unused.push_back((ends, mark.record));
             if self.unused.len() > MAX_UNUSED {
                 self.sift();
             }
@@ -429,6 +391,7 @@ impl Tracker {
     }
 
     /// Makes the leg as small as its last packet allows; `bare` = that had no payload.
+    #[inline(never)]
     fn after(&mut self, place: u32, bare: bool) {
         let many = self.slab.taken > self.most_awake;
         let Some(slot) = self.slab.get_mut(place) else {
@@ -468,8 +431,8 @@ impl Tracker {
     /// Lets go of the oldest legs without payload once there are too many.
     fn sift(&mut self) {
         let mut unused = std::mem::take(&mut self.unused);
-        unused.retain(|(key, first)| {
-            let place = self.place(key, self.hash(key));
+        unused.retain(|(ends, first)| {
+            let place = self.place(ends, ends.hash(&self.seeds));
             match place.and_then(|p| self.slab.get(p)).map(|s| &s.state) {
                 Some(State::Leg(leg)) => leg.first().record == *first && !leg.used(),
                 Some(State::Idle(idle)) => idle.first().record == *first && idle.silent(),
@@ -481,11 +444,11 @@ impl Tracker {
             return;
         }
         for _ in 0..MAX_UNUSED / 4 {
-            let Some((key, _)) = self.unused.pop_front() else {
+            let Some((ends, _)) = self.unused.pop_front() else {
                 return;
             };
-            let hash = self.hash(&key);
-            if let Some(place) = self.place(&key, hash) {
+            let hash = ends.hash(&self.seeds);
+            if let Some(place) = self.place(&ends, hash) {
                 self.index.remove(hash, place);
                 self.slab.remove(place);
                 self.dropped += 1;
@@ -521,7 +484,7 @@ impl Tracker {
             && let Some(slot) = self.slab.get(old)
             && matches!(slot.state, State::Over)
         {
-            let hash = self.hash(&slot.key);
+            let hash = slot.ends.hash(&self.seeds);
             self.index.remove(hash, old);
             self.slab.remove(old);
         }

@@ -1,6 +1,6 @@
 //! The blocks of a pcapng file (draft-ietf-opsawg-pcapng) -> its interfaces and packets.
 
-use super::{Format, Found, MAX_RECORD, Order, PacketFile, Step, u16_at, u32_at};
+use super::{Format, Found, MAX_RECORD, Order, PacketFile, Record, Sound, Step, u16_at, u32_at};
 use crate::model::{Moment, SECOND_NS, add_anomaly};
 use pcap_parser::{
     BOM_MAGIC, Block, DSB_MAGIC as SECRETS, EPB_MAGIC as ENHANCED_PACKET, IDB_MAGIC as INTERFACE,
@@ -46,34 +46,34 @@ pub(super) struct Interfaces {
 impl Interfaces {
     /// The packet of the enhanced packet block that `head` begins with, where the block is whole and contradicts itself nowhere.
     #[inline(always)]
-    pub(super) fn sound_packet(&self, head: &[u8], order: Order) -> Option<Found> {
-        let fields: &[u8; 28] = head.first_chunk()?;
-        let total = u32_at(fields, 4, order) as usize;
-        let data_len = u32_at(fields, 20, order) as usize;
-        if u32_at(fields, 0, order) != ENHANCED_PACKET
-            || !(32..=MAX_RECORD).contains(&total)
-            || !total.is_multiple_of(4)
-            || data_len > total - 32
-            || total > head.len()
-            || u32_at(head, total - 4, order) as usize != total
-        {
+    pub(super) fn sound<'b>(&self, head: &'b [u8], order: Order) -> Option<Sound<'b>> {
+        let total = u32_at(head.first_chunk::<8>()?, 4, order) as usize;
+        if !(32..=MAX_RECORD).contains(&total) || !total.is_multiple_of(4) {
+            return None;
+        }
+        let (block, behind) = head.split_at_checked(total)?;
+        let (block, trailer) = block.split_last_chunk::<4>()?;
+        let (fields, rest) = block.split_first_chunk::<28>()?;
+        let data = rest.get(..u32_at(fields, 20, order) as usize)?;
+        if u32_at(fields, 0, order) != ENHANCED_PACKET || order.u32(*trailer) as usize != total {
             return None;
         }
         let number = u32_at(fields, 8, order);
         let interface = self.known.get(number as usize)?;
         let ticks =
             u64::from(u32_at(fields, 12, order)) << 32 | u64::from(u32_at(fields, 16, order));
-        Some(Found {
-            header_len: 28,
-            total,
-            data_from: 28,
-            data_len,
+        let record = Record {
+            ordinal: 0,
+            start: 0,
+            len: total as u32,
             at: interface.moment(ticks),
             tick_ns: interface.tick_ns(),
             link: interface.link,
             interface: number,
-            wire_len: u32_at(fields, 24, order),
-        })
+            data,
+            wire_len: u32_at(fields, 24, order).max(data.len() as u32),
+        };
+        Some((record, behind))
     }
 }
 
@@ -403,7 +403,6 @@ impl PacketFile<'_> {
             );
         }
         Step::Packet(Found {
-            header_len: data_from,
             total,
             data_from,
             data_len: captured,

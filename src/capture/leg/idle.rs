@@ -2,9 +2,9 @@
 
 use super::{App, Events, Half, Leg, Mark, Pings, Seen, Spot};
 use crate::capture::app::{Waiting, Waits};
+use crate::capture::ends::Endpoint;
 use crate::capture::events::Side;
 use crate::capture::half::Rest;
-use crate::capture::packet::Endpoint;
 use crate::model::LegEventKind;
 
 /// A leg on which all went well so far, everything is acknowledged and no WebSocket was asked for: a tenth of its size. Capture points

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 const MAX_SEED: u64 = 120_000;
 
 /// The recordings of the samples, and those of others where `WSDROP_CAPTURES` names a folder.
-static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+pub(super) static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let mut folders: Vec<PathBuf> = std::env::var_os("WSDROP_CAPTURES")
         .map(PathBuf::from)
