@@ -2,8 +2,8 @@
 
 use super::net_export::{Socket, number};
 use crate::model::{
-    BeatKind, CloseFrame, Direction, Flow, LegEvent, LegEventKind, LegObservation, LegProtocol,
-    Mark, Ping, Request, Reset, Response,
+    BeatKind, CloseFrame, Closing, Direction, Flow, LegEvent, LegEventKind, LegObservation,
+    LegProtocol, Mark, Ping, Request, Reset, Response,
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -143,7 +143,7 @@ impl Socketed {
         self.last = mark;
         let ends = matches!(
             what,
-            LegEventKind::Close { .. } | LegEventKind::Fin | LegEventKind::Rst
+            LegEventKind::Close(_) | LegEventKind::Fin | LegEventKind::Rst
         );
         if self.events.len() >= MAX_EVENTS && !ends {
             // The first ones stay, and of the others the last.
@@ -268,7 +268,7 @@ impl Socketed {
                 if direction == Direction::ToServer && hidden {
                     self.closing = Some(len);
                 }
-                LegEventKind::Close { code, reason }
+                LegEventKind::Close(Box::new(Closing { code, reason }))
             }
             9 => {
                 flow.pings += 1;
@@ -318,10 +318,10 @@ impl Socketed {
             (close.code, close.reason, close.hidden) = (code, reason.clone(), false);
         }
         let event = self.events.iter_mut().rev().find(|e| {
-            e.direction == Direction::ToServer && matches!(e.what, LegEventKind::Close { .. })
+            e.direction == Direction::ToServer && matches!(e.what, LegEventKind::Close(_))
         });
         if let Some(event) = event {
-            event.what = LegEventKind::Close { code, reason };
+            event.what = LegEventKind::Close(Box::new(Closing { code, reason }));
         }
     }
 

@@ -55,16 +55,11 @@ pub(super) struct Bytes<'b> {
 }
 
 #[derive(Debug, Default)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one more pointer to follow for each packet of a WebSocket costs more"
-)]
 enum Protocol {
     #[default]
     Silent,
     Http(Box<Http>),
-    /// In place, because each packet needs them.
-    WebSocket([FrameDecoder; 2]),
+    WebSocket(Box<[FrameDecoder; 2]>),
     Midstream(Box<[FrameDecoder; 2]>),
     Tls(Box<TlsLeg>),
     Http2(Box<Http2>),
@@ -102,7 +97,9 @@ pub(super) enum Waiting {
     Midstream([u8; 2]),
 }
 
+/// What every packet needs stands first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct App {
     protocol: Protocol,
     /// The leg's SYN was seen and no byte since was lost: its first bytes are its first bytes.
@@ -124,7 +121,7 @@ impl App {
                     true => FrameDecoder::after_handshake(side == client, rsv1),
                     false => FrameDecoder::behind_gap(side == client, rsv1),
                 };
-                Protocol::WebSocket([decoder(0), decoder(1)])
+                Protocol::WebSocket(Box::new([decoder(0), decoder(1)]))
             }
             _ => Protocol::Midstream(Box::new([
                 FrameDecoder::midstream(),
@@ -241,13 +238,8 @@ impl App {
         matches!(self.protocol, Protocol::WebSocket(_))
     }
 
-    /// Reads a little of what the next bytes need.
-    pub(super) const fn touch(&self) -> u64 {
-        self.upgraded() as u64
-    }
-
-    /// As `touch`, behind one more pointer.
-    pub(super) fn touch_deep(&self, side: Side) -> u64 {
+    /// Reads a little of what the next bytes of `side` need.
+    pub(super) fn touch(&self, side: Side) -> u64 {
         match &self.protocol {
             Protocol::WebSocket(d) => d.get(side).map_or(0, FrameDecoder::touch),
             _ => 0,
@@ -537,7 +529,7 @@ impl App {
             );
         }
         if let Protocol::Midstream(decoders) = std::mem::take(&mut self.protocol) {
-            self.protocol = Protocol::WebSocket(*decoders);
+            self.protocol = Protocol::WebSocket(decoders);
         }
         true
     }

@@ -64,7 +64,7 @@ impl What {
             LegEventKind::TlsRecord { len } => (RECORD, 0, len),
             LegEventKind::Gap { bytes } => (GAP, 0, bytes),
             LegEventKind::TlsAlert { level, description } => (ALERT, level, description.into()),
-            LegEventKind::Close { .. }
+            LegEventKind::Close(_)
             | LegEventKind::ResetStream { .. }
             | LegEventKind::GoAway { .. } => return None,
             ref plain => (BARE + PLAIN.iter().position(|p| p == plain)? as u64, 0, 0),
@@ -145,18 +145,27 @@ impl What {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Events {
-    /// Those after the first go round in a ring.
-    last: Vec<Event>,
-    /// Where the oldest of a full ring stands.
-    oldest: u32,
-    first: Vec<Event>,
+    /// The first ones; those after them go round in a ring.
+    list: Vec<Event>,
+    /// Where in the ring of a full list the oldest stands.
+    oldest: u8,
+    /// How many there may be since little was kept of them.
+    settled: u8,
+    rest: Option<Box<Rest>>,
+}
+
+/// What most legs have nothing of.
+#[derive(Debug, Default)]
+struct Rest {
+    /// Openings and endings that the ring let go of.
     kept: Vec<Event>,
-    /// What some of them say beside their word.
+    /// What some events say beside their word.
     long: Vec<LegEventKind>,
 }
 
+const MOST: usize = FIRST_EVENTS + LAST_EVENTS;
 /// Texts of events that are held before those that nobody names any more are let go.
-const MAX_LONG: usize = 2 * (FIRST_EVENTS + KEPT_EVENTS + LAST_EVENTS);
+const MAX_LONG: usize = 2 * (MOST + KEPT_EVENTS);
 
 impl Events {
     pub(super) fn push(&mut self, mark: Mark, side: Side, what: LegEventKind) {
@@ -192,6 +201,7 @@ impl Events {
     }
 
     /// A frame of data.
+    #[inline]
     pub(super) fn data(
         &mut self,
         mark: Spot,
@@ -215,89 +225,81 @@ impl Events {
         });
     }
 
+    #[inline]
     fn add(&mut self, event: Event) {
-        if self.last.len() == LAST_EVENTS
-            && let Some(place) = self.last.get_mut(self.oldest as usize)
-        {
-            let old = std::mem::replace(place, event);
-            self.oldest += 1;
-            if self.oldest as usize == LAST_EVENTS {
-                self.oldest = 0;
-            }
-            if old.what.lasting() && self.kept.len() < KEPT_EVENTS {
-                self.kept.push(old);
-            }
+        if self.list.len() < MOST {
+            grow(&mut self.list);
+            self.list.push(event);
             return;
         }
-        self.add_early(event);
+        if let Some(place) = self.list.get_mut(FIRST_EVENTS + usize::from(self.oldest)) {
+            let old = std::mem::replace(place, event);
+            self.oldest += 1;
+            if usize::from(self.oldest) == LAST_EVENTS {
+                self.oldest = 0;
+            }
+            if old.what.lasting() {
+                self.keep(old);
+            }
+        }
     }
 
-    fn add_early(&mut self, event: Event) {
-        if self.first.len() < FIRST_EVENTS {
-            grow(&mut self.first, FIRST_EVENTS);
-            self.first.push(event);
-        } else {
-            grow(&mut self.last, LAST_EVENTS);
-            self.last.push(event);
+    #[cold]
+    fn keep(&mut self, event: Event) {
+        let kept = &mut self.rest.get_or_insert_default().kept;
+        if kept.len() < KEPT_EVENTS {
+            kept.push(event);
         }
     }
 
     #[cold]
     fn at_length(&mut self, what: LegEventKind, side: Side) -> What {
-        if self.long.len() >= MAX_LONG {
-            let old = std::mem::take(&mut self.long);
-            let all = self.first.iter_mut().chain(&mut self.kept);
-            for event in all.chain(&mut self.last) {
+        let Rest { kept, long } = &mut **self.rest.get_or_insert_default();
+        if long.len() >= MAX_LONG {
+            let old = std::mem::take(long);
+            for event in self.list.iter_mut().chain(kept) {
                 if let Some(said) = event.what.place().and_then(|p| old.get(p)) {
                     let rest = event.what.0 & 0xff_ffff;
-                    event.what = What(rest | (self.long.len() as u64) << 24);
-                    self.long.push(said.clone());
+                    event.what = What(rest | (long.len() as u64) << 24);
+                    long.push(said.clone());
                 }
             }
         }
-        self.long.push(what);
-        What::word(LONG, side, 0, self.long.len() as u64 - 1)
+        long.push(what);
+        What::word(LONG, side, 0, long.len() as u64 - 1)
+    }
+
+    fn kept(&self) -> &[Event] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.kept)
     }
 
     /// How many there were, those that were let go left out.
     pub(super) fn len(&self) -> usize {
-        self.first.len() + self.kept.len() + self.last.len()
+        self.list.len() + self.kept().len()
     }
 
-    /// Reads a little of what the next event needs.
+    /// Reads the place that the next event goes to: it is the oldest one's.
     pub(super) fn touch(&self) -> u64 {
-        (self.last.len() as u64).wrapping_add(self.oldest.into())
-    }
-
-    /// The place that the next event goes to is the oldest one's.
-    pub(super) fn touch_deep(&self) -> u64 {
-        self.last
-            .get(self.oldest as usize)
-            .map_or(0, |e| e.mark.touch().wrapping_add(e.hash))
+        let ring = self.list.get(FIRST_EVENTS + usize::from(self.oldest));
+        ring.map_or(0, |e| e.mark.touch().wrapping_add(e.hash))
     }
 
     fn all(&self) -> impl Iterator<Item = &Event> {
-        let (newer, older) = self
-            .last
-            .split_at(self.last.len().min(self.oldest as usize));
-        self.first
-            .iter()
-            .chain(&self.kept)
-            .chain(older)
-            .chain(newer)
+        let (first, last) = self.list.split_at(self.list.len().min(FIRST_EVENTS));
+        let (newer, older) = last.split_at(last.len().min(usize::from(self.oldest)));
+        first.iter().chain(self.kept()).chain(older).chain(newer)
     }
 
     pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<LegEvent> {
-        let mut list: Vec<LegEvent> = self
-            .all()
-            .filter_map(|e| {
-                Some(LegEvent {
-                    mark: e.mark.into(),
-                    direction: direction(e.what.side()),
-                    what: e.what.kind(&self.long)?,
-                })
+        let long = self.rest.as_ref().map_or(&[][..], |rest| &rest.long);
+        let mut list = Vec::with_capacity(self.len());
+        list.extend(self.all().filter_map(|e| {
+            Some(LegEvent {
+                mark: e.mark.into(),
+                direction: direction(e.what.side()),
+                what: e.what.kind(long)?,
             })
-            .collect();
+        }));
         // Held segments come to light after later packets.
         list.sort_by_key(|e| (e.mark.at, e.mark.record.source, e.mark.record.ordinal));
         list
@@ -305,40 +307,43 @@ impl Events {
 
     /// Of the first and the last frames.
     pub(super) fn fingerprints(&self, direction: impl Fn(Side) -> Direction) -> Vec<Fingerprint> {
-        let mut list: Vec<Fingerprint> = self
-            .all()
-            .filter(|e| e.what.printed())
-            .map(|e| {
-                let (opcode, len) = e.what.shape();
-                Fingerprint {
-                    at: e.mark.at,
-                    direction: direction(e.what.side()),
-                    opcode,
-                    len,
-                    hash: e.hash,
-                }
-            })
-            .collect();
-        list.sort_by_key(|p| p.at);
-        let surplus = list.len().saturating_sub(2 * FINGERPRINTS);
+        let mut printed: Vec<&Event> = Vec::with_capacity(self.len());
+        printed.extend(self.all().filter(|e| e.what.printed()));
+        printed.sort_by_key(|e| e.mark.at);
+        let surplus = printed.len().saturating_sub(2 * FINGERPRINTS);
         if surplus > 0 {
-            list.drain(FINGERPRINTS..FINGERPRINTS + surplus);
+            printed.drain(FINGERPRINTS..FINGERPRINTS + surplus);
         }
-        list
+        let fingerprint = |e: &Event| {
+            let (opcode, len) = e.what.shape();
+            Fingerprint {
+                at: e.mark.at,
+                direction: direction(e.what.side()),
+                opcode,
+                len,
+                hash: e.hash,
+            }
+        };
+        printed.into_iter().map(fingerprint).collect()
     }
 
     /// The leg is over and hardly of interest: its opening, its end, and little around them.
     pub(super) fn settle(&mut self) {
-        self.first.truncate(8);
-        self.first.shrink_to_fit();
-        let oldest = self
-            .last
-            .len()
-            .min(std::mem::take(&mut self.oldest) as usize);
-        self.last.rotate_left(oldest);
-        let surplus = self.last.len().saturating_sub(8);
-        self.last.drain(..surplus);
-        self.last.shrink_to_fit();
+        const LITTLE: usize = 8;
+        if self.settled > 0 {
+            self.list.truncate(usize::from(self.settled));
+            return;
+        }
+        let first = self.list.len().min(FIRST_EVENTS);
+        let oldest = usize::from(std::mem::take(&mut self.oldest));
+        if let Some(last) = self.list.get_mut(first..) {
+            last.rotate_left(oldest.min(last.len()));
+        }
+        let from = first.min(LITTLE);
+        let to = first.max(self.list.len().saturating_sub(LITTLE));
+        self.list.drain(from..to);
+        self.list.shrink_to_fit();
+        self.settled = self.list.len().max(LITTLE) as u8;
     }
 
     pub(super) fn clear(&mut self) {
@@ -346,18 +351,28 @@ impl Events {
     }
 }
 
-/// Makes room in a list that never gets longer than `most`: few steps, and none of them too far.
-fn grow<T>(list: &mut Vec<T>, most: usize) {
+/// Makes room in a list: few steps, and none of them too far.
+#[inline]
+fn grow(list: &mut Vec<Event>) {
+    #[cold]
+    fn more(list: &mut Vec<Event>) {
+        let wanted = match list.len() {
+            0 => 4,
+            1..16 => 16,
+            16..40 => 40,
+            _ => MOST,
+        };
+        list.reserve_exact(wanted - list.len().min(wanted));
+    }
     if list.len() == list.capacity() {
-        let wanted = if list.is_empty() { 4 } else { most };
-        list.reserve_exact(wanted.min(most).saturating_sub(list.len()).max(1));
+        more(list);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Moment, RecordRef, SourceId};
+    use crate::model::{Closing, Moment, RecordRef, SourceId};
 
     fn mark(n: u64) -> Mark {
         Mark {
@@ -390,9 +405,11 @@ mod tests {
 
     #[test]
     fn every_kind_comes_out_as_it_went_in() {
-        let close = |n: u16| LegEventKind::Close {
-            code: Some(n),
-            reason: format!("reason {n}"),
+        let close = |n: u16| {
+            LegEventKind::Close(Box::new(Closing {
+                code: Some(n),
+                reason: format!("reason {n}"),
+            }))
         };
         let mut all = PLAIN.to_vec();
         all.extend([
@@ -430,7 +447,7 @@ mod tests {
         }
         let list = events.list(|_| Direction::ToServer);
         assert_eq!(list.last().map(|e| &e.what), Some(&close(999)));
-        assert!(events.long.len() <= MAX_LONG);
+        assert!(events.rest.is_some_and(|r| r.long.len() <= MAX_LONG));
     }
 
     #[test]
@@ -439,10 +456,10 @@ mod tests {
         for n in 0..1000_u64 {
             let hash = Some(n).filter(|n| n % 2 == 0);
             if n % 100 == 99 {
-                let close = LegEventKind::Close {
+                let close = LegEventKind::Close(Box::new(Closing {
                     code: Some(1000),
                     reason: String::new(),
-                };
+                }));
                 events.control(mark(n), 1, close, (2, Some(n)));
             } else {
                 events.data(mark(n).into(), 0, (1, n), hash);

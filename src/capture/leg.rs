@@ -98,12 +98,10 @@ impl Seen {
     }
 }
 
-/// What every packet needs stands first.
+/// What every packet needs stands first: a line of the cache for both sides, one for what tells copies, three for the flow.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Leg {
-    recent: [[Seen; 4]; 2],
-    halves: [Half; 2],
     recent_at: [u8; 2],
     /// Who sent the last packet.
     last_by: u8,
@@ -113,11 +111,13 @@ pub(super) struct Leg {
     certain: bool,
     refused: bool,
     doubtful: bool,
+    events: Events,
+    pings: Pings,
+    recent: [[Seen; 4]; 2],
+    halves: [Half; 2],
+    app: App,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
     streams: Option<Box<Streams>>,
-    pings: Pings,
-    events: Events,
-    app: App,
     duplicates: u64,
     faults: u16,
     vantage: u32,
@@ -194,15 +194,11 @@ impl Leg {
             .wrapping_add(self.last_by.into())
             .wrapping_add(self.halves[side].touch())
             .wrapping_add(self.halves[1 - side].touch_acked())
-            .wrapping_add(self.app.touch())
-            .wrapping_add(self.events.touch())
     }
 
     /// As `touch`, behind one more pointer.
     pub(super) fn touch_deep(&self, side: Side) -> u64 {
-        self.events
-            .touch_deep()
-            .wrapping_add(self.app.touch_deep(side))
+        self.events.touch().wrapping_add(self.app.touch(side))
     }
 
     /// The last packet of either side.

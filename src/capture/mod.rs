@@ -124,6 +124,12 @@ impl Span {
     }
 }
 
+/// The room of a list for another one, whose elements live longer or shorter: nothing is asked of the system for it.
+fn emptied<A, B>(mut list: Vec<A>) -> Vec<B> {
+    list.clear();
+    list.into_iter().filter_map(|_| None).collect()
+}
+
 /// A share of one vantage point: fed with its file, or with its rotated files one after the other.
 ///
 /// Every share reads all packets and follows only its own legs, so that several threads may read one file at once.
@@ -185,14 +191,16 @@ impl Vantage {
             tracker.up.frames_wanted = on_frame.is_some();
         }
         let mut span = Span::default();
+        let mut spare: (Vec<Record<'_>>, Vec<Arrived<'_>>) =
+            (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         while file.ready() {
             if !file.secrets.is_empty() {
                 let secrets = std::mem::take(&mut file.secrets);
                 self.learn(&secrets);
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
-            let mut records = Vec::with_capacity(BATCH);
-            let mut arrived = Vec::with_capacity(BATCH);
+            let mut records = emptied(spare.0);
+            let mut arrived = emptied(spare.1);
             file.batch(BATCH, &mut records);
             span.take(&records);
             self.parse(source, &records, &mut summary, &mut arrived);
@@ -214,6 +222,7 @@ impl Vantage {
                     }
                 }
             }
+            spare = (emptied(records), emptied(arrived));
             let position = file.position();
             if position - reported >= PROGRESS {
                 reported = position;

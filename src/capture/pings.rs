@@ -2,6 +2,7 @@
 
 use super::beat::Beat;
 use super::events::Side;
+use super::spot::Spot;
 use crate::model::{BeatKind, Direction, Mark, Ping};
 use std::collections::VecDeque;
 
@@ -9,19 +10,28 @@ const PINGS: usize = 64;
 /// Application heartbeats that wait to be believed.
 const MAYBE: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Pending {
-    side: Side,
-    ping: Ping,
+    sent: Spot,
+    answered: Option<Spot>,
+    acked: Option<Spot>,
     hash: u64,
     /// The sequence number behind it, by which its acknowledgement is known.
     end: u32,
+    side: u8,
+    kind: BeatKind,
 }
 
-/// Pings and what became of them.
+/// Pings and what became of them; most legs have none.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(super) struct Pings {
+    /// By side: a heartbeat waits for its acknowledgement. Every packet asks.
+    waits: [bool; 2],
+    lists: Option<Box<Lists>>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
     /// Pings of each side that are not acknowledged.
     unacked: [u32; 2],
     /// Application heartbeats by side, not believed before one was answered in kind or, where nobody answers, came again.
@@ -32,31 +42,86 @@ pub(super) struct Pings {
 }
 
 impl Pending {
-    const fn new(side: Side, mark: Mark, kind: BeatKind, hash: u64, end: u32) -> Self {
-        let ping = Ping {
-            kind,
-            sent: mark,
-            direction: Direction::ToServer,
+    fn new(side: Side, mark: Mark, kind: BeatKind, hash: u64, end: u32) -> Self {
+        Self {
+            sent: mark.into(),
             answered: None,
             acked: None,
-        };
-        Self {
-            side,
-            ping,
             hash,
             end,
+            side: side as u8,
+            kind,
         }
+    }
+
+    fn by(&self, side: Side) -> bool {
+        usize::from(self.side) == side
     }
 }
 
 impl Pings {
+    fn change(&mut self, how: impl FnOnce(&mut Lists)) {
+        let lists = self.lists.get_or_insert_default();
+        how(lists);
+        let maybe = !lists.maybe.is_empty();
+        self.waits = lists.unacked.map(|n| n > 0 || maybe);
+    }
+
     /// `side` sent a Ping frame; `end` is the sequence number behind it.
     pub(super) fn sent(&mut self, side: Side, mark: Mark, hash: u64, end: u32) {
-        self.add(Pending::new(side, mark, BeatKind::Frame, hash, end));
+        let pending = Pending::new(side, mark, BeatKind::Frame, hash, end);
+        self.change(|lists| lists.add(pending));
     }
 
     /// `side` sent what could be a heartbeat of the application.
     pub(super) fn application(&mut self, side: Side, mark: Mark, end: u32, beat: Beat) {
+        self.change(|lists| lists.application(side, mark, end, beat));
+    }
+
+    /// `side` sent a Pong frame: it answers the oldest open ping with its payload, else the oldest open one.
+    pub(super) fn answered(&mut self, side: Side, mark: Mark, hash: u64) {
+        let pong = Beat {
+            kind: BeatKind::Frame,
+            pong: true,
+            hash,
+            strict: false,
+        };
+        if let Some(lists) = &mut self.lists {
+            lists.pair(side, mark, pong);
+        }
+    }
+
+    /// No heartbeat of `side` waits for its acknowledgement.
+    pub(super) fn settled(&self, side: Side) -> bool {
+        self.waits.get(side) == Some(&false)
+    }
+
+    /// Everything that `side` sent up to `ack` arrived.
+    pub(super) fn acked(&mut self, side: Side, ack: u32, mark: Mark) {
+        if !self.settled(side) {
+            self.change(|lists| lists.acked(side, ack, mark));
+        }
+    }
+
+    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Ping> {
+        let Some(lists) = &self.lists else {
+            return Vec::new();
+        };
+        let ping = |p: &Pending| Ping {
+            kind: p.kind,
+            sent: p.sent.into(),
+            direction: direction(p.side.into()),
+            answered: p.answered.map(Mark::from),
+            acked: p.acked.map(Mark::from),
+        };
+        let mut list: Vec<Ping> = lists.list.iter().map(ping).collect();
+        list.sort_by_key(|p| (p.sent.at, p.sent.record.source, p.sent.record.ordinal));
+        list
+    }
+}
+
+impl Lists {
+    fn application(&mut self, side: Side, mark: Mark, end: u32, beat: Beat) {
         if beat.pong {
             self.believe(1 - side.min(1), beat.kind, |p| {
                 !beat.strict || p.hash == beat.hash
@@ -65,10 +130,7 @@ impl Pings {
             return;
         }
         let pending = Pending::new(side, mark, beat.kind, beat.hash, end);
-        let again = self
-            .maybe
-            .iter()
-            .any(|p| p.side == side && p.ping.kind == beat.kind);
+        let again = self.maybe.iter().any(|p| p.by(side) && p.kind == beat.kind);
         if !beat.kind.answers() && again {
             self.believe(side, beat.kind, |_| true);
         }
@@ -89,7 +151,7 @@ impl Pings {
 
     /// What `side` sent of this kind are heartbeats, if one of those that wait is as it should be.
     fn believe(&mut self, side: Side, kind: BeatKind, right: impl Fn(&Pending) -> bool) {
-        let meant = |p: &Pending| p.side == side && p.ping.kind == kind;
+        let meant = |p: &Pending| p.by(side) && p.kind == kind;
         if !self.maybe.iter().any(|p| meant(p) && right(p)) {
             return;
         }
@@ -107,91 +169,54 @@ impl Pings {
     fn add(&mut self, pending: Pending) {
         if self.list.len() == PINGS
             && let Some(old) = self.list.pop_front()
-            && old.ping.acked.is_none()
-            && let Some(n) = self.unacked.get_mut(old.side)
+            && old.acked.is_none()
+            && let Some(n) = self.unacked.get_mut(usize::from(old.side))
         {
             *n = n.saturating_sub(1);
         }
-        if let Some(n) = self.unacked.get_mut(pending.side) {
-            *n += u32::from(pending.ping.acked.is_none());
+        if let Some(n) = self.unacked.get_mut(usize::from(pending.side)) {
+            *n += u32::from(pending.acked.is_none());
         }
         self.list.push_back(pending);
     }
 
-    /// `side` sent a Pong frame: it answers the oldest open ping with its payload, else the oldest open one.
-    pub(super) fn answered(&mut self, side: Side, mark: Mark, hash: u64) {
-        let pong = Beat {
-            kind: BeatKind::Frame,
-            pong: true,
-            hash,
-            strict: false,
-        };
-        self.pair(side, mark, pong);
-    }
-
     fn pair(&mut self, side: Side, mark: Mark, pong: Beat) {
-        let open = |p: &&mut Pending| {
-            p.side != side && p.ping.answered.is_none() && p.ping.kind == pong.kind
-        };
+        let open = |p: &&mut Pending| !p.by(side) && p.answered.is_none() && p.kind == pong.kind;
+        let at = Some(Spot::from(mark));
         let same = self
             .list
             .iter_mut()
             .filter(open)
             .find(|p| p.hash == pong.hash)
-            .map(|p| p.ping.answered = Some(mark));
+            .map(|p| p.answered = at);
         if same.is_none()
             && !pong.strict
             && let Some(p) = self.list.iter_mut().find(open)
         {
-            p.ping.answered = Some(mark);
+            p.answered = at;
         }
     }
 
-    /// No heartbeat of `side` waits for its acknowledgement.
-    pub(super) fn settled(&self, side: Side) -> bool {
-        self.maybe.is_empty() && self.unacked.get(side) == Some(&0)
-    }
-
-    /// Everything that `side` sent up to `ack` arrived.
-    pub(super) fn acked(&mut self, side: Side, ack: u32, mark: Mark) {
-        for p in self
-            .maybe
-            .iter_mut()
-            .filter(|p| p.side == side && p.ping.acked.is_none())
-        {
-            if super::assembler::distance(ack, p.end) >= 0 {
-                p.ping.acked = Some(mark);
+    fn acked(&mut self, side: Side, ack: u32, mark: Mark) {
+        let at = Some(Spot::from(mark));
+        let arrived = |p: &Pending| super::assembler::distance(ack, p.end) >= 0;
+        let waits = |p: &&mut Pending| p.by(side) && p.acked.is_none();
+        for p in self.maybe.iter_mut().filter(waits) {
+            if arrived(p) {
+                p.acked = at;
             }
         }
         let Some(open) = self.unacked.get_mut(side) else {
             return;
         };
-        if *open == 0 {
-            return;
-        }
-        for p in self
-            .list
-            .iter_mut()
-            .filter(|p| p.side == side && p.ping.acked.is_none())
-        {
-            if super::assembler::distance(ack, p.end) >= 0 {
-                p.ping.acked = Some(mark);
+        // Those that wait are nearly always the last ones.
+        let all = *open as usize;
+        for p in self.list.iter_mut().rev().filter(waits).take(all) {
+            if arrived(p) {
+                p.acked = at;
                 *open -= 1;
             }
         }
-    }
-
-    pub(super) fn list(&self, direction: impl Fn(Side) -> Direction) -> Vec<Ping> {
-        let mut list: Vec<Ping> = self
-            .list
-            .iter()
-            .map(|p| Ping {
-                direction: direction(p.side),
-                ..p.ping
-            })
-            .collect();
-        list.sort_by_key(|p| (p.sent.at, p.sent.record.source, p.sent.record.ordinal));
-        list
     }
 }
 

@@ -5,9 +5,9 @@ use super::ending::{self, ending};
 use super::hops::Places;
 use super::legs;
 use crate::model::{
-    AppEvent, Client, CloseSummary, Closer, Connection, Direction, Event, EventKind, HopEvent,
-    HopKind, LegEventKind, LegObservation, Moment, RequestSummary, Role, SECOND_NS, Stamp, Word,
-    say_duration,
+    AppEvent, Client, CloseSummary, Closer, Closing, Connection, Direction, Event, EventKind,
+    HopEvent, HopKind, LegEventKind, LegObservation, Moment, RequestSummary, Role, SECOND_NS,
+    Stamp, Word, say_duration,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -604,7 +604,8 @@ fn say(o: &LegObservation, what: &LegEventKind) -> (EventKind, String) {
         }
         LegEventKind::Ping { len } => (EventKind::Heartbeat, format!("ping {len} B")),
         LegEventKind::Pong { len } => (EventKind::Heartbeat, format!("pong {len} B")),
-        LegEventKind::Close { code, reason } => {
+        LegEventKind::Close(close) => {
+            let Closing { code, reason } = &**close;
             let code = code.map_or_else(|| "without a code".to_owned(), |c| c.to_string());
             let reason = if reason.is_empty() {
                 String::new()

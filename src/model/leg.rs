@@ -296,6 +296,13 @@ impl Flow {
     }
 }
 
+/// What a Close frame says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    pub code: Option<u16>,
+    pub reason: String,
+}
+
 /// Something a reader of the evidence ladder wants to see, bounded per leg: the first ones, the last ones, every ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegEvent {
@@ -321,10 +328,8 @@ pub enum LegEventKind {
     Pong {
         len: u64,
     },
-    Close {
-        code: Option<u16>,
-        reason: String,
-    },
+    /// In a box: hardly one of many events is one.
+    Close(Box<Closing>),
     Fin,
     Rst,
     Retransmission,

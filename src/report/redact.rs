@@ -224,7 +224,7 @@ impl Redactor {
             if what.payload {
                 for leg in c.legs.iter().flat_map(|l| &l.observations) {
                     reasons.extend(leg.events.iter().filter_map(|e| match &e.what {
-                        LegEventKind::Close { reason, .. } => Some(reason.clone()),
+                        LegEventKind::Close(close) => Some(close.reason.clone()),
                         _ => None,
                     }));
                     reasons.extend(

@@ -263,7 +263,7 @@ impl App {
                 decoder.follow(Some(Box::default()));
             }
         }
-        self.protocol = Protocol::WebSocket(decoders);
+        self.protocol = Protocol::WebSocket(Box::new(decoders));
         self.replay(asked, client, said);
         if !rest.is_empty() || (input.cut > 0 && !cut) {
             self.feed(

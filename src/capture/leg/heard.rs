@@ -6,7 +6,7 @@ use crate::capture::beat::application_beat;
 use crate::capture::events::Side;
 use crate::capture::frame::{Decoded, faults, fingerprint};
 use crate::capture::http1::handshake_faults;
-use crate::model::{CloseFrame, Frame, LegEventKind, Mark, add_anomaly};
+use crate::model::{CloseFrame, Closing, Frame, LegEventKind, Mark, add_anomaly};
 
 impl Leg {
     pub(super) fn heard(&mut self, up: &mut Yield) {
@@ -134,7 +134,7 @@ impl Leg {
                         hidden: false,
                     })
                 });
-                Some(LegEventKind::Close { code, reason })
+                Some(LegEventKind::Close(Box::new(Closing { code, reason })))
             }
             9 => {
                 flow.pings += 1;
