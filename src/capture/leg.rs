@@ -108,9 +108,10 @@ pub(super) struct Leg {
     payload_seen: bool,
     /// By either side.
     reset_seen: bool,
-    certain: bool,
     refused: bool,
     doubtful: bool,
+    /// There are streams of HTTP/2 on it, whose heartbeats wait for acknowledgements.
+    carries: bool,
     events: Events,
     pings: Pings,
     recent: [[Seen; 4]; 2],
@@ -118,6 +119,7 @@ pub(super) struct Leg {
     app: App,
     /// Streams of HTTP/2, or what is known of the one that this stands for.
     streams: Option<Box<Streams>>,
+    certain: bool,
     duplicates: u64,
     faults: u16,
     vantage: u32,
@@ -184,6 +186,7 @@ impl Leg {
             reset_seen: false,
             compression: None,
             streams: None,
+            carries: false,
         }
     }
 

@@ -139,59 +139,67 @@ pub(super) fn parse(link: u16, data: &[u8], wire_len: u32) -> Packet<'_> {
     parse_noting(link, data, wire_len, None)
 }
 
-/// What stands behind an Ethernet header of that type with at most two VLAN tags, and its bytes on the wire.
+/// Takes VLAN tags off, at most two: what is left begins with so many bytes that the type stands where it does without them.
 #[inline(always)]
-fn behind_ethernet(data: &[u8], wire_len: u32, wanted: u16) -> Option<(&[u8], u32)> {
-    let kind_at = |at: usize| {
-        let kind = data.get(at..at + 2)?;
-        Some(u16::from_be_bytes([kind[0], kind[1]]))
-    };
-    let mut at = 14;
-    let mut kind = kind_at(12)?;
-    if kind != wanted {
-        for _ in 0..MAX_TAGS {
-            if matches!(kind, 0x8100 | 0x88A8 | 0x9100 | 0x9200) {
-                kind = kind_at(at + 2)?;
-                at += 4;
+fn untagged(mut data: &[u8], mut wire_len: u32) -> (&[u8], u32) {
+    for _ in 0..MAX_TAGS {
+        match data {
+            [_, _, _, _, rest @ ..]
+                if matches!(
+                    data.get(12..14),
+                    Some([0x81 | 0x91 | 0x92, 0] | [0x88, 0xA8])
+                ) =>
+            {
+                data = rest;
+                wire_len = wire_len.saturating_sub(4);
             }
-        }
-        if kind != wanted {
-            return None;
+            _ => break,
         }
     }
-    Some((data.get(at..)?, wire_len.saturating_sub(at as u32)))
+    (data, wire_len)
 }
 
 /// The segment of a packet as nearly all are: Ethernet, at most two VLAN tags, IPv4 without options or fragments, TCP.
 #[inline(always)]
 pub(super) fn plain(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
-    let (ip, wire) = behind_ethernet(data, wire_len, 0x0800)?;
-    let head: &[u8; 20] = ip.first_chunk()?;
-    if head[0] != 0x45 || head[6] & 0x3f != 0 || head[7] != 0 || head[9] != 6 {
+    let (data, wire_len) = match data.get(12..14) {
+        Some([8, 0]) => (data, wire_len),
+        _ => untagged(data, wire_len),
+    };
+    // All three headers in one look.
+    let head: &[u8; 54] = data.first_chunk()?;
+    let (_, ip) = head.split_first_chunk::<14>()?;
+    let (ip, tcp) = ip.split_first_chunk::<20>()?;
+    let tcp: &[u8; 20] = tcp.first_chunk()?;
+    let as_ever = head[12] == 8 && head[13] == 0 && ip[0] == 0x45 && ip[9] == 6;
+    if !as_ever || ip[6] & 0x3f != 0 || ip[7] != 0 {
         return None;
     }
-    let total = match u16::from_be_bytes([head[2], head[3]]) {
+    let wire = wire_len.saturating_sub(14);
+    let total = match u16::from_be_bytes([ip[2], ip[3]]) {
         0 => wire,
         total => u32::from(total).min(wire),
     };
-    let body = ip.get(20..(total as usize).min(ip.len()))?;
-    let tcp: &[u8; 20] = body.first_chunk()?;
+    if total < 40 {
+        return None;
+    }
+    let end = data.len().min(14 + total as usize);
     let word = |a: u8, b: u8, c: u8, d: u8, port: [u8; 2]| {
         (mapped([a, b, c, d]) as u64) << 16 | u64::from(u16::from_be_bytes(port))
     };
     let ends = Ends::of_words(
-        word(head[12], head[13], head[14], head[15], [tcp[0], tcp[1]]),
-        word(head[16], head[17], head[18], head[19], [tcp[2], tcp[3]]),
+        word(ip[12], ip[13], ip[14], ip[15], [tcp[0], tcp[1]]),
+        word(ip[16], ip[17], ip[18], ip[19], [tcp[2], tcp[3]]),
     );
-    let id = u16::from_be_bytes([head[4], head[5]]);
-    segment(ends, (head[8], id), tcp, body, total - 20, 0)
+    let id = u16::from_be_bytes([ip[4], ip[5]]);
+    segment(ends, (ip[8], id), tcp, data.get(34..end)?, total - 20, 0)
 }
 
 /// The same of IPv6.
 fn plain_v6(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
-    let (ip, wire) = behind_ethernet(data, wire_len, 0x86DD)?;
-    let head: &[u8; 40] = ip.first_chunk()?;
-    if head[0] >> 4 != 6 || head[6] != 6 {
+    let (data, wire_len) = untagged(data, wire_len);
+    let head: &[u8; 54] = data.first_chunk()?;
+    if [head[12], head[13]] != [0x86, 0xDD] || head[14] >> 4 != 6 || head[20] != 6 {
         return None;
     }
     let (_, ends) = head.split_last_chunk::<32>()?;
@@ -199,14 +207,16 @@ fn plain_v6(data: &[u8], wire_len: u32) -> Option<Segment<'_>> {
     let addresses = Addresses {
         src: u128::from_be_bytes(*src),
         dst: u128::from_be_bytes(*dst),
-        ttl: head[7],
+        ttl: head[21],
         id: 0,
     };
-    let total = match u16::from_be_bytes([head[4], head[5]]) {
+    let wire = wire_len.saturating_sub(14);
+    let total = match u16::from_be_bytes([head[18], head[19]]) {
         0 => wire,
         len => (40 + u32::from(len)).min(wire),
     };
-    let body = ip.get(40..(total as usize).min(ip.len()))?;
+    let end = data.len().min(14 + total as usize);
+    let body = data.get(54..end)?;
     let tcp: &[u8; 20] = body.first_chunk()?;
     let ends = addresses.ends(tcp);
     segment(ends, (addresses.ttl, 0), tcp, body, total - 40, 0)

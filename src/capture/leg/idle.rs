@@ -166,6 +166,7 @@ impl Idle {
             faults: 0,
             vantage,
             streams: None,
+            carries: false,
             client,
             ends,
             first: self.first,

@@ -40,7 +40,7 @@ impl Leg {
         self.last_by = side as u8;
         if news > 0 {
             self.halves[peer].acknowledge(segment.ack);
-            if !self.pings.settled(peer) || self.streams.is_some() {
+            if !self.pings.settled(peer) || self.carries {
                 self.awaited(peer, segment.ack, spot);
             }
         }

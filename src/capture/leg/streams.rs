@@ -66,6 +66,7 @@ impl Leg {
             recent_at: [0; 2],
             payload_seen: true,
             reset_seen: false,
+            carries: false,
             compression: None,
             streams: Some(Box::new(Streams::One(Http2Stream {
                 id,
@@ -89,6 +90,7 @@ impl Leg {
                 _ => return,
             };
             let fresh = Box::new(self.stream(id, kind, mark));
+            self.carries = true;
             let all = self
                 .streams
                 .get_or_insert_with(|| Box::new(Streams::Carrier(BTreeMap::new())));
