@@ -303,30 +303,35 @@ impl Tracker {
         let segment = &packet.segment;
         #[cfg(test)]
         if self.long_way {
-            self.segment(packet);
+            self.segment(None, packet);
             return;
         }
-        // A leg that is known is nearly always one on which all goes well.
+        let mut known = None;
         if let Some(slot) = self.slab.get_mut(packet.place)
             && slot.ends == segment.ends
-            && let State::Leg(leg) = &mut slot.state
-            && leg.steady(segment, packet.spot, &mut self.up)
         {
-            if !leg.upgraded() {
-                self.after(packet.place, segment.payload_len == 0);
+            // A leg that is known is nearly always one on which all goes well.
+            if let State::Leg(leg) = &mut slot.state
+                && leg.steady(segment, packet.spot, &mut self.up)
+            {
+                if !leg.upgraded() {
+                    self.after(packet.place, segment.payload_len == 0);
+                }
+                return;
             }
-            return;
+            // A place that was given back is nobody's.
+            known = (!matches!(slot.state, State::Free)).then_some(packet.place);
         }
-        self.segment(packet);
+        self.segment(known, packet);
     }
 
-    /// As [`Self::take`], whatever the packet is.
+    /// As [`Self::take`], whatever the packet is; `known` is the place of its leg.
     #[inline(never)]
-    fn segment(&mut self, packet: &Arrived<'_>) {
+    fn segment(&mut self, known: Option<u32>, packet: &Arrived<'_>) {
         let (segment, mark) = (&packet.segment, Mark::from(packet.spot));
         let (ends, hash) = (segment.ends, packet.hash);
         let side = usize::from(segment.side);
-        let known = self.place(&ends, hash);
+        let known = known.or_else(|| self.place(&ends, hash));
         let place = known.unwrap_or_else(|| {
             let place = self.slab.add(Slot {
                 ends,
