@@ -1,5 +1,6 @@
 //! AWS Application Load Balancer access lines -> tunnels.
 
+use super::text::near::word;
 use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, is_line, stamp, text};
 use crate::model::{HopKind, Line, RecordRef, TunnelLine, Zone, ZoneBasis};
@@ -111,13 +112,8 @@ const UTC: Zone = Zone {
 
 impl LineReader for Reader {
     fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
-        gate::skim(block, from, |line, _| {
-            let at = plain(line).and_then(|time| self.seconds.utc(time));
-            if let Some(at) = at {
-                out.saw(at);
-                out.zone(UTC);
-            }
-            at.is_some()
+        gate::skim(block, from, |line, place| {
+            self.pass(line, place, out).is_some()
         })
     }
 
@@ -126,27 +122,55 @@ impl LineReader for Reader {
     }
 }
 
-/// The time of a line about a plain request: its type is no WebSocket's, the status is one that nothing comes of, and the request, which is
-/// the first field in quotes, follows where it should.
-fn plain(line: &[u8]) -> Option<&[u8]> {
-    let rest = match line.get(..6)? {
-        b"https " => &line[6..],
-        [b'h', b't', b't', b'p', b' ', _] => &line[5..],
-        [b'h', b'2', b' ', ..] => &line[3..],
-        b"grpcs " => &line[6..],
-        _ => return None,
-    };
-    let quote = memchr::memchr(b'"', rest)?;
-    // Backwards from the request: bytes sent, bytes received, the target's status, the balancer's.
-    let mut front = rest.get(..quote)?.strip_suffix(b" ")?;
-    for _ in 0..3 {
-        let blank = front.iter().rev().take(24).position(|c| *c == b' ')?;
-        front = &front[..front.len() - blank - 1];
+impl Reader {
+    /// Passes over a plain request, and over one that failed on a path that nothing is known of.
+    fn pass(&mut self, line: &[u8], place: gate::Place, out: &mut Out<'_>) -> Option<()> {
+        let answer = answer(line)?;
+        let at = self.seconds.utc(answer.time)?;
+        if !gate::is_plain(answer.status) {
+            let end = text::quoted(answer.request, b'"')?;
+            // Fewer fields are no line of ALB's: two stand behind the request.
+            let rest = answer.request.get(end..)?;
+            let (_, uri) = text::request(answer.request.get(..end)?)?;
+            let whole = gate::is_refusal(answer.status) && rest.starts_with(b"\" \"");
+            let record = place.record(out.source, line.len());
+            (whole && out.puts_off(record, text::relative(uri).0)).then_some(())?;
+        }
+        out.saw(at);
+        out.zone(UTC);
+        Some(())
     }
-    let (front, status) = front.split_at_checked(front.len().checked_sub(3)?)?;
-    // Eight fields stand before the status; the type is off already.
-    let fields = front.last() == Some(&b' ') && memchr::memchr_iter(b' ', front).count() == 7;
-    (fields && gate::is_plain(status)).then(|| &rest[..memchr::memchr(b' ', rest).unwrap_or(0)])
+}
+
+/// What decides about a line whose type is no WebSocket's.
+struct Answer<'a> {
+    time: &'a [u8],
+    status: &'a [u8],
+    /// What follows the first quote.
+    request: &'a [u8],
+}
+
+/// The request, which is the first field in quotes, follows where it should.
+fn answer(line: &[u8]) -> Option<Answer<'_>> {
+    let (kind, rest) = word(line)?;
+    if !matches!(kind, b"http" | b"https" | b"h2" | b"grpcs") {
+        return None;
+    }
+    let (time, mut rest) = word(rest)?;
+    // The balancer, client, target, and three times.
+    for _ in 0..6 {
+        (_, rest) = word(rest)?;
+    }
+    let (status, rest) = word(rest)?;
+    // The target's status, bytes received, bytes sent.
+    let (_, rest) = word(rest)?;
+    let (_, rest) = word(rest)?;
+    let (_, rest) = word(rest)?;
+    Some(Answer {
+        time,
+        status,
+        request: rest.strip_prefix(b"\"")?,
+    })
 }
 
 fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
@@ -156,7 +180,7 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
     }
     // For WebSockets the time is that of the close.
     let end = stamp::iso(rest).filter(|d| d.offset_s == Some(0))?.utc();
-    if plain(line).is_some() {
+    if answer(line).is_some_and(|answer| gate::is_plain(answer.status)) {
         out.saw(end);
         out.zone(UTC);
         return Some(Outcome::Used);

@@ -8,7 +8,7 @@ use super::app_roles::Roles;
 use super::app_trace::{Mark, is_binary};
 use super::{
     FieldMap, LineReader, LogOptions, Out, Outcome, app_text, gate, haproxy, is_foreign_json,
-    is_foreign_text, json, stamp, text,
+    is_foreign_text, json, shape, stamp, text,
 };
 use crate::model::{
     AppEvent, AppLine, Line, LocalZone, RecordRef, SECOND_NS, Stamp, Zone, ZoneBasis,
@@ -62,7 +62,9 @@ pub(super) struct Reader {
     /// That record told no more than an error: what it named, for the trace after it.
     error: Option<AppLine>,
     gate: Option<Gate>,
-    shapes: gate::Shapes,
+    shapes: shape::Shapes,
+    /// Of the record before, if it was passed over by its shape: the file's span has it.
+    last_time: Vec<u8>,
     map: FieldMap,
     /// What was found under which key, and in how many records that was looked at.
     found: BTreeSet<(&'static str, String)>,
@@ -117,7 +119,8 @@ impl Reader {
             after_error: false,
             error: None,
             gate: None,
-            shapes: gate::Shapes::default(),
+            shapes: shape::Shapes::default(),
+            last_time: Vec::new(),
         }
     }
 
@@ -191,28 +194,30 @@ impl Reader {
         Some(self.of(Own::Json))
     }
 
-    /// A record of a shape that is known not to tell anything; the file's span still takes its time in.
-    fn pass_shape(&mut self, line: &[u8], out: &mut Out<'_>) -> bool {
+    /// Bytes of the record that `text` begins with, if its shape is known not to tell anything; the file's span still takes its time in.
+    fn pass_shape(&mut self, text: &[u8], out: &mut Out<'_>) -> Option<usize> {
         if self.block.is_some() || self.open.is_some() {
-            return false;
+            return None;
         }
-        let fit = self.shapes.fit(line);
-        let Some((at, zone)) = fit.and_then(|fit| app_fields::time(fit.time, self.assumed)) else {
-            return false;
-        };
-        out.saw(at);
-        out.zone(zone);
+        let fit = self.shapes.fit(text)?;
+        if self.last_time != fit.time {
+            let (at, zone) = app_fields::time(fit.time, self.assumed)?;
+            out.saw(at);
+            out.zone(zone);
+            fit.time.clone_into(&mut self.last_time);
+        }
         self.after_error = false;
-        true
+        Some(fit.len)
     }
 
     /// A record that has none of the words that could make it tell something; the file's span still takes its time in.
     fn pass_by(&mut self, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        if self.pass_shape(line, out).is_some() {
+            return Some(self.of(Own::Json));
+        }
+        self.last_time.clear();
         if line.first() != Some(&b'{') {
             return None;
-        }
-        if self.pass_shape(line, out) {
-            return Some(self.of(Own::Json));
         }
         let gate = self.gate.as_ref()?;
         if line.last() != Some(&b'}')
@@ -449,9 +454,7 @@ impl Reader {
 
 impl LineReader for Reader {
     fn skim(&mut self, block: super::Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
-        gate::skim(block, from, |line, _| {
-            line.first() == Some(&b'{') && self.pass_shape(line, out)
-        })
+        gate::skim_ahead(block, from, |text, _| self.pass_shape(text, out))
     }
 
     fn line(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Outcome {

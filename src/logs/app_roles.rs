@@ -2,8 +2,8 @@
 
 use super::access::normal;
 use super::app_fields::time;
-use super::gate::Role;
 use super::json::{Kind, Leaf};
+use super::shape::Role;
 use crate::model::LocalZone;
 
 /// What each leaf of a record decides that told nothing: the other side of `Fields::put`.

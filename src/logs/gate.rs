@@ -1,8 +1,8 @@
 //! Lines that cannot matter -> passed over after a look at the few bytes that decide it, without being taken apart.
 
 use super::app_words;
-use super::json::{Kind, Leaf};
 use super::text;
+use super::text::near::near;
 use super::{Block, Skimmed};
 use crate::model::{RecordRef, SourceId};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -63,12 +63,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn record(self, source: SourceId, line: &[u8]) -> RecordRef {
+    /// A line of so many bytes that stands here.
+    pub(super) fn record(self, source: SourceId, len: usize) -> RecordRef {
         RecordRef {
             source,
             ordinal: self.ordinal,
             start: self.start,
-            len: u32::try_from(line.len()).unwrap_or(u32::MAX),
+            len: u32::try_from(len).unwrap_or(u32::MAX),
         }
     }
 }
@@ -79,20 +80,34 @@ pub(super) fn skim(
     from: usize,
     mut passes: impl FnMut(&[u8], Place) -> bool,
 ) -> Skimmed {
+    skim_ahead(block, from, |_, place| {
+        let (line, _) = block.line(place.at)?;
+        (!line.last()?.is_ascii_whitespace() && passes(line, place)).then_some(line.len())
+    })
+}
+
+/// The same where `passes` finds out where the line ends by itself: it gets all that follows, and gives the line's bytes.
+pub(super) fn skim_ahead<'a>(
+    block: Block<'a>,
+    from: usize,
+    mut passes: impl FnMut(&'a [u8], Place) -> Option<usize>,
+) -> Skimmed {
     let (mut at, mut lines) = (from, 0);
-    while let Some((line, next)) = block.line(at) {
-        if line.last().is_none_or(u8::is_ascii_whitespace) {
-            break;
-        }
+    while let Some(text) = block.bytes.get(at..).filter(|text| !text.is_empty()) {
         let place = Place {
             at,
             ordinal: block.ordinal + lines,
             start: block.start + at as u64,
         };
-        if !passes(line, place) {
+        let Some(len) = passes(text, place) else {
             break;
-        }
-        at = next;
+        };
+        at += len
+            + match text.get(len..) {
+                Some([b'\n', ..]) => 1,
+                Some([b'\r', b'\n', ..]) => 2,
+                _ => break,
+            };
         lines += 1;
     }
     Skimmed {
@@ -143,7 +158,7 @@ pub(super) struct Answer<'a> {
 
 /// Takes a line apart up to its status. Whether it speaks of WebSockets is left to be looked at.
 pub(super) fn answer(line: &[u8]) -> Option<Answer<'_>> {
-    let blank = memchr::memchr(b' ', line.get(..line.len().min(64))?)?;
+    let blank = near(line.get(..64).unwrap_or(line), b' ')?;
     // Nobody's name stands in most lines.
     let date_at = match line.get(blank..blank + 6)? {
         b" - - [" => blank + 6,
@@ -175,219 +190,6 @@ pub(super) fn plain_request(line: &[u8]) -> Option<&[u8]> {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WEBSOCKET));
     let answer = answer(line)?;
     (is_plain(answer.status) && FINDER.find(answer.rest).is_none()).then_some(answer.date)
-}
-
-/// What decides about a value of a JSON record, so that a line of the same keys can be passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Decides nothing.
-    Free,
-    /// Has to be the same.
-    Same,
-    /// The status of a plain request, or of one that failed.
-    Status,
-    /// The request line: of one that failed, it decides.
-    Asked,
-    /// Any number: a status, a code. Without a word beside it, it decides nothing.
-    Digits,
-    /// Has to be empty or a dash.
-    Absent,
-    /// The record's time.
-    Time,
-    /// Words of which none may tell anything.
-    Said,
-    /// Lines with such a key are read in full.
-    Never,
-}
-
-/// Fixed text and the value that follows it.
-#[derive(Debug)]
-struct Part {
-    literal: Vec<u8>,
-    role: Role,
-    quoted: bool,
-}
-
-/// The keys of a JSON line that did not matter, in their order, and what a line of the same keys needs not to matter either.
-#[derive(Debug)]
-struct Shape {
-    parts: Vec<Part>,
-    tail: Vec<u8>,
-    /// The last text under `Role::Said` that was looked at.
-    said: Vec<u8>,
-}
-
-/// The longest number, or word without quotes, that is passed over.
-const MAX_BARE: usize = 32;
-
-/// What stands in numbers and in words without quotes.
-const BARE: [bool; 256] = {
-    let mut bare = [false; 256];
-    let mut c = 0;
-    while c < 256 {
-        let byte = c as u8;
-        bare[c] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
-        c += 1;
-    }
-    bare
-};
-
-/// A line of a known shape that does not matter, if nothing comes of its having failed.
-#[derive(Debug, Default)]
-pub(super) struct Fit<'a> {
-    /// As written.
-    pub(super) time: &'a [u8],
-    /// The request failed with this status.
-    pub(super) refused: Option<&'a [u8]>,
-    pub(super) asked: Option<&'a [u8]>,
-    /// The line says that no upgrade was asked for.
-    pub(super) denies: bool,
-}
-
-impl Shape {
-    fn learn(
-        line: &[u8],
-        leaves: &[Leaf<'_>],
-        role: &mut dyn FnMut(usize) -> Role,
-    ) -> Option<Self> {
-        let mut parts = Vec::new();
-        let mut from = 0;
-        let mut timed = false;
-        for (i, leaf) in leaves.iter().enumerate() {
-            if leaf.kind == Kind::Tree {
-                continue;
-            }
-            let role = role(i);
-            match role {
-                Role::Never => return None,
-                Role::Same => continue,
-                Role::Time if timed => return None,
-                _ => timed |= role == Role::Time,
-            }
-            let at = (leaf.value.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
-            parts.push(Part {
-                literal: line.get(from..at)?.to_vec(),
-                role,
-                quoted: leaf.kind == Kind::Text,
-            });
-            from = at + leaf.value.len();
-        }
-        let shape = Self {
-            parts,
-            tail: line.get(from..)?.to_vec(),
-            said: Vec::new(),
-        };
-        timed.then_some(shape)
-    }
-
-    /// What decides about a line of this shape, if it may be passed over.
-    fn fit<'a>(&mut self, line: &'a [u8]) -> Option<Fit<'a>> {
-        let mut rest = line;
-        let mut fit = Fit::default();
-        for part in &self.parts {
-            rest = after(rest, &part.literal)?;
-            let end = if part.quoted {
-                match memchr::memchr2(b'"', b'\\', rest)? {
-                    end if rest[end] == b'"' => end,
-                    _ if part.role == Role::Free => text::quoted(rest, b'"')?,
-                    _ => return None,
-                }
-            } else {
-                let bare = rest.iter().take(MAX_BARE);
-                bare.take_while(|c| BARE[usize::from(**c)]).count()
-            };
-            let value;
-            (value, rest) = rest.split_at(end);
-            match part.role {
-                Role::Free | Role::Same | Role::Never => {}
-                Role::Status if is_plain(value) => {}
-                Role::Status if is_refusal(value) => fit.refused = Some(value),
-                Role::Asked => fit.asked = Some(value),
-                Role::Absent if text::present(value).is_none() => fit.denies = true,
-                // What may be a close code decides by itself.
-                Role::Digits
-                    if value.iter().all(u8::is_ascii_digit)
-                        && !matches!(value, [b'1' | b'3' | b'4', _, _, _]) => {}
-                Role::Status | Role::Absent | Role::Digits => return None,
-                Role::Time => fit.time = value,
-                Role::Said => {
-                    if self.said != value {
-                        let coloured = memchr::memchr(0x1b, value).is_some();
-                        if value.is_empty() || coloured || may_tell(value) {
-                            return None;
-                        }
-                        value.clone_into(&mut self.said);
-                    }
-                }
-            }
-        }
-        (rest == self.tail && !fit.time.is_empty()).then_some(fit)
-    }
-}
-
-/// What stands behind a text that is mostly so short that a call to compare it takes longer than to do it.
-fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
-    let (front, rest) = text.split_at_checked(literal.len())?;
-    let same = match literal.len() {
-        4..8 => {
-            front.first_chunk::<4>() == literal.first_chunk()
-                && front.last_chunk::<4>() == literal.last_chunk()
-        }
-        8..=16 => {
-            front.first_chunk::<8>() == literal.first_chunk()
-                && front.last_chunk::<8>() == literal.last_chunk()
-        }
-        _ => front == literal,
-    };
-    same.then_some(rest)
-}
-
-/// As many shapes are known at a time.
-const MAX_SHAPES: usize = 8;
-/// Lines from which shapes are learnt before it is asked whether that was worth it.
-const TRIALS: u64 = 256;
-
-/// What the lines of a JSON log look like that do not matter, learnt from those that were read in full.
-#[derive(Debug, Default)]
-pub(super) struct Shapes {
-    /// The one that fitted last first.
-    all: Vec<Shape>,
-    learnt: u64,
-    fitted: u64,
-}
-
-impl Shapes {
-    /// `line` said nothing that matters; `role` tells what each of its leaves decides.
-    pub(super) fn learn(
-        &mut self,
-        line: &[u8],
-        leaves: &[Leaf<'_>],
-        role: &mut dyn FnMut(usize) -> Role,
-    ) {
-        // Records that are all of different keys are read sooner than learnt.
-        if self.learnt >= TRIALS && self.fitted / 4 < self.learnt {
-            return;
-        }
-        self.learnt += 1;
-        if let Some(shape) = Shape::learn(line, leaves, role) {
-            self.all.truncate(MAX_SHAPES - 1);
-            self.all.insert(0, shape);
-        }
-    }
-
-    /// What decides about a line of a shape that did not matter before.
-    pub(super) fn fit<'a>(&mut self, line: &'a [u8]) -> Option<Fit<'a>> {
-        let (at, fit) = self
-            .all
-            .iter_mut()
-            .enumerate()
-            .find_map(|(at, shape)| Some((at, shape.fit(line)?)))?;
-        if at > 0 {
-            self.all[..=at].rotate_right(1);
-        }
-        self.fitted += 1;
-        Some(fit)
-    }
 }
 
 /// Words that stand in too many lines to tell anything where another word of the phrase does.

@@ -1,6 +1,7 @@
 //! HAProxy log lines (http and tcp, with or without a syslog prefix) and its process lines -> tunnels and hop events.
 
 use super::stamp::{self, Memo};
+use super::text::near::word;
 use super::{Block, Skimmed};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, gate, haproxy_json, is_line, text};
 use crate::model::{
@@ -359,7 +360,7 @@ impl Bare<'_> {
 }
 
 fn bare(message: &[u8]) -> Option<Bare<'_>> {
-    let (client, rest) = text::cut(message, b' ')?;
+    let (client, rest) = word(message)?;
     let (date, rest) = rest.strip_prefix(b"[")?.split_at_checked(24)?;
     let (_, rest) = word(rest.strip_prefix(b"] ")?)?;
     let (_, rest) = word(rest)?;
@@ -375,7 +376,7 @@ fn bare(message: &[u8]) -> Option<Bare<'_>> {
         None => word(word(rest)?.1)?.1,
     };
     let (state, rest) = word(rest)?;
-    let counters = rest.iter().position(|c| !is_counter(*c) && *c != b' ')?;
+    let counters = rest.iter().position(|c| !COUNTER[usize::from(*c)])?;
     let request = rest[counters..].strip_prefix(b"\"")?;
     (state.len() == 4).then_some(Bare {
         date,
@@ -385,11 +386,16 @@ fn bare(message: &[u8]) -> Option<Bare<'_>> {
     })
 }
 
-/// A word and what follows the blank behind it; for words so short that they are not worth a search.
-fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|c| *c == b' ')?;
-    Some((&text[..end], &text[end + 1..]))
-}
+/// What stands in the counters, and between them.
+const COUNTER: [bool; 256] = {
+    let mut counter = [false; 256];
+    let mut c = 0;
+    while c < 256 {
+        counter[c] = is_counter(c as u8) || c as u8 == b' ';
+        c += 1;
+    }
+    counter
+};
 
 const fn is_counter(c: u8) -> bool {
     matches!(c, b'0'..=b'9' | b'/' | b'-' | b'+')
@@ -420,7 +426,7 @@ impl LineReader for Reader {
             let bare = bare(front.message(line)?)?;
             let (start, zone) = memo.get(bare.date, stamp::clf)?.stamp(*assumed);
             if !gate::is_plain(bare.status) {
-                let record = place.record(out.source, line);
+                let record = place.record(out.source, line.len());
                 out.puts_off(record, bare.refused()?).then_some(())?;
             }
             let early = bare.total.first() == Some(&b'+');

@@ -29,6 +29,7 @@ mod nginx_access;
 mod nginx_error;
 mod own_layout;
 mod proxy_pairs;
+mod shape;
 mod traefik;
 mod words;
 

@@ -3,8 +3,8 @@
 use super::access::{AccessState, Values, Var};
 use super::{Block, Skimmed};
 use super::{
-    LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, is_line, json, text,
-    traefik,
+    LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, is_line, json, shape,
+    text, traefik,
 };
 use crate::model::RecordRef;
 use memchr::memmem::Finder;
@@ -267,21 +267,21 @@ struct Reader {
     /// No layout of the case has something in a plain request's line that matters.
     text_gate: bool,
     websocket: gate::Ahead,
-    shapes: gate::Shapes,
+    shapes: shape::Shapes,
     /// The date of the line before, as written.
     last_date: Vec<u8>,
 }
 
 /// What a value of a JSON line decides, by the variable it holds.
-fn role(var: Var, exact: bool) -> gate::Role {
+fn role(var: Var, exact: bool) -> shape::Role {
     match var {
-        Var::Status => gate::Role::Status,
-        Var::Request => gate::Role::Asked,
-        Var::Upgrade => gate::Role::Absent,
-        Var::WsKey | Var::SessionTime => gate::Role::Never,
-        Var::Msec if exact => gate::Role::Time,
-        Var::Time if !exact => gate::Role::Time,
-        _ => gate::Role::Free,
+        Var::Status => shape::Role::Status,
+        Var::Request => shape::Role::Asked,
+        Var::Upgrade => shape::Role::Absent,
+        Var::WsKey | Var::SessionTime => shape::Role::Never,
+        Var::Msec if exact => shape::Role::Time,
+        Var::Time if !exact => shape::Role::Time,
+        _ => shape::Role::Free,
     }
 }
 
@@ -319,7 +319,7 @@ impl Reader {
             is_apache: false,
             text_gate,
             websocket: gate::Ahead::new(gate::WEBSOCKET),
-            shapes: gate::Shapes::default(),
+            shapes: shape::Shapes::default(),
             last_date: Vec::new(),
         }
     }
@@ -393,7 +393,8 @@ impl Reader {
     /// A line that cannot matter, seen by its status alone; the file's span still takes its time in.
     fn pass_by(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if line.first() == Some(&b'{') {
-            return self.pass_json(record, line, out);
+            let passed = self.pass_json(line, |_| record, out);
+            return passed.map(|_| Outcome::Used);
         }
         if !self.text_gate || self.is_apache {
             return None;
@@ -402,29 +403,31 @@ impl Reader {
         self.passed(date, out)
     }
 
-    fn pass_json(&mut self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
-        let fit = self.shapes.fit(line)?;
-        let exact = super::stamp::epoch(fit.time);
+    /// Bytes of the line that `text` begins with, if it cannot matter.
+    fn pass_json(
+        &mut self,
+        text: &[u8],
+        record: impl FnOnce(usize) -> RecordRef,
+        out: &mut Out<'_>,
+    ) -> Option<usize> {
+        let fit = self.shapes.fit(text)?;
         if let Some(status) = fit.refused {
             let (_, uri) = text::request(fit.asked?)?;
-            let dated = exact.is_some() || self.state.date(fit.time).is_some();
+            let dated =
+                super::stamp::epoch(fit.time).is_some() || self.state.date(fit.time).is_some();
             if !dated || memchr::memchr(b'\\', uri).is_some() {
                 return None;
             }
             let passes = if fit.denies {
                 status != b"426" && !self.state.was_upgraded(text::path(uri))
             } else {
-                out.puts_off(record, text::relative(uri).0)
+                out.puts_off(record(fit.len), text::relative(uri).0)
             };
             if !passes {
                 return None;
             }
         }
-        if let Some(exact) = exact {
-            out.saw(exact);
-            return Some(Outcome::Used);
-        }
-        self.passed(fit.time, out)
+        self.passed(fit.time, out).map(|_| fit.len)
     }
 
     /// The answer was that to a plain request, or to one that failed and is put off.
@@ -444,7 +447,7 @@ impl Reader {
         };
         memchr::memchr(b'\\', uri).is_none()
             && self.state.date(answer.date).is_some()
-            && out.puts_off(place.record(out.source, line), text::relative(uri).0)
+            && out.puts_off(place.record(out.source, line.len()), text::relative(uri).0)
             && self.passed(answer.date, out).is_some()
     }
 
@@ -462,9 +465,13 @@ impl Reader {
     /// The file's span takes the time of a line in that is not looked at any further.
     fn passed(&mut self, date: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         if self.last_date != date {
-            let (at, zone) = self.state.date(date)?;
-            out.saw(at);
-            out.zone(zone);
+            if let Some(exact) = super::stamp::epoch(date) {
+                out.saw(exact);
+            } else {
+                let (at, zone) = self.state.date(date)?;
+                out.saw(at);
+                out.zone(zone);
+            }
             self.last_date.clear();
             self.last_date.extend_from_slice(date);
         }
@@ -547,7 +554,7 @@ fn is_plain(values: &Values<'_>) -> bool {
             .is_none_or(|v| text::present(v).is_none())
 }
 
-fn learn(shapes: &mut gate::Shapes, line: &[u8], leaves: &[json::Leaf<'_>], values: &Values<'_>) {
+fn learn(shapes: &mut shape::Shapes, line: &[u8], leaves: &[json::Leaf<'_>], values: &Values<'_>) {
     let exact = values.has(Var::Msec);
     shapes.learn(line, leaves, &mut |i| {
         let var = leaves
@@ -620,9 +627,9 @@ pub(super) fn is_access(leaves: &[json::Leaf<'_>]) -> bool {
 impl LineReader for Reader {
     fn skim(&mut self, block: Block<'_>, from: usize, out: &mut Out<'_>) -> Skimmed {
         match block.bytes.get(from) {
-            Some(b'{') => gate::skim(block, from, |line, place| {
-                let record = place.record(out.source, line);
-                self.pass_json(record, line, out).is_some()
+            Some(b'{') => gate::skim_ahead(block, from, |text, place| {
+                let source = out.source;
+                self.pass_json(text, |len| place.record(source, len), out)
             }),
             // An address; a wrapper's time stamp has dashes.
             Some(b'1'..=b'9') if self.text_gate && !self.is_apache => {

@@ -3,6 +3,7 @@
 pub(crate) mod elements;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod near;
 pub(crate) mod peel;
 pub(crate) mod records;
 pub(crate) mod stamp;

@@ -1,5 +1,6 @@
 //! Dates as logs write them -> moments, each with its fineness and the offset it carried.
 
+use super::near::{digits, number};
 use crate::model::{LocalZone, Moment, SECOND_NS, Stamp, Zone, ZoneBasis};
 
 /// A date read from the front of some bytes.
@@ -247,26 +248,36 @@ pub(crate) fn asctime(b: &[u8]) -> Option<Date> {
     Some(Date::local(day * 86_400 + clock, (nanos, tick_ns), len))
 }
 
-/// A number since the epoch whose unit its size tells (seconds, ms, us, ns), with a fraction: `1795210749.733`, `1795210749007`.
-pub(crate) fn epoch(text: &[u8]) -> Option<Stamp> {
-    let whole = text.iter().take_while(|c| c.is_ascii_digit()).count();
-    if !(9..=19).contains(&whole) {
-        return None;
-    }
-    let (head, tail) = text[..whole].split_at(whole.min(18));
-    let mut value = 0i64;
-    for c in head {
-        value = value * 10 + i64::from(c - b'0');
-    }
-    for c in tail {
-        value = value.checked_mul(10)?.checked_add(i64::from(c - b'0'))?;
-    }
-    let unit = match value {
+/// Nanoseconds of the unit that a number since the epoch is written in, told by its size.
+const fn unit_of(value: i64) -> i64 {
+    match value {
         v if v > 100_000_000_000_000_000 => 1,
         v if v > 100_000_000_000_000 => 1_000,
         v if v > 100_000_000_000 => 1_000_000,
         _ => SECOND_NS,
-    };
+    }
+}
+
+/// A number since the epoch whose unit its size tells (seconds, ms, us, ns), with a fraction: `1795210749.733`, `1795210749007`.
+pub(crate) fn epoch(text: &[u8]) -> Option<Stamp> {
+    if (9..=16).contains(&text.len())
+        && let Some(value) = number(text)
+    {
+        let value = i64::try_from(value).ok()?;
+        let unit = unit_of(value);
+        let at = value.checked_mul(unit)?;
+        return Some(Stamp::new(Moment(at), unit));
+    }
+    let whole = digits(text);
+    if !(9..=19).contains(&whole) {
+        return None;
+    }
+    let (head, tail) = text[..whole].split_at(whole.min(16));
+    let mut value = number(head).and_then(|v| i64::try_from(v).ok())?;
+    for c in tail {
+        value = value.checked_mul(10)?.checked_add(i64::from(c - b'0'))?;
+    }
+    let unit = unit_of(value);
     let (mut nanos, mut tick, mut rest) = (0, unit, &text[whole..]);
     if let Some(digits) = rest.strip_prefix(b".") {
         let n = digits.iter().take_while(|c| c.is_ascii_digit()).count();
