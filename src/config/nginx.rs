@@ -32,6 +32,12 @@ const INSIDE: &[&str] = &[
 ];
 
 pub(super) fn sniff(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_start);
+    let begins = lines.find(|l| !l.is_empty() && !l.starts_with('#'));
+    // A log is not parsed to find that it is none.
+    if !begins.is_some_and(|l| l.starts_with(|c: char| c.is_ascii_lowercase())) {
+        return false;
+    }
     let parsed = parse(text);
     let top = parsed.first();
     let identifier = |d: &Directive| {

@@ -193,11 +193,16 @@ pub fn sniff(head: &[u8], forced: Option<&str>) -> Option<Choice> {
                 near: Some(Moment(0)),
             };
             let mut found = Found::new(&mut ignore, any);
-            let read = samples
-                .iter()
-                .filter(|s| reader.line(s.record, &s.line, &s.outer, &mut found) == Verdict::Used)
-                .count();
-            read > 0 && read * 2 >= samples.len()
+            let mut odd = 0;
+            for s in &samples {
+                let used = reader.line(s.record, &s.line, &s.outer, &mut found) == Verdict::Used;
+                odd += usize::from(!used);
+                // Half of them have to be its own.
+                if odd * 2 > samples.len() {
+                    return false;
+                }
+            }
+            odd < samples.len()
         })
         .map(|f| Choice { name: f.name() })
 }

@@ -67,20 +67,23 @@ struct Reader {
 
 impl Reader {
     fn header(&mut self, line: &[u8]) -> bool {
-        let named: Vec<String> = words(line.trim_ascii()).map(text::string).collect();
-        let is = NEEDED.iter().all(|n| named.iter().any(|c| c == n));
+        let line = line.trim_ascii();
+        let is = NEEDED
+            .iter()
+            .all(|n| words(line).any(|word| word == n.as_bytes()));
         if is {
-            self.columns = named;
+            self.columns = words(line).map(text::string).collect();
         }
         is
     }
 
     /// `Some` where the line is one of these.
     fn row(&self, record: RecordRef, line: &[u8], found: &mut Found<'_>) -> Option<()> {
-        let values: Vec<&[u8]> = words(line.trim_ascii()).collect();
-        if values.len() != self.columns.len() {
+        let line = line.trim_ascii();
+        if words(line).count() != self.columns.len() {
             return None;
         }
+        let values: Vec<&[u8]> = words(line).collect();
         let get = |name: &str| {
             let at = self.columns.iter().position(|c| c == name)?;
             values.get(at).copied().filter(|v| *v != b"-")

@@ -432,7 +432,9 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
         let mut ignore = |_: Line| ();
         let mut out = Out::new(&mut ignore);
         let (mut read, mut odd, mut beside) = (0usize, 0usize, 0usize);
-        for sample in &samples {
+        // Whose layout it is more than another's wins where both read all of it.
+        let more = |read, most| read > most || format.shares_layout() && read == most;
+        for (sample, left) in samples.iter().zip((0..samples.len()).rev()) {
             out.wrapped_in(&sample.outer);
             match reader.line(sample.record, &sample.line, &mut out) {
                 // A line of the format that lacks its time is a line of the format.
@@ -440,14 +442,20 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
                 Outcome::Odd(_) => odd += 1,
                 Outcome::Beside => beside += 1,
             }
+            let shared = if format.shares_layout() { beside } else { 0 };
+            let at_most = read + shared + left;
+            if at_most < odd || best.is_some_and(|(most, _)| !more(at_most, most)) {
+                break;
+            }
         }
         if read > 0 && format.shares_layout() {
             (read, beside) = (read + beside, 0);
         }
         // Nine lines of trace to one record is a crash; more is a text that has a date in it.
-        // Whose layout it is more than another's wins where both read all of it.
-        let more = |most| read > most || format.shares_layout() && read == most;
-        if read > 0 && read >= odd && beside <= read * 9 && best.is_none_or(|(most, _)| more(most))
+        if read > 0
+            && read >= odd
+            && beside <= read * 9
+            && best.is_none_or(|(most, _)| more(read, most))
         {
             best = Some((read, format.name()));
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 /// What is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +85,6 @@ pub struct Redactor {
     known_tokens: Words,
     /// Close reasons met on the wire.
     reasons: Words,
-    patterns: Option<Patterns>,
     again: Mutex<Again>,
 }
 
@@ -129,31 +128,53 @@ impl Again {
     }
 }
 
-#[derive(Debug)]
-struct Patterns {
-    address: Regex,
-    query: Regex,
-    secret: Regex,
-    bearer: Regex,
-    cookie: Regex,
+/// What is looked for in every text; made ready when the first text comes that may have it.
+struct Pattern {
+    regex: LazyLock<Option<Regex>>,
+    /// False only where nothing of it stands.
+    may_be_in: fn(&str) -> bool,
 }
 
-impl Patterns {
-    fn new() -> Option<Self> {
-        Some(Self {
-            // candidates only: each is parsed before it is replaced
-            address: Regex::new(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+|\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b").ok()?,
-            query: Regex::new(r#"([?&][A-Za-z0-9_.\[\]%~-]*=)([^&#\s"'<>]+)"#).ok()?,
-            // JSON web tokens, UUIDs, long runs of hex, and what services put in front of their keys
-            secret: Regex::new(
-                r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b[0-9a-fA-F]{32,}\b|\b(?:sk|pk|ghp|xox[abp])[_-][A-Za-z0-9_-]{10,}",
-            )
-            .ok()?,
-            bearer: Regex::new(r"(?i)\b((?:bearer|basic|digest)\s+)([A-Za-z0-9._~+/=-]{6,})").ok()?,
-            cookie: Regex::new(r#"(?i)\b((?:set-)?cookie["']?\s*[:=]\s*["']?)([^"'\r\n]+)"#).ok()?,
-        })
+impl Pattern {
+    const fn new(regex: fn() -> Option<Regex>, may_be_in: fn(&str) -> bool) -> Self {
+        Self {
+            regex: LazyLock::new(regex),
+            may_be_in,
+        }
     }
 }
+
+// candidates only: each is parsed before it is replaced
+static ADDRESS: Pattern = Pattern::new(
+    || Regex::new(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+|\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b").ok(),
+    |text| text.contains([':', '.']),
+);
+static QUERY: Pattern = Pattern::new(
+    || Regex::new(r#"([?&][A-Za-z0-9_.\[\]%~-]*=)([^&#\s"'<>]+)"#).ok(),
+    |text| text.contains('='),
+);
+// JSON web tokens, UUIDs, long runs of hex, and what services put in front of their keys
+static SECRET: Pattern = Pattern::new(
+    || {
+        Regex::new(
+            r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b[0-9a-fA-F]{32,}\b|\b(?:sk|pk|ghp|xox[abp])[_-][A-Za-z0-9_-]{10,}",
+        )
+        .ok()
+    },
+    |text| {
+        let apart = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        // the shortest are `eyJ` and eight more
+        text.split(apart).any(|word| word.len() >= 11)
+    },
+);
+static BEARER: Pattern = Pattern::new(
+    || Regex::new(r"(?i)\b((?:bearer|basic|digest)\s+)([A-Za-z0-9._~+/=-]{6,})").ok(),
+    |text| text.contains(char::is_whitespace),
+);
+static COOKIE: Pattern = Pattern::new(
+    || Regex::new(r#"(?i)\b((?:set-)?cookie["']?\s*[:=]\s*["']?)([^"'\r\n]+)"#).ok(),
+    |text| text.contains([':', '=']),
+);
 
 impl Redactor {
     /// Changes nothing.
@@ -167,7 +188,6 @@ impl Redactor {
             }),
             known_tokens: Words { parts: Vec::new() },
             reasons: Words { parts: Vec::new() },
-            patterns: None,
             again: Mutex::new(Again::new()),
         }
     }
@@ -181,7 +201,6 @@ impl Redactor {
     pub fn of<'a>(what: Redact, connections: impl Iterator<Item = &'a Connection>) -> Self {
         let mut redactor = Self {
             what,
-            patterns: Patterns::new(),
             ..Self::none()
         };
         if what.is_none() {
@@ -292,25 +311,25 @@ impl Redactor {
 
     /// Any text: a sentence, a log line, a URI.
     pub fn text(&self, text: &str) -> String {
-        let Some(patterns) = self.patterns.as_ref().filter(|_| !self.what.is_none()) else {
+        if self.what.is_none() {
             return text.to_owned();
-        };
+        }
         let known = |mut again: MutexGuard<'_, Again>| again.known(text);
         if let Some(known) = self.again.lock().ok().and_then(known) {
             return known;
         }
-        let redacted = self.redacted(text, patterns);
+        let redacted = self.redacted(text);
         if let Ok(mut again) = self.again.lock() {
             again.keep(text, &redacted);
         }
         redacted
     }
 
-    fn redacted(&self, text: &str, patterns: &Patterns) -> String {
+    fn redacted(&self, text: &str) -> String {
         let group = |c: &Captures<'_>, n: usize| c.get(n).map_or("", |m| m.as_str()).to_owned();
         let mut out = Cow::Borrowed(text);
         if self.what.cookies {
-            apply(&mut out, &patterns.cookie, |c| {
+            apply(&mut out, &COOKIE, |c| {
                 format!("{}{}", group(c, 1), self.cookie(&group(c, 2)))
             });
         }
@@ -320,7 +339,7 @@ impl Redactor {
             out = Cow::Owned(changed);
         }
         if self.what.tokens {
-            for pattern in [&patterns.bearer, &patterns.query] {
+            for pattern in [&BEARER, &QUERY] {
                 apply(&mut out, pattern, |c| {
                     format!("{}{}", group(c, 1), self.token(&group(c, 2)))
                 });
@@ -328,10 +347,10 @@ impl Redactor {
             if let Some(changed) = self.known_tokens.replaced(&out, |token| self.token(token)) {
                 out = Cow::Owned(changed);
             }
-            apply(&mut out, &patterns.secret, |c| self.token(&group(c, 0)));
+            apply(&mut out, &SECRET, |c| self.token(&group(c, 0)));
         }
         if self.what.ips {
-            apply(&mut out, &patterns.address, |c| self.address(&group(c, 0)));
+            apply(&mut out, &ADDRESS, |c| self.address(&group(c, 0)));
         }
         out.into_owned()
     }
@@ -362,8 +381,15 @@ impl Redactor {
     }
 }
 
-fn apply(out: &mut Cow<'_, str>, regex: &Regex, replace: impl Fn(&Captures<'_>) -> String) {
-    if let Cow::Owned(changed) = regex.replace_all(out, replace) {
+fn apply(
+    out: &mut Cow<'_, str>,
+    pattern: &'static Pattern,
+    replace: impl Fn(&Captures<'_>) -> String,
+) {
+    if (pattern.may_be_in)(out)
+        && let Some(regex) = pattern.regex.as_ref()
+        && let Cow::Owned(changed) = regex.replace_all(out, replace)
+    {
         *out = Cow::Owned(changed);
     }
 }
