@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Bytes of a part, whatever the number of threads: what is read does not depend on it.
-pub(super) const PART: u64 = 64 << 20;
-/// Bytes looked through for a place where a part may begin: two lines of the longest kind.
-const LOOK: usize = 2 << 20;
+pub(super) const PART: u64 = 16 << 20;
+/// Bytes looked through for a place where a part may begin: some lines, and where none ends in them two of the longest kind.
+const LOOKS: [usize; 2] = [32 << 10, 2 << 20];
 
 /// Where the parts of a file begin and end; `None` where it has to be read in one piece.
 pub(super) fn of(
@@ -27,11 +27,15 @@ pub(super) fn of(
         return None;
     }
     let mut begins = vec![0];
-    for k in 1..source.bytes / part {
+    // The last one is as long as the others, or shorter: who reads it is not waited for.
+    for k in 1..source.bytes.div_ceil(part) {
         let near = k * part;
-        let bytes = case.read_span(source.id, near, LOOK).ok()?;
+        let look = |len| {
+            let bytes = case.read_span(source.id, near, len).ok()?;
+            logs::between_lines(choice, &bytes)
+        };
         // Where no line ends in so many bytes, the part before goes on.
-        begins.extend(logs::between_lines(choice, &bytes).map(|at| near + at as u64));
+        begins.extend(LOOKS.into_iter().find_map(look).map(|at| near + at as u64));
     }
     begins.dedup();
     // A file that is written to while it is read is read to its end.

@@ -44,7 +44,7 @@ pub(super) fn settle<'o>(
             if let Some((found, choice)) = found.and_then(|f| Some((f, f.log.as_ref()?)))
                 && put_off.iter().any(|p| is_wanted(&p))
             {
-                let mut records = Records::new(case.reader(id), put_off.iter().filter(is_wanted));
+                let mut records = Records::new(case, id, put_off.iter().filter(is_wanted));
                 let emit = &mut |line| lines.push(line);
                 logs::read_again(choice, &options_of(id, found), &mut || records.next(), emit);
                 lines.sort_by_key(|line| line.record().ordinal);
@@ -55,7 +55,11 @@ pub(super) fn settle<'o>(
 }
 
 /// The bytes of records, in one pass over a file.
-struct Records<I> {
+struct Records<'c, I> {
+    case: &'c Case,
+    id: SourceId,
+    /// Read from any place at once.
+    plain: bool,
     input: io::BufReader<SourceReader>,
     at: u64,
     wanted: I,
@@ -63,11 +67,17 @@ struct Records<I> {
 
 /// Bytes read at once.
 const BUFFER: usize = 256 * 1024;
+/// Bytes that are passed over sooner by opening the file behind them than by reading them.
+const FAR: u64 = 1024 * 1024;
 
-impl<'a, I: Iterator<Item = &'a PutOff>> Records<I> {
-    fn new(input: SourceReader, wanted: I) -> Self {
+impl<'c, 'a, I: Iterator<Item = &'a PutOff>> Records<'c, I> {
+    fn new(case: &'c Case, id: SourceId, wanted: I) -> Self {
+        let file = case.files().get(id.0 as usize);
         Self {
-            input: io::BufReader::with_capacity(BUFFER, input),
+            case,
+            id,
+            plain: file.is_some_and(|file| file.compression.is_none()),
+            input: io::BufReader::with_capacity(BUFFER, case.reader(id)),
             at: 0,
             wanted,
         }
@@ -77,9 +87,14 @@ impl<'a, I: Iterator<Item = &'a PutOff>> Records<I> {
         loop {
             let record = self.wanted.next()?.record;
             // A record in several lines may reach over the one before it.
-            let Some(skip) = record.start.checked_sub(self.at) else {
+            let Some(mut skip) = record.start.checked_sub(self.at) else {
                 continue;
             };
+            if self.plain && skip > FAR {
+                let behind = self.case.part(self.id, record.start..u64::MAX);
+                self.input = io::BufReader::with_capacity(BUFFER, behind);
+                (self.at, skip) = (record.start, 0);
+            }
             let skipped = io::copy(&mut (&mut self.input).take(skip), &mut io::sink()).ok()?;
             let mut bytes = Vec::with_capacity(record.len as usize);
             let len = u64::from(record.len);
