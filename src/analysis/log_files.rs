@@ -34,12 +34,14 @@ pub(super) fn options_of<'a>(
     Cow::Owned(own)
 }
 
+/// With `spare`, there are threads that have no log of their own to read.
 pub(super) fn read_log(
     case: &Case,
     source: &Source,
     choice: &logs::Choice,
     options: &LogOptions,
     (progress, board): (&dyn Progress, &Board),
+    spare: bool,
 ) -> LogResult {
     progress.reading(source.id, &source.path);
     let mut seat = board.seat();
@@ -49,7 +51,12 @@ pub(super) fn read_log(
         seat.lines(source.id, &read.1, Some(&read.0));
         return read;
     }
-    let mut input = Stoppable::new(case, source.id, progress);
+    let bytes = if spare {
+        case.reader_ahead(source.id)
+    } else {
+        case.reader(source.id)
+    };
+    let mut input = Stoppable::of(bytes, source.id, progress);
     let mut step = steps(&input.inner, source.id, progress);
     let mut lines = Vec::new();
     let mut summary = logs::read(
@@ -203,7 +210,7 @@ fn read_again(
         let choice = found.log.as_ref()?;
         let options = otherwise(source, found, summary)?;
         let alone = (&Quiet(progress) as &dyn Progress, &Board::default());
-        Some(read_log(case, source, choice, &options, alone))
+        Some(read_log(case, source, choice, &options, alone, false))
     };
     read.into_par_iter()
         .map(|(id, result)| (id, again(id, &result.0).unwrap_or(result)))

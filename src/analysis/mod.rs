@@ -382,6 +382,8 @@ fn read(
         };
     }
 
+    let busy = sets.len() + sniffed.iter().filter(|found| found.log.is_some()).count();
+    let spare = busy < rayon::current_num_threads();
     let (captures, lines) = rayon::join(
         || {
             sets.par_iter()
@@ -403,7 +405,7 @@ fn read(
                 .filter_map(|(source, found)| {
                     let choice = found.log.as_ref()?;
                     let own = options_of(source, found, options, &log_options);
-                    let mut read = read_log(case, source, choice, &own, (progress, board));
+                    let mut read = read_log(case, source, choice, &own, (progress, board), spare);
                     options.tell_zone(source, &mut read.0.zone);
                     Some((source.id, read))
                 })

@@ -1,5 +1,6 @@
 //! Paths on the command line -> the files of one case, each listed once, and their bytes: the only room that opens files.
 
+mod ahead;
 mod collect;
 mod reader;
 mod unpack;

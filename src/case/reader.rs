@@ -1,5 +1,6 @@
 //! A file of the case -> its decompressed bytes, from the start or from any offset.
 
+use super::ahead::Blocks;
 use super::unpack::{Lz4, Xz};
 use super::{Case, CaseFile, HEAD_BYTES, Location, Problem};
 use crate::model::SourceId;
@@ -123,15 +124,20 @@ impl<R: Read> Read for Counted<R> {
 impl Case {
     /// The bytes of a file from its beginning, decompressed.
     pub fn reader(&self, id: SourceId) -> SourceReader {
-        self.stream(id, None)
+        self.stream(id, None, false)
+    }
+
+    /// The same, unpacked by a thread of its own while the bytes before are looked at.
+    pub fn reader_ahead(&self, id: SourceId) -> SourceReader {
+        self.stream(id, None, true)
     }
 
     /// Stored bytes `part`, of a file that is not compressed.
     pub fn part(&self, id: SourceId, part: Range<u64>) -> SourceReader {
-        self.stream(id, Some(part))
+        self.stream(id, Some(part), false)
     }
 
-    fn stream(&self, id: SourceId, part: Option<Range<u64>>) -> SourceReader {
+    fn stream(&self, id: SourceId, part: Option<Range<u64>>, ahead: bool) -> SourceReader {
         let taken = Arc::new(AtomicU64::new(0));
         let Some(file) = self.file(id) else {
             return SourceReader::broken(
@@ -153,7 +159,7 @@ impl Case {
         };
         // Whoever reads a plain file has a large buffer of its own.
         let buffered = |raw| io::BufReader::with_capacity(BUFFER_BYTES, raw);
-        let inner: Box<dyn Read + Send> = match compression {
+        let unpacked: Box<dyn Read + Send> = match compression {
             Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(buffered(raw))),
             Some(Compression::Xz) => Box::new(Xz::new(buffered(raw))),
             Some(Compression::Bzip2) => Box::new(MultiBzDecoder::new(buffered(raw))),
@@ -171,6 +177,14 @@ impl Case {
                 }
             }
             None => raw,
+        };
+        let inner: Box<dyn Read + Send> = match compression {
+            None => unpacked,
+            Some(_) if ahead => match Blocks::ahead(unpacked) {
+                Ok(blocks) => Box::new(blocks),
+                Err(_) => return self.stream(id, None, false),
+            },
+            Some(_) => Box::new(Blocks::here(unpacked)),
         };
         SourceReader {
             inner,

@@ -201,6 +201,10 @@ mod tests {
         let mut reader = case.reader(SourceId(0));
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();
+        let mut ahead = (case.reader_ahead(SourceId(0)), Vec::new());
+        ahead.0.read_to_end(&mut ahead.1).unwrap();
+        assert!(ahead.1 == all);
+        assert_eq!(ahead.0.problem(), reader.problem());
         (all, reader.problem().map(|p| p.kind))
     }
 
