@@ -16,11 +16,11 @@ const fn first(hits: u64) -> usize {
     (hits.trailing_zeros() / 8) as usize
 }
 
-/// Where the first hit stands in the few bytes that are looked at here.
+/// Where the first hit stands in the few bytes that are looked at here; none is found where there are less.
 #[inline]
 fn among_few(text: &[u8], hits: impl Fn(u64) -> u64) -> Option<usize> {
-    let (eights, _) = text.as_chunks::<8>();
-    for (at, eight) in eights.iter().take(FEW / 8).enumerate() {
+    let (eights, _) = text.first_chunk::<FEW>()?.as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
         let hits = hits(u64::from_le_bytes(*eight));
         if hits != 0 {
             return Some(at * 8 + first(hits));
@@ -49,8 +49,10 @@ pub(crate) fn near3(text: &[u8], a: u8, b: u8, c: u8) -> Option<usize> {
 /// Looks behind the few bytes that were looked at.
 #[inline(never)]
 fn far(text: &[u8], search: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
-    let seen = (text.len() & !7).min(FEW);
-    search(text.get(seen..)?).map(|at| seen + at)
+    match text.get(FEW..) {
+        Some(behind) => search(behind).map(|at| FEW + at),
+        None => search(text),
+    }
 }
 
 /// A word and what follows the blank behind it.
