@@ -57,9 +57,10 @@ pub(super) fn read(
     parts: &[Range<u64>],
     progress: &dyn Progress,
 ) -> Option<LogResult> {
-    let read: Vec<(LogSummary, Vec<Line>, Stoppable<'_>)> = parts
+    let read: Option<Vec<(LogSummary, Vec<Line>, Stoppable<'_>)>> = parts
         .par_iter()
-        .map(|part| {
+        .enumerate()
+        .map(|(i, part)| {
             let bytes = case.part(source.id, part.clone());
             let mut input = Stoppable::of(bytes, source.id, progress);
             let mut step = steps(&input.inner, source.id, progress);
@@ -73,13 +74,12 @@ pub(super) fn read(
                 &mut |line| lines.push(line),
             );
             step();
-            (summary, lines, input)
+            // After one that does not, no other is begun.
+            let alone = summary.stands_alone(i == 0);
+            alone.then_some((summary, lines, input))
         })
         .collect();
-    let mut alone = read.iter().enumerate();
-    if !alone.all(|(i, (summary, ..))| summary.stands_alone(i == 0)) {
-        return None;
-    }
+    let read = read?;
     let (mut whole, mut lines) = (LogSummary::default(), Vec::new());
     lines.reserve_exact(read.iter().map(|(_, own, _)| own.len()).sum());
     whole
