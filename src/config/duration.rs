@@ -58,6 +58,19 @@ pub(super) fn haproxy(text: &str) -> Option<i64> {
     number.checked_mul(scale)
 }
 
+/// Apache httpd: seconds without a unit, `ms`, `s`, `mi`, `h` (ap_timeout_parameter_parse).
+pub(super) fn apache(text: &str) -> Option<i64> {
+    let (number, unit) = digits(text)?;
+    let scale = match unit.to_ascii_lowercase().as_str() {
+        "" | "s" => SECOND_NS,
+        "ms" => MILLI_NS,
+        "mi" | "min" => MINUTE,
+        "h" => HOUR,
+        _ => return None,
+    };
+    number.checked_mul(scale)
+}
+
 /// Envoy: a protobuf `Duration` as JSON, `5s`, `0.25s`.
 pub(super) fn envoy(text: &str) -> Option<i64> {
     let number = text.trim().strip_suffix('s')?;

@@ -1,6 +1,7 @@
 //! Configuration files of proxies and load balancers -> the settings of a hop, each with its line.
 
 mod alb;
+mod apache;
 mod caddy;
 mod duration;
 mod envoy;
@@ -77,6 +78,11 @@ const READERS: &[Reader] = &[
         name: "caddyfile",
         sniff: caddy::sniff,
         read: caddy::read,
+    },
+    Reader {
+        name: "apache-conf",
+        sniff: apache::sniff,
+        read: apache::read,
     },
     Reader {
         name: "kubernetes",

@@ -348,6 +348,35 @@ fn caddy() {
 }
 
 #[test]
+fn apache() {
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "a tunnel by rewriting; the longer of the two sides' time-outs",
+            "ServerRoot \"/etc/apache2\"\nListen 80\nTimeout 6\n<VirtualHost *:80>\n    ProxyTimeout 4\n    RewriteEngine On\n    RewriteCond %{HTTP:Upgrade} websocket [NC]\n    RewriteRule ^/?(.*) \"ws://10.0.0.3:3000/$1\" [P,L]\n    ProxyPass / http://10.0.0.3:3000/\n</VirtualHost>\n",
+            &[
+                "apache *:80",
+                "/ [ProxyPass /] idle 6000ms Timeout:3 up+++@8 -> 10.0.0.3:3000",
+            ],
+        ),
+        (
+            "one path passes the upgrade on, one does not, one is not proxied; a Location",
+            "<VirtualHost *:443>\nProxyTimeout 8\nProxyPass \"/ws\" \"http://h:1/ws\" upgrade=websocket timeout=2mi\nProxyPass \"/live\" \"http://h:1/live\"\nProxyPass /static !\n<Location /chat>\nProxyPass wss://h:2/chat\n</Location>\nProxyTimeout soon\nInclude more/*.conf\n</VirtualHost>\n",
+            &[
+                "apache *:443",
+                "/ws [ProxyPass /ws] idle 120000ms ProxyPass timeout=:3 up+++@3 -> h:1",
+                "/live [ProxyPass /live] idle 60000ms Timeout:default up--+@4 -> h:1",
+                "/chat [ProxyPass /chat] idle 60000ms Timeout:default up+++@7 -> h:2",
+                "! bad-value@9",
+                "! include-not-read@10",
+            ],
+        ),
+    ];
+    for (name, text, expected) in table {
+        check(name, text, expected);
+    }
+}
+
+#[test]
 fn kubernetes() {
     let table: &[(&str, &str, &[&str])] = &[
         (

@@ -20,6 +20,7 @@ impl LogFormat for ApacheError {
             "[Fri Nov 20 20:58:16.441303 2026] [proxy:error] [pid 811:tid 140] (111)Connection refused: AH00957: HTTP: attempt to connect to 10.8.0.3:8080 (10.8.0.3:8080) failed",
             "[Fri Nov 20 20:58:16.441303 2026] [mpm_event:notice] [pid 1:tid 1] AH00491: caught SIGTERM, shutting down",
             "[Fri Nov 20 20:58:16 2026] [error] [client 192.0.2.17] File does not exist: /srv/www/favicon.ico",
+            "[Fri Nov 20 20:58:16.441303 2026] [proxy_http:error] [pid 811:tid 140] (70007)The timeout specified has expired: [client 192.0.2.17:54516] AH01102: error reading status line from remote server 10.8.0.3:8080",
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
@@ -93,6 +94,16 @@ fn head(line: &[u8]) -> Option<Head<'_>> {
         && text::contains(place, b".c(")
     {
         rest = after;
+    }
+    // What the system said stands before the client (`%E: [client %a]`).
+    let said = rest
+        .first()
+        .filter(|c| **c == b'(')
+        .and_then(|_| memchr::memmem::find(rest, b": [client "));
+    if let Some(at) = said
+        && let Some((client, _)) = rest.get(at + 10..).and_then(|r| text::cut(r, b']'))
+    {
+        head.client = client;
     }
     if let Some((client, after)) = rest
         .strip_prefix(b"[client ")
@@ -239,6 +250,14 @@ impl LineReader for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_client_stands_behind_what_the_system_said() {
+        let line = b"[Fri Nov 20 20:58:16.441303 2026] [proxy_http:error] [pid 811:tid 140] (70007)The timeout specified has expired: [client 192.0.2.17:54516] AH01102: error reading status line from remote server 10.8.0.3:8080";
+        let head = head(line).expect("a line of the error log");
+        assert_eq!(head.client, b"192.0.2.17:54516");
+        assert_eq!(classify(head.message), HopEvent::HandshakeTimeout);
+    }
 
     #[test]
     fn messages() {

@@ -147,7 +147,11 @@ pub(super) fn upgrade_risks(all: &[Judged], context: &CaseContext) -> Vec<Findin
             let mut missing = Vec::new();
             let passes = upgrade.http_11 && upgrade.upgrade_header && upgrade.connection_header;
             if !(nginx || passes) {
-                missing.push("`upgrade_configs` with `upgrade_type: websocket`");
+                missing.push(if settings.hop == HopKind::Apache {
+                    "`upgrade=websocket`"
+                } else {
+                    "`upgrade_configs` with `upgrade_type: websocket`"
+                });
             }
             if nginx && !upgrade.http_11 {
                 missing.push("`proxy_http_version 1.1` (1.0 is the default before nginx 1.29.7)");
@@ -200,20 +204,20 @@ pub(super) fn upgrade_risks(all: &[Judged], context: &CaseContext) -> Vec<Findin
                 timeout_ns: None,
                 connections: through.iter().map(|j| j.connection.id.clone()).collect(),
                 records: vec![at_line(settings, upgrade.line)],
-                fix: vec![
-                    format!(
-                        "in {} ({file}:{}): {} [X3]",
-                        route.name,
-                        route.line.unwrap_or(upgrade.line),
-                        if nginx {
+                fix: vec![format!(
+                    "in {} ({file}:{}): {} [X3]",
+                    route.name,
+                    route.line.unwrap_or(upgrade.line),
+                    match settings.hop {
+                        HopKind::Nginx =>
                             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
-                         proxy_set_header Connection \"upgrade\";"
-                        } else {
-                            "upgrade_configs: [{upgrade_type: websocket}]"
-                        }
-                    )
-                    .into(),
-                ],
+                             proxy_set_header Connection \"upgrade\";",
+                        HopKind::Apache =>
+                            "`upgrade=websocket` behind the backend's URL (2.4.47 and later), or a `ws://` backend",
+                        _ => "upgrade_configs: [{upgrade_type: websocket}]",
+                    }
+                )
+                .into()],
             });
         }
     }
