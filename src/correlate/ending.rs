@@ -2,8 +2,8 @@
 
 use super::sealed;
 use crate::model::{
-    Closer, ConnectionLeg, Direction, Hop, HopKind, LegEventKind, LegObservation, MILLI_NS, Mark,
-    Moment, Role, Stamp,
+    Closer, ConnectionLeg, Direction, Hop, HopKind, LegEventKind, LegObservation, LegProtocol,
+    MILLI_NS, Mark, Moment, Role, Stamp,
 };
 
 /// A Close frame that comes later than this after a FIN or RST elsewhere did not cause it.
@@ -198,12 +198,14 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
     if let Some(close) = acts.iter().find(|a| a.close)
         && close.mark.at.since(first.mark.at) <= CLOSE_LEAD_NS
     {
+        let by_relay = relay_that_closed(close, acts, legs)
+            .filter(|&hop| hops.get(hop).is_some_and(|h| h.kind.is_proxy()));
         let end = if close.direction == Direction::ToServer {
             0
         } else {
             hops.len().saturating_sub(1)
         };
-        return named(hops, end);
+        return named(hops, by_relay.unwrap_or(end));
     }
     // lo..=hi: the hops that can have begun it.
     let (mut lo, mut hi) = (0, hops.len().saturating_sub(1));
@@ -241,6 +243,39 @@ fn closer(acts: &[Act], legs: &[ConnectionLeg], hops: &[Hop]) -> Closer {
         return named(hops, lo);
     }
     unknown
+}
+
+/// Clocks of two vantage points differ by less than this once they are aligned.
+const CLOCKS_NS: i64 = 250 * MILLI_NS;
+/// What one capture holds stands in it in the order in which it came, but for stamps that step back a little.
+const ONE_CLOCK_NS: i64 = 20_000;
+
+/// The hop that sent a Close of its own (Caddy's 1001 at a reload): the leg that it would have come in on was read without a hole, and held none.
+fn relay_that_closed(close: &Act, acts: &[Act], legs: &[ConnectionLeg]) -> Option<usize> {
+    let leg = legs.get(close.leg)?;
+    let (before, hop) = match close.direction {
+        Direction::ToClient => (legs.get(close.leg + 1)?, leg.from + 1),
+        Direction::ToServer => (legs.get(close.leg.checked_sub(1)?)?, leg.from),
+    };
+    let read = before.observations.iter().any(|o| {
+        o.protocol == LegProtocol::WebSocket
+            && o.flow(close.direction).lost_bytes == 0
+            && o.last.at >= close.mark.at
+    });
+    let came_in = acts.iter().any(|a| {
+        let same = a.close && a.direction == close.direction;
+        let beyond = match close.direction {
+            Direction::ToClient => a.leg > close.leg,
+            Direction::ToServer => a.leg < close.leg,
+        };
+        let slack = if a.mark.record.source == close.mark.record.source {
+            ONE_CLOCK_NS
+        } else {
+            CLOCKS_NS
+        };
+        same && beyond && a.mark.at.since(close.mark.at) <= slack
+    });
+    (read && !came_in).then_some(hop)
 }
 
 fn named_between(hops: &[Hop], first: &Act, legs: &[ConnectionLeg]) -> Closer {

@@ -260,8 +260,8 @@ pub const FACTS: &[FactSpec] = &[
     ),
     fact(
         "close.first_from",
-        Word(&["client", "server"]),
-        "which end sent the first Close frame",
+        Word(&["client", "server", "proxy"]),
+        "who sent the first Close frame: an end, or a proxy of its own accord",
         CAPTURE,
     ),
     fact(

@@ -39,7 +39,9 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
             "close.frame",
             shown(Value::Bool(true), CAPTURE, vec![at(frame.mark)]),
         );
-        let end = if direction == Direction::ToServer {
+        let end = if by_relay(s, frame.mark) {
+            "proxy"
+        } else if direction == Direction::ToServer {
             "client"
         } else {
             "server"
@@ -200,6 +202,12 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     side(s, row);
 }
 
+/// This Close is what ended the connection, and a hop in the middle is known to have begun that end.
+fn by_relay(s: &Subject<'_>, close: Mark) -> bool {
+    let first = s.c.closed.is_some_and(|end| end.at >= close.at);
+    first && s.c.closer.role == Role::Proxy
+}
+
 /// A capture that holds a leg to its end, without a hole, and no Close: there was none.
 fn whole<'a>(s: &Subject<'a>) -> Option<&'a LegObservation> {
     let read = |o: &LegObservation| {
@@ -332,6 +340,13 @@ fn sent_for(message: &str, code: Option<&str>) -> Option<u16> {
         "fin must be set",
         "incorrect masking",
         "bad opcode",
+        "bad mask",
+        "bad close code",
+        "rsv1 set",
+        "len > 125 for control",
+        "fin not set on control",
+        "data before fin",
+        "continuation after fin",
         "unmasked frame",
         "unmasked client frame",
     ];
@@ -639,6 +654,9 @@ mod tests {
                 None,
                 Some(1002),
             ),
+            ("websocket: bad MASK", None, Some(1002)),
+            ("websocket: bad opcode 3", None, Some(1002)),
+            ("websocket: read limit exceeded", None, Some(1009)),
             ("read ECONNRESET", Some("ECONNRESET"), None),
             ("invalid token", None, None),
         ] {
