@@ -116,6 +116,7 @@ fn app(what: &AppEvent) -> Option<(ProcessDid, String)> {
         | AppEvent::Error { .. }
         | AppEvent::HeartbeatMissed
         | AppEvent::Idle
+        | AppEvent::ReadTimedOut
         | AppEvent::Rejected { .. }
         | AppEvent::Backpressure
         | AppEvent::Exception { .. }

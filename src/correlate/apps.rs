@@ -125,6 +125,7 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
                 | AppEvent::Error { .. }
                 | AppEvent::HeartbeatMissed
                 | AppEvent::Idle
+                | AppEvent::ReadTimedOut
                 | AppEvent::Rejected { .. }
                 | AppEvent::Backpressure
                 | AppEvent::Exception { .. }

@@ -193,6 +193,7 @@ fn told_by_application(lines: &[crate::model::AppLine]) -> Option<u16> {
             AppEvent::Close { .. }
                 | AppEvent::HeartbeatMissed
                 | AppEvent::Idle
+                | AppEvent::ReadTimedOut
                 | AppEvent::Backpressure
         )
     };
@@ -505,6 +506,7 @@ fn say_app(what: &AppEvent) -> String {
         }
         AppEvent::HeartbeatMissed => "heartbeat missed, terminated".to_owned(),
         AppEvent::Idle => "idle for too long, ended".to_owned(),
+        AppEvent::ReadTimedOut => "nothing came in time, ended".to_owned(),
         AppEvent::Rejected { status } => format!(
             "upgrade rejected {}",
             status.map(|s| s.to_string()).unwrap_or_default()

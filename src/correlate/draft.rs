@@ -133,7 +133,8 @@ impl Draft {
         let told = lines.chain(app).min_by_key(|s| (s.tick_ns, s.at));
         // Who gives a peer up for its silence terminates it, also where no line of a close follows.
         told.or_else(|| {
-            let given_up = |a: &&AppLine| a.what == AppEvent::HeartbeatMissed;
+            let given_up =
+                |a: &&AppLine| matches!(a.what, AppEvent::HeartbeatMissed | AppEvent::ReadTimedOut);
             self.app_lines.iter().rev().find(given_up).map(|a| a.at)
         })
         .or_else(|| {

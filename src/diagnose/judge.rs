@@ -508,7 +508,14 @@ fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
     };
     Some(match verdict.cause? {
         // The application's own timer.
-        Cause::IdleTimeout if s.c.app_lines.iter().any(|l| l.what == AppEvent::Idle) => server(),
+        Cause::IdleTimeout
+            if s.c
+                .app_lines
+                .iter()
+                .any(|l| matches!(l.what, AppEvent::Idle | AppEvent::ReadTimedOut)) =>
+        {
+            server()
+        }
         Cause::IdleTimeout | Cause::ProxyRestart | Cause::LifetimeCap => proxy(),
         Cause::MissedHeartbeat
         | Cause::ServerCrash

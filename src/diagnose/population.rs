@@ -149,7 +149,7 @@ impl Population {
                 .or_insert((l.at.at, l.at.at));
             span.0 = span.0.min(l.at.at);
             span.1 = span.1.max(l.at.at);
-            if l.what == AppEvent::HeartbeatMissed {
+            if matches!(l.what, AppEvent::HeartbeatMissed | AppEvent::ReadTimedOut) {
                 beat_logs.insert(l.record.source);
             }
         }

@@ -135,6 +135,20 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
         }
         return both;
     }
+    // Writes run out of time in the same words: the peer took nothing until the buffers were full. So do connects, to whatever they are.
+    let io = |what: &[u8]| text::contains(&words_all, what);
+    let ran_out = all.has(Class::ReadTimedOut);
+    if ran_out && io(b" write tcp ") && said.has_peer {
+        return vec![AppEvent::Backpressure];
+    }
+    let read = !io(b" write tcp ") && !io(b" dial tcp ");
+    if ran_out && read && close_code.is_none_or(|c| c == 1006) {
+        let mut both = vec![AppEvent::ReadTimedOut];
+        if closing && (close_code.is_some() || own.has(Class::Closed)) {
+            both.push(close());
+        }
+        return both;
+    }
     let slow = said.has_peer
         && close_code.is_none()
         && (weak == Some(Told::Slow) || app_sentence::buffer_full(&words_own));
@@ -441,6 +455,20 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_out_of_time_says_what_it_waited_for() {
+        check(
+            "read failed: read tcp 192.0.2.2:9000->192.0.2.9:35888: i/o timeout",
+            true,
+            &[AppEvent::ReadTimedOut],
+        );
+        check(
+            "write message: write tcp 192.0.2.2:9000->192.0.2.9:35888: i/o timeout",
+            true,
+            &[AppEvent::Backpressure],
+        );
+    }
+
+    #[test]
     fn messages_of_many_libraries() {
         let close = |code: Option<u16>| AppEvent::Close {
             code,
@@ -476,7 +504,7 @@ mod tests {
         check(
             "read tcp 10.0.0.1:80->10.0.0.2:5000: i/o timeout",
             false,
-            &[AppEvent::HeartbeatMissed],
+            &[AppEvent::ReadTimedOut],
         );
         check(
             "ConnectionClosedError: sent 1011 (internal error) keepalive ping timeout; no close frame received",

@@ -10,6 +10,7 @@ enum Is {
     Close(Option<u16>),
     /// The peer was given up; with its close in the same line.
     Missed,
+    ReadTimedOut,
     MissedAndClosed(Option<u16>),
     Error(Option<&'static str>),
     Rejected(Option<u16>),
@@ -51,6 +52,7 @@ fn check(line: &str, want: Is) {
         (Is::Nothing, [])
         | (Is::Open, [AppEvent::Open])
         | (Is::Missed, [AppEvent::HeartbeatMissed])
+        | (Is::ReadTimedOut, [AppEvent::ReadTimedOut])
         | (Is::Backpressure, [AppEvent::Backpressure, ..])
         | (Is::Exception, [AppEvent::Exception { .. }])
         | (Is::Exhausted, [AppEvent::Exhausted { .. }])
@@ -368,7 +370,7 @@ fn go() {
         ),
         (
             "read tcp 10.0.0.1:80->10.0.0.2:5000: i/o timeout",
-            Is::Missed,
+            Is::ReadTimedOut,
         ),
         ("websocket: read limit exceeded", Is::Error(None)),
         (

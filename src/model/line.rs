@@ -284,6 +284,8 @@ pub enum AppEvent {
     HeartbeatMissed,
     /// The application ended it for its silence.
     Idle,
+    /// A read ran out of time (Go's `i/o timeout`): a heartbeat that was missed where pongs move the deadline, else the application's idle timer.
+    ReadTimedOut,
     /// The upgrade was refused by the application.
     Rejected {
         status: Option<u16>,

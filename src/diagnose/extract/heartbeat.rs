@@ -4,15 +4,64 @@ use super::{APP_LOG, CAPTURE, POPULATION, Subject, at, shown};
 use crate::diagnose::fact::{Row, Value};
 use crate::diagnose::population::small_records;
 use crate::model::{
-    AppEvent, Direction, LegObservation, MILLI_NS, Mark, Ping, SECOND_NS, heartbeats,
+    AppEvent, AppLine, Direction, LegObservation, MILLI_NS, Mark, Ping, SECOND_NS, heartbeats,
 };
 
-pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
-    let missed =
+/// The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
+fn nearest_to_server<'a>(s: &Subject<'a>) -> Option<&'a LegObservation> {
+    let both = |o: &&LegObservation| {
+        o.by_sockets()
+            || o.to_server.packets > 0
+                && o.to_client.packets > 0
+                && (o.to_server.bytes > 0 || o.to_client.bytes > 0)
+    };
+    s.c.legs
+        .iter()
+        .rev()
+        .flat_map(|l| &l.observations)
+        .find(both)
+}
+
+/// A capture that read both directions, and no heartbeat in them: what ran out of time was no heartbeat's wait.
+fn nobody_beats(s: &Subject<'_>) -> bool {
+    s.readable()
+        && nearest_to_server(s).is_some_and(|o| {
+            let unread = o
+                .compression
+                .is_some_and(|c| c.to_server.unread + c.to_client.unread > 0);
+            o.pings.is_empty() && o.to_client.pings + o.to_server.pings == 0 && !unread
+        })
+}
+
+/// The line in which the application gave its peer up for a missed heartbeat.
+fn missed_beat<'a>(s: &Subject<'a>) -> Option<&'a AppLine> {
+    let named =
         s.c.app_lines
             .iter()
             .find(|l| l.what == AppEvent::HeartbeatMissed);
-    if let Some(l) = missed {
+    named.or_else(|| {
+        let ran_out = |l: &&AppLine| l.what == AppEvent::ReadTimedOut;
+        s.c.app_lines
+            .iter()
+            .find(ran_out)
+            .filter(|_| !nobody_beats(s))
+    })
+}
+
+/// The line in which the application ended the connection for its silence.
+pub(super) fn own_idle<'a>(s: &Subject<'a>) -> Option<&'a AppLine> {
+    let named = s.c.app_lines.iter().find(|l| l.what == AppEvent::Idle);
+    named.or_else(|| {
+        let ran_out = |l: &&AppLine| l.what == AppEvent::ReadTimedOut;
+        s.c.app_lines
+            .iter()
+            .find(ran_out)
+            .filter(|_| nobody_beats(s))
+    })
+}
+
+pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
+    if let Some(l) = missed_beat(s) {
         row.set(
             "heartbeat.miss_logged",
             shown(Value::Bool(true), APP_LOG, vec![(l.record, Some(l.at))]),
@@ -38,19 +87,7 @@ pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
         }
         return;
     }
-    // The leg nearest to the server that shows both directions: there the server's own view of its peer is seen.
-    let Some(o) =
-        s.c.legs
-            .iter()
-            .rev()
-            .flat_map(|l| &l.observations)
-            .find(|o| {
-                o.by_sockets()
-                    || o.to_server.packets > 0
-                        && o.to_client.packets > 0
-                        && (o.to_server.bytes > 0 || o.to_client.bytes > 0)
-            })
-    else {
+    let Some(o) = nearest_to_server(s) else {
         return;
     };
     let pings: Vec<&Ping> = o

@@ -1,13 +1,12 @@
 //! Silences, lives and the time-outs of the hops on the path -> the `idle.*`, `life.*`, `timeouts.*` and `traffic.*` facts.
 
+use super::heartbeat::own_idle;
 use super::{APP_LOG, CAPTURE, CONFIG, POPULATION, PROXY_LOG, Subject, at, shown};
 use crate::diagnose::fact::{NamedDuration, Row, Value, Witnesses};
 use crate::diagnose::population::{
     self, DELAYED_CLOSE_NS, Of, Recurring, after_stream, flowing, round_to_timer,
 };
-use crate::model::{
-    AppEvent, HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind,
-};
+use crate::model::{HopEvent, HopKind, MILLI_NS, Mark, Role, SECOND_NS, Timeout, TimeoutKind};
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
     if let Some(life) = s.c.duration_ns() {
@@ -108,7 +107,7 @@ fn logged(s: &Subject<'_>, row: &mut Row) {
             .iter()
             .find(|t| t.ended_by_timer() == Some(true));
     // An application that ends silent connections says so.
-    if let Some(l) = s.c.app_lines.iter().find(|l| l.what == AppEvent::Idle) {
+    if let Some(l) = own_idle(s) {
         let records = vec![(l.record, Some(l.at))];
         row.set("idle.logged", shown(Value::Bool(true), APP_LOG, records));
         return;
@@ -375,7 +374,7 @@ fn room(s: &Subject<'_>, row: &mut Row, candidates: &[NamedDuration], configured
     let life =
         s.c.duration_ns()
             .or_else(|| s.c.tunnels.iter().find_map(|t| t.life_ns));
-    if s.c.app_lines.iter().any(|l| l.what == AppEvent::Idle) {
+    if own_idle(s).is_some() {
         // Its own timer is in no configuration.
         return;
     }

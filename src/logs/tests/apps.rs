@@ -128,7 +128,7 @@ fn console_lines_of_many_programs() {
     );
     check(
         "2026/11/20 21:43:56 ws.go:42: read tcp 10.77.4.2:8080->10.77.1.5:3333: i/o timeout",
-        AppEvent::HeartbeatMissed,
+        AppEvent::ReadTimedOut,
         Some("10.77.1.5:3333"),
     );
     check(
