@@ -46,6 +46,9 @@ const NEVER: &[&str] = &[
     "channel",
 ];
 
+/// What programs print where there is no value: many clients have these in common.
+const NOBODY: &[&str] = &["null", "undefined", "none", "nil", "nan", "anonymous"];
+
 /// The identity in a request's URI: `/ws?session=u1-7f` -> `u1-7f`.
 pub(super) fn token(uri: &str) -> Option<String> {
     let query = uri.split_once('?')?.1;
@@ -53,7 +56,7 @@ pub(super) fn token(uri: &str) -> Option<String> {
     let pairs: Vec<(String, &str)> = query
         .split('&')
         .filter_map(|p| p.split_once('='))
-        .filter(|(_, v)| v.len() >= 2)
+        .filter(|(_, v)| v.len() >= 2 && !NOBODY.contains(&v.to_ascii_lowercase().as_str()))
         .map(|(k, v)| (k.to_ascii_lowercase().replace('-', "_"), v))
         .collect();
     for name in NAMES {
@@ -107,6 +110,8 @@ mod tests {
             ("/ws?room=blue1234", None),
             ("/ws?x=8a6fdd00", Some("8a6fdd00")),
             ("/ws?x=1", None),
+            ("/ws?token=undefined", None),
+            ("/ws?token=undefined&user=u7", Some("u7")),
             ("/ws", None),
             ("/ws?lang=de&token=t0k3n#x", Some("t0k3n")),
         ] {

@@ -13,6 +13,8 @@ pub(super) struct Front<'a> {
     pub(super) no_year: bool,
     pub(super) pid: Option<u32>,
     pub(super) hostname: Option<&'a [u8]>,
+    /// Where it stands before the date.
+    pub(super) level: Level,
     pub(super) message: &'a [u8],
 }
 
@@ -44,7 +46,18 @@ pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Op
             no_year: false,
             pid: pid.and_then(|p| u32::try_from(p).ok()),
             hostname: None,
+            level: Level::Unknown,
             message: message.trim_ascii(),
+        });
+    }
+    if let Some((level, date, message)) = level_first(rest).or_else(|| tornado(rest)) {
+        return Some(Front {
+            time: Some(date.stamp(assumed)),
+            no_year: false,
+            pid: None,
+            hostname: None,
+            level,
+            message,
         });
     }
     // Daphne: `127.0.0.1:1234 - - [20/Nov/2026:20:48:04] "WSCONNECT /ws" - -`.
@@ -54,6 +67,7 @@ pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Op
             no_year: false,
             pid: None,
             hostname: None,
+            level: Level::Unknown,
             message: rest,
         });
     }
@@ -64,6 +78,7 @@ pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Op
         no_year: false,
         pid: None,
         hostname: None,
+        level: Level::Unknown,
         message: b"",
     };
     if let Some(date) = stamp::iso(inner)
@@ -148,6 +163,49 @@ pub(super) fn front<'a>(line: &'a [u8], assumed: LocalZone, out: &Out<'_>) -> Op
     None
 }
 
+/// Python's `%(levelname)s %(asctime)s ...`, as Django's documentation has it: `INFO 2026-11-20 20:48:09,123 chat.consumers 1234 message`.
+fn level_first(line: &[u8]) -> Option<(Level, stamp::Date, &[u8])> {
+    let (word, rest) = text::cut(line, b' ')?;
+    let bare = word.strip_prefix(b"[").unwrap_or(word);
+    let bare = bare.strip_suffix(b":").unwrap_or(bare);
+    let bare = bare.strip_suffix(b"]").unwrap_or(bare);
+    let upper = bare.len() >= 4 && bare.iter().all(u8::is_ascii_uppercase);
+    let level = Level::of(bare);
+    if !upper || level == Level::Unknown {
+        return None;
+    }
+    let rest = rest.trim_ascii_start();
+    let inner = rest.strip_prefix(b"[");
+    let date = stamp::iso(inner.unwrap_or(rest))?;
+    let after = &inner.unwrap_or(rest)[date.len..];
+    let after = match inner {
+        Some(_) => after.strip_prefix(b"]")?,
+        None => after,
+    };
+    let ends = after.is_empty() || matches!(after[0], b' ' | b'\t' | b':' | b'|' | b'-');
+    ends.then(|| (level, date, after.trim_ascii_start()))
+}
+
+/// Tornado's own: `[I 261120 20:48:09 web:2348] message`, the year in two digits.
+fn tornado(line: &[u8]) -> Option<(Level, stamp::Date, &[u8])> {
+    let (head, message) = text::cut(line.strip_prefix(b"[")?, b']')?;
+    let [letter, b' ', y1, y2, m1, m2, d1, d2, b' ', clock @ ..] = head else {
+        return None;
+    };
+    let level = match letter {
+        b'D' | b'I' => Level::Low,
+        b'W' => Level::Warning,
+        b'E' => Level::Error,
+        b'C' => Level::Fatal,
+        _ => return None,
+    };
+    let (clock, place) = text::cut(clock, b' ')?;
+    memchr::memchr(b':', place)?;
+    let day = [b'2', b'0', *y1, *y2, b'-', *m1, *m2, b'-', *d1, *d2, b' '];
+    let date = stamp::iso(&[&day[..], clock].concat())?;
+    Some((level, date, message.trim_ascii_start()))
+}
+
 /// The date of Daphne's line about a WebSocket.
 pub(super) fn daphne(line: &[u8]) -> Option<stamp::Date> {
     let at = memchr::memmem::find(line, b"] \"WS")?;
@@ -196,7 +254,8 @@ pub(super) fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap)
         pairs += 1;
         given |= matches!(key, b"msg" | b"message" | b"event");
         // `client_error session=u7: message`: the sentence goes on.
-        let value = value.strip_suffix(b":").unwrap_or(value);
+        let value = to_the_end(key, value, message)
+            .unwrap_or_else(|| value.strip_suffix(b":").unwrap_or(value));
         match map.meaning(key, String::new) {
             Some(meaning) => told.push((meaning, Cow::Borrowed(value))),
             None => fields.put(key, b"", Cow::Borrowed(value), 1, assumed),
@@ -247,6 +306,10 @@ pub(super) fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap)
     if text::contains(message, b"Finished \"") && text::contains(message, b"[WebSocket]") {
         fields.event = Cow::Borrowed(b"socket closed");
     }
+    // The same of its opening.
+    if text::contains(message, b"Started GET \"") && text::contains(message, b"[WebSocket]") {
+        fields.event = Cow::Borrowed(b"socket opened");
+    }
     // uvicorn: `"WebSocket /path" 403`.
     if let Some(at) = memchr::memmem::find(message, b"\"WebSocket /")
         && let Some(status) = message[at..]
@@ -259,6 +322,18 @@ pub(super) fn of_text<'a>(message: &'a [u8], assumed: LocalZone, map: &FieldMap)
         fields.event = Cow::Borrowed(b"upgrade rejected");
     }
     fields
+}
+
+/// An error that stands last and without quotes is all that follows: `err=websocket: read limit exceeded`.
+fn to_the_end<'a>(key: &[u8], value: &[u8], message: &'a [u8]) -> Option<&'a [u8]> {
+    let error = matches!(key, b"err" | b"error" | b"exception");
+    if !error || value.is_empty() {
+        return None;
+    }
+    let mark = [b" ", key, b"=", value].concat();
+    let at = memchr::memmem::rfind(message, &mark)? + key.len() + 2;
+    let rest = message.get(at..)?;
+    memchr::memchr2(b'=', b'"', rest).is_none().then_some(rest)
 }
 
 /// The first address among the words, and a request's path.

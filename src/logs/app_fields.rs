@@ -46,8 +46,22 @@ pub(super) struct Fields<'a> {
 const MAX_ID: usize = 256;
 
 fn id(value: &[u8]) -> Option<String> {
+    // How languages print that there is none: JavaScript, Python, Go, Ruby.
+    let nobody = |v: &[u8]| {
+        let words: [&[u8]; 8] = [
+            b"null",
+            b"undefined",
+            b"none",
+            b"nil",
+            b"<nil>",
+            b"<null>",
+            b"nan",
+            b"anonymous",
+        ];
+        words.iter().any(|w| v.eq_ignore_ascii_case(w))
+    };
     text::present(value)
-        .filter(|v| v.len() <= MAX_ID && *v != b"null" && *v != b"undefined")
+        .filter(|v| v.len() <= MAX_ID && !nobody(v))
         .map(text::string)
 }
 
@@ -319,6 +333,10 @@ impl<'a> Fields<'a> {
                 if path.first() == Some(&b'/') {
                     self.uri = Some(text::string(path));
                 }
+            }
+            // Who logs the query alone logs whose connection it is.
+            b"query" | b"querystring" if self.uri.is_none() && value.contains(&b'=') => {
+                self.uri = Some(format!("?{}", text::string(&value)));
             }
             b"secwebsocketkey" | b"wskey" | b"swk" | b"websocketkey" | b"httpsecwebsocketkey" => {
                 self.ws_key = id(&value)

@@ -288,7 +288,8 @@ impl Reader {
                 } else {
                     fields.client.clone()
                 },
-                client_port: fields.client_port.filter(|_| !own_address),
+                // Behind a proxy whose headers have no port, servers write 0.
+                client_port: fields.client_port.filter(|&p| p != 0 && !own_address),
                 uri: fields.uri.clone(),
                 ws_key: fields.ws_key.clone(),
                 request_id: fields.request_id.clone(),
@@ -312,6 +313,9 @@ impl Reader {
             return Outcome::Odd(front.lacks());
         };
         let mut fields = of_text(front.message, self.assumed, &self.map);
+        if front.level != Level::Unknown {
+            fields.level = front.level;
+        }
         fields.pid = fields.pid.or(front.pid);
         fields.hostname = fields
             .hostname

@@ -20,6 +20,8 @@ impl LogFormat for AppText {
             r#"time=2026-11-20T21:22:05.438Z level=INFO msg="ws close" code=1006"#,
             "2026/11/20 21:43:56 read tcp 10.0.0.1:80->10.0.0.2:5000: i/o timeout",
             "[2026-11-20T21:43:56.005Z] INFO: client connected from 203.0.113.7:51000",
+            "INFO 2026-11-20 21:43:56,005 chat.consumers 1234 user left room code=1006 client=203.0.113.7:51000",
+            "[I 261120 21:43:56 chat:12] WebSocket closed from 203.0.113.7 code=1001 reason=None",
             "2026-11-20T21:43:56.005Z  INFO 1234 --- [main] c.e.App : Started App in 2.1 seconds",
             "\x1b[2m2026-11-20 21:43:56.005\x1b[0m [\x1b[32m\x1b[1minfo     \x1b[0m] \x1b[1mclient left\x1b[0m \x1b[36mcode\x1b[0m=\x1b[35m1006\x1b[0m \x1b[36muser\x1b[0m=\x1b[35mu7\x1b[0m",
         ]

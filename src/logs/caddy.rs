@@ -1,6 +1,7 @@
 //! Caddy's JSON lines (access, error and process) -> tunnels and hop events.
 
 use super::access::{blank, matters};
+use super::app_text::uncoloured;
 use super::json::{self, Kind, Leaf};
 use super::{LineReader, LogFormat, LogOptions, Out, Outcome, stamp, text};
 use crate::model::{
@@ -22,6 +23,7 @@ impl LogFormat for Caddy {
             r#"{"level":"info","ts":1795208267.0971084,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"192.0.2.17","remote_port":"54516","proto":"HTTP/1.1","method":"GET","host":"ws.test","uri":"/idle","headers":{"Sec-Websocket-Key":["JB6Nv/EnzithyzUkBMb6IA=="],"Upgrade":["websocket"],"User-Agent":["wslab/1"]}},"user_id":"","duration":3.006521147,"size":0,"status":0,"resp_headers":{"Server":["Caddy"]}}"#,
             r#"{"level":"error","ts":1795208267.09,"logger":"http.log.error.log2","msg":"dial tcp 127.0.0.1:18099: connect: connection refused","request":{"remote_ip":"192.0.2.17","remote_port":"54516","method":"GET","host":"ws.test","uri":"/dead"},"duration":0.001,"status":502,"err_id":"x","err_trace":"reverseproxy.statusError (reverseproxy.go:1299)"}"#,
             r#"{"level":"info","ts":1795208267.09,"logger":"admin.api","msg":"received request","method":"POST","uri":"/load"}"#,
+            "2026/11/20 20:57:47.097\t\x1b[34mINFO\x1b[0m\thttp.log.access.log0\thandled request\t{\"request\": {\"remote_ip\": \"192.0.2.17\", \"remote_port\": \"54516\", \"proto\": \"HTTP/1.1\", \"method\": \"GET\", \"host\": \"ws.test\", \"uri\": \"/idle\", \"headers\": {\"Upgrade\": [\"websocket\"]}}, \"duration\": 3.006, \"size\": 0, \"status\": 101}",
         ]
     }
     fn open(&self, options: &LogOptions) -> Box<dyn LineReader> {
@@ -30,7 +32,16 @@ impl LogFormat for Caddy {
         })
     }
     fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
-        json::fields(line)
+        let Some(c) = console(line).filter(|_| line.first() != Some(&b'{')) else {
+            return json::fields(line);
+        };
+        let mut all = vec![
+            ("level".to_owned(), text::string(&c.level)),
+            ("logger".to_owned(), text::string(c.logger)),
+            ("msg".to_owned(), text::string(c.message)),
+        ];
+        all.extend(json::fields(c.object));
+        all
     }
 }
 
@@ -41,22 +52,62 @@ fn top<'a>(leaves: &[Leaf<'a>], name: &[u8]) -> Option<&'a [u8]> {
         .map(|l| l.value)
 }
 
-/// Loggers that Caddy names (`caddyhttp`, `admin`, `tls`), with its time and level.
-pub(super) fn is_caddy(leaves: &[Leaf<'_>]) -> bool {
-    let Some(logger) = top(leaves, b"logger") else {
-        return false;
-    };
-    let own = [
+/// Loggers that Caddy names (`caddyhttp`, `admin`, `tls`).
+fn own_logger(logger: &[u8]) -> bool {
+    [
         &b"http.log."[..],
         b"http.handlers.",
         b"http.auto_https",
+        b"http.reverse_proxy",
         b"admin",
         b"tls.",
     ]
     .iter()
     .any(|name| logger.starts_with(name))
-        || matches!(logger, b"http" | b"tls" | b"admin");
-    own && top(leaves, b"ts").is_some() && top(leaves, b"level").is_some()
+        || matches!(logger, b"http" | b"http.log" | b"tls" | b"admin")
+}
+
+/// One of its loggers, with its time and level.
+pub(super) fn is_caddy(leaves: &[Leaf<'_>]) -> bool {
+    top(leaves, b"logger").is_some_and(own_logger)
+        && top(leaves, b"ts").is_some()
+        && top(leaves, b"level").is_some()
+}
+
+/// A line for a terminal (`format console`): date, level, logger where there is one, message and an object, between tabs.
+struct Console<'a> {
+    date: stamp::Date,
+    level: Vec<u8>,
+    logger: &'a [u8],
+    message: &'a [u8],
+    object: &'a [u8],
+}
+
+fn console(line: &[u8]) -> Option<Console<'_>> {
+    let date = stamp::iso(line)?;
+    let rest = line.get(date.len..)?.strip_prefix(b"\t")?;
+    let (level, rest) = text::cut(rest, b'\t')?;
+    let (words, object) = match memchr::memmem::find(rest, b"\t{") {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, &b""[..]),
+    };
+    let (logger, message) = match text::cut(words, b'\t') {
+        Some((logger, message)) => (logger, message),
+        None => (&b""[..], words),
+    };
+    let own = own_logger(logger) || logger.is_empty() && process_line(message);
+    own.then(|| Console {
+        date,
+        level: uncoloured(level).to_ascii_lowercase(),
+        logger,
+        message,
+        object,
+    })
+}
+
+/// Its line for a terminal, and no application's.
+pub(super) fn looks(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_digit) && console(line).is_some()
 }
 
 /// What its lines without a logger are known by.
@@ -80,29 +131,43 @@ struct Reader {
 
 impl Reader {
     fn read(&self, record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
+        let console = if line.first() == Some(&b'{') {
+            None
+        } else {
+            Some(console(line)?)
+        };
+        let object = console.as_ref().map_or(line, |c| c.object);
         let mut leaves = Vec::new();
-        if !json::scan(line, &mut leaves) {
+        if !object.is_empty() && !json::scan(object, &mut leaves) {
             return None;
         }
-        let own = is_caddy(&leaves);
-        let message = top(&leaves, b"msg").unwrap_or(b"");
+        let own = console.is_some() || is_caddy(&leaves);
+        let message = console
+            .as_ref()
+            .map_or_else(|| top(&leaves, b"msg").unwrap_or(b""), |c| c.message);
         if !own && (top(&leaves, b"level").is_none() || !process_line(message)) {
             return None;
         }
-        let written = top(&leaves, b"ts")?;
-        let (at, zone) = match stamp::epoch(written) {
-            Some(at) => (
-                at,
-                Zone {
-                    offset_s: 0,
-                    basis: ZoneBasis::Epoch,
-                },
-            ),
-            None => stamp::iso(written)?.stamp(self.assumed),
+        let (at, zone) = if let Some(c) = &console {
+            c.date.stamp(self.assumed)
+        } else {
+            let written = top(&leaves, b"ts")?;
+            match stamp::epoch(written) {
+                Some(at) => (
+                    at,
+                    Zone {
+                        offset_s: 0,
+                        basis: ZoneBasis::Epoch,
+                    },
+                ),
+                None => stamp::iso(written)?.stamp(self.assumed),
+            }
         };
         out.saw(at);
         out.zone(zone);
-        let logger = top(&leaves, b"logger").unwrap_or(b"");
+        let logger = console
+            .as_ref()
+            .map_or_else(|| top(&leaves, b"logger").unwrap_or(b""), |c| c.logger);
         let tunnel = request(record, at, &leaves);
         if logger.starts_with(b"http.log.access") || message == b"handled request" {
             if matters(&tunnel) {
@@ -120,7 +185,10 @@ impl Reader {
                 record,
                 hop: HopKind::Caddy,
                 at,
-                level: top(&leaves, b"level").map(text::string),
+                level: console
+                    .as_ref()
+                    .map(|c| text::string(&c.level))
+                    .or_else(|| top(&leaves, b"level").map(text::string)),
                 pid: None,
                 what,
                 serial: None,

@@ -43,7 +43,7 @@ fn entry<'a>(leaves: &[Leaf<'a>]) -> Option<Entry<'a>> {
             b"clientip" | b"ci" | b"client" | b"src" | b"srcip" | b"remoteaddr" | b"ip" => {
                 &mut found.client
             }
-            b"clientport" | b"cp" | b"srcport" | b"remoteport" => &mut found.port,
+            b"clientport" | b"cp" | b"cport" | b"srcport" | b"remoteport" => &mut found.port,
             b"status" | b"st" | b"statuscode" | b"httpstatus" => &mut found.status,
             b"term" | b"termination" | b"terminationstate" | b"termstate" | b"tsc" | b"ts"
             | b"state"
@@ -54,7 +54,7 @@ fn entry<'a>(leaves: &[Leaf<'a>]) -> Option<Entry<'a>> {
             b"ta" | b"tt" | b"totalms" | b"totaltime" | b"timetotal" | b"durationms"
             | b"timeactive" | b"duration" | b"total" => &mut found.life,
             b"uri" | b"hu" | b"path" | b"url" | b"requesturi" | b"httpuri" | b"r" | b"request"
-            | b"httprequest" => &mut found.uri,
+            | b"httprequest" | b"req" | b"requestline" | b"hr" => &mut found.uri,
             b"method" | b"hm" | b"httpmethod" => &mut found.method,
             b"bytes" | b"b" | b"bytesread" | b"bytessent" => &mut found.bytes,
             _ => continue,

@@ -554,7 +554,7 @@ fn elixir_and_ruby() {
     for (message, want) in [
         (
             "Started GET \"/cable\" [WebSocket] for 192.0.2.7 at 2026-11-20 20:48:09 +0000",
-            Is::Nothing,
+            Is::Open,
         ),
         (
             "Successfully upgraded to WebSocket (REQUEST_METHOD: GET, HTTP_CONNECTION: Upgrade, HTTP_UPGRADE: websocket)",

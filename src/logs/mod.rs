@@ -413,6 +413,7 @@ fn is_foreign_text(line: &[u8]) -> bool {
         || proxy_pairs::looks(line)
         || apache_error::looks(line)
         || aws::looks(line)
+        || caddy::looks(line)
         || heroku::looks(line)
 }
 
