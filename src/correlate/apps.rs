@@ -18,7 +18,7 @@ const LINGER_NS: i64 = 75 * SECOND_NS;
 
 /// What an application that sees only the hop before it says: time alone ties it to what that hop's own peers tell.
 struct Behind {
-    /// Addresses that no draft knows, each the client of several lines: hops.
+    /// Addresses that no draft knows, each the client of several connections: hops.
     hops: BTreeSet<IpAddr>,
     /// Openings and ends, in order of time.
     opened: Vec<(Stamp, usize)>,
@@ -33,13 +33,16 @@ const COARSEST_NS: i64 = SECOND_NS;
 const OVER: u32 = 8;
 /// A hop counts a life from the request, the application from the upgrade, each to the millisecond.
 const SAME_LIFE_NS: i64 = 30 * MILLI_NS;
-/// So many openings from one unknown address are a hop's.
+/// So many openings or ends of one unknown address are a hop's.
 const HOP_LINES: usize = 3;
 
 impl Behind {
     fn new(drafts: &[Draft], index: &Index, units: &[Unit]) -> Self {
         let mut lines: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        for unit in units.iter().filter(|u| u.open.is_some()) {
+        for unit in units
+            .iter()
+            .filter(|u| u.open.is_some() || u.close.is_some())
+        {
             if let Some(ip) = unit.clients().next().filter(|ip| !index.knows(**ip)) {
                 *lines.entry(*ip).or_default() += 1;
             }
@@ -49,7 +52,7 @@ impl Behind {
             let mut all: Vec<(Stamp, usize)> = drafts
                 .iter()
                 .enumerate()
-                .filter(|(_, d)| d.chain.len() < 2 && !d.refused())
+                .filter(|(_, d)| !d.refused())
                 .filter_map(|(i, d)| Some((of(d).filter(|s| s.tick_ns <= COARSEST_NS)?, i)))
                 .collect();
             all.sort_unstable_by_key(|&(s, i)| (s.at, i));
@@ -102,7 +105,14 @@ impl Behind {
                     .is_some_and(|(a, b)| a != b);
                 let ends = unit.close.zip(draft.over()).map_or(0, |(a, b)| apart(a, b));
                 let apart = apart(s, at);
-                let fits = !other && apart <= PASS_NS && ends <= 15 * PASS_NS;
+                let alive = unit.close.is_some_and(|over| draft.heard_after(over));
+                // Of several captured legs the last is mostly the server's own, unless it leads to the hop that the application names.
+                let leads = draft.chain.len() < 2
+                    || draft.chain.last().is_some_and(|leg| {
+                        let ip = leg.server.ip().to_canonical();
+                        unit.clients().any(|c| *c == ip)
+                    });
+                let fits = !other && !alive && leads && apart <= PASS_NS && ends <= 15 * PASS_NS;
                 // What is known to the millisecond goes first, and a life of the same length.
                 let cost = apart.saturating_add(ends / 4).saturating_add(s.tick_ns / 8);
                 let cost = cost.saturating_add(lives_differ(draft, unit).unwrap_or(0) / 4);
@@ -289,6 +299,9 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
     if draft.refused() && (unit.open.is_some() || !rejected && unit.close.is_some()) {
         return None;
     }
+    if unit.close.is_some_and(|at| draft.heard_after(at)) {
+        return None;
+    }
     let slack_ns = |a: Stamp, b: Stamp| {
         a.tick_ns.max(b.tick_ns)
             + if same_identity {
@@ -371,9 +384,50 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
     Some((rank, cost))
 }
 
+/// An application that closes a connection tells of it again once the library has: what it kicked, what the read returned, that it is gone.
+const ECHO_NS: i64 = 50 * MILLI_NS;
+
+/// Connections whose opening and end one log tells of, by what that log calls them: when they ended there, in order.
+struct Told(BTreeMap<(SourceId, Vec<IpAddr>), Vec<(Stamp, usize)>>);
+
+impl Told {
+    fn new(drafts: &[Draft]) -> Self {
+        let mut all: BTreeMap<(SourceId, Vec<IpAddr>), Vec<(Stamp, usize)>> = BTreeMap::new();
+        for (i, d) in drafts.iter().enumerate() {
+            let opened = d.app_lines.iter().find(|l| l.what == AppEvent::Open);
+            let Some(source) = opened.map(|l| l.record.source) else {
+                continue;
+            };
+            let closed = d
+                .app_lines
+                .iter()
+                .find(|l| l.record.source == source && matches!(l.what, AppEvent::Close { .. }));
+            if let Some(l) = closed.filter(|l| !l.client.is_empty()) {
+                let of = all.entry((source, l.client.clone())).or_default();
+                of.push((l.at, i));
+            }
+        }
+        for ends in all.values_mut() {
+            ends.sort_unstable_by_key(|&(at, i)| (at.at, i));
+        }
+        Self(all)
+    }
+
+    /// The connection that this close without an opening tells of once more.
+    fn echo_of(&self, unit: &Unit) -> Option<usize> {
+        let line = unit.lines.first().filter(|_| unit.names_address_only())?;
+        let at = unit.close?;
+        let ends = self.0.get(&(line.record.source, line.client.clone()))?;
+        let from = ends.partition_point(|(e, _)| at.at.since(e.at) > ECHO_NS + at.tick_ns);
+        let (end, draft) = ends.get(from)?;
+        (end.at.since(at.at) <= ECHO_NS + at.tick_ns).then_some(*draft)
+    }
+}
+
 /// What no known connection took: openings and closes of one client paired in order become connections of their own.
 fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, starts: &Starts, rest: &mut Rest) {
     left.sort_by_key(|u| (u.first(), u.lines[0].record));
+    let told = Told::new(drafts);
     // (source, client, identity) -> drafts that are open and wait for their close, oldest first.
     type Waiting = BTreeMap<(SourceId, Vec<IpAddr>, Option<String>), Vec<usize>>;
     let mut waiting: Waiting = BTreeMap::new();
@@ -399,6 +453,8 @@ fn adopt(drafts: &mut Vec<Draft>, mut left: Vec<Unit>, starts: &Starts, rest: &m
             });
             (!w.is_empty()).then(|| w.remove(0))
         }) {
+            drafts[d].app_lines.extend(unit.lines);
+        } else if let Some(d) = told.echo_of(&unit) {
             drafts[d].app_lines.extend(unit.lines);
         } else if unit
             .lines

@@ -39,7 +39,7 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
     if let Some(reference) = choose_reference(&by_source, sources) {
         place_all(&by_source, reference, sources);
     }
-    zones_of_neighbours(&by_source, sources);
+    zones_of_neighbours(sources);
     for (i, first) in clock_of.iter().enumerate() {
         if first.0 as usize != i {
             sources[i].clock = sources[first.0 as usize].clock;
@@ -61,7 +61,7 @@ pub(super) fn align(legs: &mut [LegObservation], lines: &mut [Line], sources: &m
 
 /// A log without zones that shares nothing with the others and lies in no part of their time: where its neighbours all have one zone that puts
 /// it there, that is its own.
-fn zones_of_neighbours(by_source: &BTreeMap<SourceId, Vec<Point>>, sources: &mut [Source]) {
+fn zones_of_neighbours(sources: &mut [Source]) {
     let span = |s: &Source| Some((s.first?.at.0, s.last?.at.0));
     let open = |s: &Source| {
         let assumed = s
@@ -99,10 +99,7 @@ fn zones_of_neighbours(by_source: &BTreeMap<SourceId, Vec<Point>>, sources: &mut
     let Some(&offset_s) = zones.first() else {
         return;
     };
-    for source in sources
-        .iter_mut()
-        .filter(|s| open(s) && by_source.contains_key(&s.id))
-    {
+    for source in sources.iter_mut().filter(|s| open(s)) {
         let Some((first, last)) = span(source) else {
             continue;
         };

@@ -3,9 +3,12 @@
 use super::clock::addresses;
 use super::identity;
 use super::legs::{self, Chain};
-use crate::model::{AppEvent, AppLine, HopLine, RecordRef, Stamp, TunnelLine};
+use crate::model::{AppEvent, AppLine, HopLine, RecordRef, SECOND_NS, Stamp, TunnelLine};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+
+/// What a server sent before it ended a connection is on its wire within this time, clocks that differ a little included.
+const HEARD_NS: i64 = 2 * SECOND_NS;
 
 /// Everything that was found to speak of one connection.
 #[derive(Debug, Default)]
@@ -141,6 +144,14 @@ impl Draft {
             let mut tls = self.hop_lines.iter().filter(|h| h.is_tls());
             tls.next().map(|h| h.at)
         })
+    }
+
+    /// Its server was heard well after this moment, on the leg nearest to it: no server that had ended the connection then.
+    pub(super) fn heard_after(&self, at: Stamp) -> bool {
+        let nearest = self.chain.last().into_iter().flat_map(|l| &l.observations);
+        nearest
+            .filter_map(|o| o.to_client.last_payload)
+            .any(|m| m.at.since(at.at) > at.tick_ns + HEARD_NS)
     }
 
     /// A handshake that no 101 answered.

@@ -133,9 +133,13 @@ pub(super) fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
     for lines in by_session.into_values() {
         one_by_one(lines, next, &mut done);
     }
-    // Ports come back: an opening begins anew.
+    // Ports come back: an opening begins anew, unless it is the one that another logger of the application told of just before.
     for lines in by_endpoint.into_values() {
-        one_by_one(lines, next, &mut done);
+        one_by_one(
+            lines,
+            |current, line| next(current, line) && !told_twice(current, line),
+            &mut done,
+        );
     }
     for lines in by_address.into_values() {
         let first = done.len();
@@ -161,6 +165,18 @@ pub(super) fn units(mut lines: Vec<AppLine>, starts: &Starts) -> Vec<Unit> {
     }
     done.retain(|u| !u.lines.is_empty());
     done
+}
+
+/// A server and the application in it both log an opening (uvicorn's `accepted` and what the handler writes), each as finely as it does.
+const TWICE_NS: i64 = 2 * SECOND_NS;
+
+/// The same endpoint is opened again while nothing has ended it, sooner than any system gives a port out again.
+fn told_twice(current: &[AppLine], line: &AppLine) -> bool {
+    line.what == AppEvent::Open
+        && current.iter().all(|l| {
+            let opening = matches!(l.what, AppEvent::Open | AppEvent::Other);
+            opening && line.at.at.since(l.at.at) <= TWICE_NS + l.at.tick_ns
+        })
 }
 
 /// An application that counts its connections counts from the start again in its next process: what another process says under an id, or
@@ -403,6 +419,24 @@ mod tests {
             of(AppEvent::Open, 3, Some(40_001)),
         ];
         assert_eq!(sizes(again), [1, 2], "a port comes back");
+        let port = Some(40_001);
+        let told = |ms: i64| {
+            vec![
+                of(AppEvent::Open, 1, port),
+                of(AppEvent::Open, ms, port),
+                of(close(), 20_000, port),
+            ]
+        };
+        assert_eq!(
+            sizes(told(840)),
+            [3],
+            "told by the server and by its handler"
+        );
+        assert_eq!(
+            sizes(told(9_000)),
+            [1, 2],
+            "a port comes back, and nobody told of the end"
+        );
     }
 
     fn address(n: u8) -> IpAddr {
