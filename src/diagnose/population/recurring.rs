@@ -17,6 +17,9 @@ pub(in crate::diagnose) const DELAYED_CLOSE_NS: i64 = SECOND_NS;
 /// Heartbeats that fail at once end lives alike too: so many are asked for where no capture shows payload until the end.
 const LOGGED_LIVES: usize = 5;
 
+/// What ended within this time ended in one event.
+const ONE_MOMENT_NS: i64 = 200 * MILLI_NS;
+
 /// A silence that ended several connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::diagnose) struct Recurring {
@@ -324,6 +327,13 @@ fn timed_end(c: &Connection, p: &Place) -> Option<Moment> {
 
 /// Durations of a second and more that lie together although they ended at different moments.
 fn groups(mut silences: Vec<(i64, Moment)>) -> Vec<Recurring> {
+    let mut ends: Vec<Moment> = silences.iter().map(|&(_, at)| at).collect();
+    ends.sort_unstable();
+    let alone = |at: Moment| {
+        let from = ends.partition_point(|e| at.since(*e) > ONE_MOMENT_NS);
+        let to = ends.partition_point(|e| e.since(at) <= ONE_MOMENT_NS);
+        to - from <= 1
+    };
     silences.retain(|&(ns, _)| ns >= SECOND_NS);
     silences.sort_unstable();
     let mut groups: Vec<Recurring> = Vec::new();
@@ -335,11 +345,15 @@ fn groups(mut silences: Vec<(i64, Moment)>) -> Vec<Recurring> {
             j += 1;
         }
         // The same silence at different moments is a timer; at one moment it is one event.
-        let moments: BTreeSet<i64> = silences[i..j]
-            .iter()
-            .map(|&(_, at)| at.0 / (200 * MILLI_NS))
-            .collect();
-        if moments.len() >= 2 {
+        let moments = silences[i..j].iter().map(|&(_, at)| at);
+        let apart = moments
+            .clone()
+            .min()
+            .zip(moments.max())
+            .is_some_and(|(first, last)| last.since(first) >= ONE_MOMENT_NS);
+        // Of many that one event cut, two agree by chance with two of another.
+        let told = j - i > 2 || silences[i..j].iter().all(|&(_, at)| alone(at));
+        if apart && told {
             groups.push(Recurring {
                 ns: round_to_timer(silences[i + (j - i) / 2].0),
                 count: j - i,
@@ -365,6 +379,40 @@ pub(in crate::diagnose) fn round_to_timer(ns: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silences_that_one_event_ended_are_no_timer() {
+        let check = |all: &[(i64, i64)], want: &[usize], what: &str| {
+            let all = all
+                .iter()
+                .map(|&(ns, end)| (ns * MILLI_NS, Moment(end * MILLI_NS)))
+                .collect();
+            let found: Vec<usize> = groups(all).iter().map(|g| g.count).collect();
+            assert_eq!(found, want, "{what}");
+        };
+        check(
+            &[(8_005, 1_000), (8_008, 2_000)],
+            &[2],
+            "two that ended alone",
+        );
+        check(&[(8_005, 1_190), (8_008, 1_210)], &[], "one moment");
+        let restarted = [
+            (1_259, 9_703),
+            (1_361, 9_704),
+            (1_555, 9_704),
+            (1_686, 9_705),
+            (1_504, 13_610),
+            (1_804, 13_610),
+        ];
+        check(&restarted, &[], "two restarts");
+        let many = [
+            (8_001, 500),
+            (8_002, 9_703),
+            (8_003, 13_610),
+            (1_400, 9_704),
+        ];
+        check(&many, &[3], "three are a timer beside whatever else");
+    }
 
     #[test]
     fn timers_are_set_in_round_numbers() {
