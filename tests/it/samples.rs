@@ -40,6 +40,8 @@ const SAMPLES: &[Least] = &[
     //                              found outcome cause closer timeout
     least("alb-idle-timeout",      [100, 100, 100, 100, 100]),
     least("all-clean",             [100, 100, 100, 100, 100]),
+    least("apache-idle-timeout",   [100, 100, 100, 100, 100]),
+    least("caddy-reload",          [100, 100, 100, 100, 100]),
     least("client-network-change", [100, 100, 100, 100, 100]),
     least("client-vanished",       [100, 100, 100, 100, 100]),
     least("engine-io-heartbeat",   [100, 100, 100, 100, 100]),
