@@ -21,6 +21,8 @@ pub(super) struct Said<'a> {
     pub(super) port: Option<u16>,
     /// It names a client, a connection or a session.
     pub(super) has_peer: bool,
+    /// It has an `id`, of whatever.
+    pub(super) has_id: bool,
     pub(super) has_stack: bool,
 }
 
@@ -223,12 +225,24 @@ pub(super) fn classify(said: &Said<'_>) -> Vec<AppEvent> {
         }];
     }
     if own.has(Class::Open)
-        || own.has(Class::OpenWeak) && (said.has_peer || one_word(said))
+        || own.has(Class::OpenWeak)
+            && (said.has_peer || one_word(said) || of_an_id(said, &words_own))
         || weak == Some(Told::Began)
     {
         return vec![AppEvent::Open];
     }
     vec![AppEvent::Other]
+}
+
+/// `Session opened: id=4`: what opened is a connection, and the id is its name.
+fn of_an_id(said: &Said<'_>, words: &[u8]) -> bool {
+    let opened: [&[u8]; 4] = [
+        b" session opened ",
+        b" socket opened ",
+        b" session open ",
+        b" connection opened ",
+    ];
+    said.has_id && opened.iter().any(|o| text::contains(words, o))
 }
 
 /// RFC 6455 7.4: those of the protocol, of libraries and of applications.

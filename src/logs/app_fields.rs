@@ -381,6 +381,7 @@ impl<'a> Fields<'a> {
             has_peer: !self.client.is_empty()
                 || self.connection_id.is_some()
                 || self.session.is_some(),
+            has_id: self.id.is_some(),
             has_stack: self.has_stack,
         }
     }

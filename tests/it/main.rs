@@ -23,6 +23,7 @@ mod samples;
 mod services;
 #[cfg(all(unix, feature = "tui"))]
 mod sessions;
+mod stacks;
 mod subsets;
 mod teaching;
 #[cfg(all(unix, feature = "tui"))]

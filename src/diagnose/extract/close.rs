@@ -12,11 +12,11 @@ use crate::model::{
 type Seen = (RecordRef, Option<Stamp>);
 
 pub(super) fn extract(s: &Subject<'_>, row: &mut Row) {
-    let app_close =
-        s.c.app_lines
-            .iter()
-            .rev()
-            .find(|l| matches!(l.what, AppEvent::Close { .. }));
+    let close = |l: &&AppLine| matches!(l.what, AppEvent::Close { .. });
+    let coded = |l: &&AppLine| matches!(l.what, AppEvent::Close { code: Some(_), .. });
+    // `close 4001` and then `client disconnected`: the line that gives the code tells of both.
+    let lines = || s.c.app_lines.iter().rev();
+    let app_close = lines().find(coded).or_else(|| lines().find(close));
     let first_frame = s
         .observations()
         .flat_map(|(_, o)| {

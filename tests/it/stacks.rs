@@ -1,0 +1,85 @@
+//! Logs as servers of one kind or another write them, without a capture -> the verdict about each connection.
+
+use crate::samples::wsdrop;
+use serde_json::Value;
+use std::fs;
+
+/// Each connection's identity or port, outcome and cause, in the order of the report.
+#[track_caller]
+fn check(files: &[(&str, &str)], expected: &[(&str, &str, &str)]) {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let output = wsdrop(
+        &["report", ".", "-f", "json", "--redact", "none"],
+        dir.path(),
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+    let found: Vec<(String, String, String)> = report["connections"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|c| {
+            let port = c["client"]["port"].as_u64().map(|p| p.to_string());
+            let name = port.unwrap_or_else(|| text(&c["client"]["identity"]));
+            (name, text(&c["outcome"]), text(&c["cause"]))
+        })
+        .collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+/// Go hands a Close over as an error, and the line of the end that follows has no code any more.
+#[test]
+fn gorilla_with_the_standard_logger() {
+    let log = "\
+2026/11/20 09:05:45.063851 listening addr=:9090
+2026/11/20 09:05:49.590011 peer connected remote=192.0.2.18:55115
+2026/11/20 09:05:49.847472 peer connected remote=192.0.2.15:34521
+2026/11/20 09:05:55.596684 peer disconnected remote=192.0.2.18:55115 duration=6.006666817s
+2026/11/20 09:06:02.848680 error: unexpected close remote=192.0.2.15:34521: websocket: close 4003: kicked
+2026/11/20 09:06:02.848765 peer disconnected remote=192.0.2.15:34521 duration=13.001295474s
+2026/11/20 09:06:05.945455 peer connected remote=192.0.2.28:36151
+";
+    check(
+        &[("server.log", log)],
+        &[
+            ("55115", "clean", "-"),
+            ("34521", "drop", "policy-close"),
+            ("36151", "open", "-"),
+        ],
+    );
+}
+
+/// Tomcat numbers its sessions, and only the line of the opening has the query that the proxy's log has as well.
+#[test]
+fn tomcat_behind_nginx() {
+    let access = r#"192.0.2.14 - - [20/Nov/2026:14:05:59 +0000] "GET /ws?session=6710ab HTTP/1.1" 101 39 "-" "app/2.1"
+192.0.2.26 - - [20/Nov/2026:14:06:03 +0000] "GET /ws?session=2d6c45 HTTP/1.1" 101 84 "-" "app/2.1"
+192.0.2.19 - - [20/Nov/2026:14:06:05 +0000] "GET /ws?session=bc4ab1 HTTP/1.1" 101 74 "-" "app/2.1"
+"#;
+    let catalina = "\
+2026-11-20 14:05:47.748 INFO  [main] c.e.chat.ChatEndpoint - Started ChatApplication in 1.4 seconds
+2026-11-20 14:05:53.713 INFO  [http-nio-8080-exec-7] c.e.chat.ChatEndpoint - Session opened: id=6 query=session=6710ab
+2026-11-20 14:05:53.737 INFO  [http-nio-8080-exec-8] c.e.chat.ChatEndpoint - Session opened: id=7 query=session=bc4ab1
+2026-11-20 14:05:54.098 INFO  [http-nio-8080-exec-4] c.e.chat.ChatEndpoint - Session opened: id=b query=session=2d6c45
+2026-11-20 14:05:55.605 INFO  [http-nio-8080-exec-1] c.e.chat.ChatEndpoint - Session opened: id=f query=session=d915f3
+2026-11-20 14:05:59.723 INFO  [http-nio-8080-exec-3] c.e.chat.ChatEndpoint - Session closed: id=6 reason=CloseReason: code [1011], reason [error]
+2026-11-20 14:06:03.130 INFO  [http-nio-8080-exec-9] c.e.chat.ChatEndpoint - Session closed: id=b reason=CloseReason: code [1009], reason [too big]
+2026-11-20 14:06:05.737 INFO  [http-nio-8080-exec-5] c.e.chat.ChatEndpoint - Session closed: id=7 reason=CloseReason: code [1000], reason [null]
+";
+    check(
+        &[("access.log", access), ("catalina.log", catalina)],
+        &[
+            ("6710ab", "drop", "server-exception"),
+            ("bc4ab1", "clean", "-"),
+            ("2d6c45", "drop", "message-too-big"),
+            ("d915f3", "open", "-"),
+        ],
+    );
+}
