@@ -343,6 +343,7 @@ fn websocket(record: RecordRef, e: &Entry, start: Stamp) -> Option<TunnelLine> {
         client_port: None,
         forwarded_for: Vec::new(),
         upstream: server.zip(port).map(|(ip, port)| SocketAddr::new(ip, port)),
+        upstream_local: None,
         method: request.method.clone().map(Word::from),
         uri: Some(uri.into()),
         host: host.map(Word::from),

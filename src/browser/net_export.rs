@@ -519,6 +519,7 @@ impl Reader<'_> {
             client_port: None,
             forwarded_for: Vec::new(),
             upstream: None,
+            upstream_local: None,
             method: Some("GET".into()),
             uri: Some(path.into()),
             host: host.map(Word::from),

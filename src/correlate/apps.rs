@@ -6,8 +6,8 @@ use super::draft::{Draft, Index, Rest};
 use super::join::{Cost, apart};
 use super::legs;
 use crate::model::{AppEvent, AppLine, MILLI_NS, SECOND_NS, SourceId, Stamp};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use units::{Starts, Unit, units};
 
 /// An application notes an opening within this time of the hop before it.
@@ -23,6 +23,31 @@ struct Behind {
     /// Openings and ends, in order of time.
     opened: Vec<(Stamp, usize)>,
     over: Vec<(Stamp, usize)>,
+}
+
+/// Drafts by the address and port from which a hop reached the upstream.
+struct Relayed(HashMap<SocketAddr, Vec<usize>>);
+
+impl Relayed {
+    fn new(drafts: &[Draft]) -> Self {
+        let mut all: HashMap<SocketAddr, Vec<usize>> = HashMap::new();
+        for (i, draft) in drafts.iter().enumerate() {
+            for end in own_ends(draft) {
+                let end = SocketAddr::new(end.ip().to_canonical(), end.port());
+                all.entry(end).or_default().push(i);
+            }
+        }
+        Self(all)
+    }
+
+    fn of(&self, unit: &Unit) -> impl Iterator<Item = usize> {
+        let peers = unit.lines.iter().filter_map(|l| match *l.client {
+            [ip] => Some(SocketAddr::new(ip.to_canonical(), l.client_port?)),
+            _ => None,
+        });
+        let first = peers.take(1);
+        first.filter_map(|p| self.0.get(&p)).flatten().copied()
+    }
 }
 
 /// An upgrade or an end passes a hop within this time.
@@ -102,7 +127,7 @@ impl Behind {
                 let other = draft
                     .identity()
                     .zip(unit.identity())
-                    .is_some_and(|(a, b)| a != b);
+                    .is_some_and(|(a, b)| a != b && !draft.is_named(&b));
                 let ends = unit.close.zip(draft.over()).map_or(0, |(a, b)| apart(a, b));
                 let apart = apart(s, at);
                 let alive = unit.close.is_some_and(|over| draft.heard_after(over));
@@ -160,9 +185,11 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
     units.sort_by_key(|u| (u.first(), u.lines[0].record));
     let before = ends_before(drafts);
     let index = Index::new(drafts);
+    let relayed = Relayed::new(drafts);
     let mut pairs = Vec::new();
     for (i, unit) in units.iter().enumerate() {
-        for d in index.candidates(unit.clients(), unit.identity().as_deref()) {
+        let named = index.candidates(unit.clients(), unit.identity().as_deref());
+        for d in named.into_iter().chain(relayed.of(unit)) {
             if let Some(cost) = unit_cost(&drafts[d], before[d], unit, &starts) {
                 pairs.push((cost, i, d));
             }
@@ -237,32 +264,40 @@ fn lives_differ(draft: &Draft, unit: &Unit) -> Option<i64> {
     fine.then(|| (close.at.since(open.at) - logged).abs())
 }
 
-/// The peer that the application saw is the client of one of the draft's legs, port and all; `Some(false)`: of a leg from that address, with
-/// another port. What names several addresses names the port of one of them, and only an equal one says something.
+/// The ends that upstreams of the draft's hops saw as their peers, as those hops logged them.
+fn own_ends(draft: &Draft) -> impl Iterator<Item = SocketAddr> {
+    let logged = draft.tunnels.iter();
+    logged.filter_map(|t| t.upstream_local.as_deref().copied())
+}
+
+/// The peer that the application saw is the client of one of the draft's legs, port and all, or what a hop logged as its own end;
+/// `Some(false)`: of that address, with another port. What names several addresses names the port of one of them, and only an equal one says
+/// something.
 fn same_endpoint(draft: &Draft, unit: &Unit) -> Option<bool> {
     let line = unit.lines.iter().find(|l| l.client_port.is_some())?;
     let port = line.client_port?;
-    let mut legs = draft
-        .chain
-        .iter()
-        .filter(|l| line.client.contains(&l.client.ip().to_canonical()))
+    let legs = draft.chain.iter().map(|l| l.client);
+    let mut ends = legs
+        .chain(own_ends(draft))
+        .filter(|end| line.client.contains(&end.ip().to_canonical()))
         .peekable();
-    legs.peek()?;
-    let equal = legs.any(|l| l.client.port() == port);
+    ends.peek()?;
+    let equal = ends.any(|end| end.port() == port);
     (equal || line.client.len() == 1).then_some(equal)
 }
 
 /// `before` is when the connection of the draft's identity before it was over.
 fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts) -> Option<Cost> {
     let ids = (draft.identity(), unit.identity());
-    let same_identity = match &ids {
-        (Some(a), Some(b)) if a == b => true,
-        (Some(_), Some(_)) => return None,
-        _ => false,
-    };
     let exact = match same_endpoint(draft, unit) {
         Some(false) => return None,
         found => found.is_some(),
+    };
+    let same_identity = match &ids {
+        (Some(a), Some(b)) if a == b || draft.is_named(b) => true,
+        // The same peer, port and all, may be known by another name here.
+        (Some(_), Some(_)) if !exact => return None,
+        _ => false,
     };
     let clients = draft.clients();
     let shares = exact
@@ -375,7 +410,8 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
     }
     // Many end in one instant, few open in one.
     let rank = match (same_identity, said, d_open) {
-        _ if exact => 0,
+        // A line that closes may be one of two about the same end: the one whose opening is known has it.
+        _ if exact => u32::from(unit.open.is_none()),
         (true, ..) => u32::from(!shares),
         (_, true, Some(_)) => 2,
         (_, true, None) => 3,
@@ -388,11 +424,18 @@ fn unit_cost(draft: &Draft, before: Option<Stamp>, unit: &Unit, starts: &Starts)
 const ECHO_NS: i64 = 50 * MILLI_NS;
 
 /// Connections whose opening and end one log tells of, by what that log calls them: when they ended there, in order.
-struct Told(BTreeMap<(SourceId, Vec<IpAddr>), Vec<(Stamp, usize)>>);
+struct Told(BTreeMap<Called, Vec<(Stamp, usize)>>);
+
+/// What a log calls a connection that it knows by its peer alone.
+type Called = (SourceId, Vec<IpAddr>, Option<u16>);
+
+fn called(line: &AppLine) -> Called {
+    (line.record.source, line.client.clone(), line.client_port)
+}
 
 impl Told {
     fn new(drafts: &[Draft]) -> Self {
-        let mut all: BTreeMap<(SourceId, Vec<IpAddr>), Vec<(Stamp, usize)>> = BTreeMap::new();
+        let mut all: BTreeMap<Called, Vec<(Stamp, usize)>> = BTreeMap::new();
         for (i, d) in drafts.iter().enumerate() {
             let opened = d.app_lines.iter().find(|l| l.what == AppEvent::Open);
             let Some(source) = opened.map(|l| l.record.source) else {
@@ -403,8 +446,7 @@ impl Told {
                 .iter()
                 .find(|l| l.record.source == source && matches!(l.what, AppEvent::Close { .. }));
             if let Some(l) = closed.filter(|l| !l.client.is_empty()) {
-                let of = all.entry((source, l.client.clone())).or_default();
-                of.push((l.at, i));
+                all.entry(called(l)).or_default().push((l.at, i));
             }
         }
         for ends in all.values_mut() {
@@ -417,7 +459,7 @@ impl Told {
     fn echo_of(&self, unit: &Unit) -> Option<usize> {
         let line = unit.lines.first().filter(|_| unit.names_address_only())?;
         let at = unit.close?;
-        let ends = self.0.get(&(line.record.source, line.client.clone()))?;
+        let ends = self.0.get(&called(line))?;
         let from = ends.partition_point(|(e, _)| at.at.since(e.at) > ECHO_NS + at.tick_ns);
         let (end, draft) = ends.get(from)?;
         (end.at.since(at.at) <= ECHO_NS + at.tick_ns).then_some(*draft)

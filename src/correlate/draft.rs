@@ -93,6 +93,14 @@ impl Draft {
             .or_else(|| self.app_lines.iter().find_map(identity::of_app))
     }
 
+    /// Its request names `who`, be it beside what it is known by.
+    pub(super) fn is_named(&self, who: &str) -> bool {
+        let asked = self.chain.iter().filter_map(legs::request);
+        let asked = asked.map(|r| r.uri.as_str());
+        let logged = self.tunnels.iter().filter_map(|t| t.uri.as_deref());
+        asked.chain(logged).any(|uri| identity::names(uri, who))
+    }
+
     /// `Sec-WebSocket-Key`, which every handshake has its own of.
     pub(super) fn ws_key(&self) -> Option<&str> {
         let wire = self

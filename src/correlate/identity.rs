@@ -70,6 +70,20 @@ pub(super) fn token(uri: &str) -> Option<String> {
     }
 }
 
+/// Whether a request's URI names `who` under any parameter that carries an identity: beside a session token often stands the user.
+pub(super) fn names(uri: &str, who: &str) -> bool {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or(query);
+    let named = |k: &str| {
+        let k = k.to_ascii_lowercase().replace('-', "_");
+        NAMES.contains(&k.as_str())
+    };
+    query
+        .split('&')
+        .filter_map(|p| p.split_once('='))
+        .any(|(k, v)| v == who && named(k))
+}
+
 pub(super) use crate::model::attempt::path;
 
 pub(super) fn of_leg(leg: &LegObservation) -> Option<String> {

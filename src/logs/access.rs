@@ -19,6 +19,7 @@ pub(super) const fn blank(record: RecordRef, hop: HopKind) -> TunnelLine {
         client_port: None,
         forwarded_for: Vec::new(),
         upstream: None,
+        upstream_local: None,
         method: None,
         uri: None,
         host: None,
@@ -434,6 +435,7 @@ impl AccessState {
                 .and_then(|p| u16::try_from(p).ok())
                 .or_else(|| client.and_then(|(_, port)| port)),
             forwarded_for,
+            upstream_local: None,
             upstream: values
                 .get(Var::UpstreamAddr)
                 .map(text::last_of)

@@ -216,6 +216,7 @@ fn read(record: RecordRef, line: &[u8], out: &mut Out<'_>) -> Option<Outcome> {
         client: client.map(|(ip, _)| ip),
         client_port: client.and_then(|(_, port)| port),
         forwarded_for: Vec::new(),
+        upstream_local: None,
         upstream: text::socket(t[4]),
         method: method.map(text::word),
         uri: uri.map(text::word),

@@ -77,6 +77,7 @@ struct Entry<'a> {
     request_id: &'a [u8],
     authority: &'a [u8],
     upstream: &'a [u8],
+    local: &'a [u8],
     peer: &'a [u8],
     upgrade: Option<&'a [u8]>,
     ws_key: &'a [u8],
@@ -130,6 +131,7 @@ fn of_text(line: &[u8]) -> Option<Entry<'_>> {
         authority: at(9 + shift),
         upstream: at(10 + shift),
         // Istio appends cluster, upstream local, downstream local, downstream remote.
+        local: if shift == 3 { at(12 + shift) } else { b"" },
         peer: if shift == 3 { at(14 + shift) } else { b"" },
         ..Entry::default()
     })
@@ -172,6 +174,7 @@ fn of_json<'a>(leaves: &[Leaf<'a>]) -> Option<Entry<'a>> {
             b"request_id" | b"x_request_id" => e.request_id = value,
             b"authority" => e.authority = value,
             b"upstream_host" => e.upstream = value,
+            b"upstream_local_address" => e.local = value,
             b"downstream_remote_address" => e.peer = value,
             b"upgrade" => e.upgrade = Some(value),
             b"sec_websocket_key" => e.ws_key = value,
@@ -239,6 +242,7 @@ impl Reader {
             client_port: peer.and_then(|(_, port)| port),
             forwarded_for: text::addresses(e.forwarded_for),
             upstream: text::socket(e.upstream),
+            upstream_local: text::socket(e.local).map(Box::new),
             method: text::present(e.method).map(text::word),
             uri: text::present(e.path).map(text::word),
             host: text::present(e.authority).map(text::word),

@@ -532,6 +532,7 @@ impl Reader {
             client_port: client.and_then(|(_, port)| port),
             forwarded_for: Vec::new(),
             // The log names servers, it does not give their addresses.
+            upstream_local: None,
             upstream: None,
             method: method.map(text::word),
             uri: uri.map(|u| text::word(text::relative(u).0)),

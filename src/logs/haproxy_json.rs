@@ -4,6 +4,8 @@ use super::access::{self, normal};
 use super::haproxy::is_state;
 use super::json::{self, Kind, Leaf};
 use super::{Out, Outcome, stamp, text};
+use std::net::SocketAddr;
+
 use crate::model::{HopKind, Line, LocalZone, MILLI_NS, RecordRef, Stamp, TunnelLine, Zone};
 
 /// The parts of a line by what they are, whatever their keys are called.
@@ -12,6 +14,9 @@ struct Entry<'a> {
     time: Option<&'a [u8]>,
     client: Option<&'a [u8]>,
     port: Option<&'a [u8]>,
+    /// Its own end towards the server: `%bi` and `%bp`.
+    own_ip: Option<&'a [u8]>,
+    own_port: Option<&'a [u8]>,
     status: Option<&'a [u8]>,
     state: Option<&'a [u8]>,
     life: Option<&'a [u8]>,
@@ -44,6 +49,8 @@ fn entry<'a>(leaves: &[Leaf<'a>]) -> Option<Entry<'a>> {
                 &mut found.client
             }
             b"clientport" | b"cp" | b"cport" | b"srcport" | b"remoteport" => &mut found.port,
+            b"bi" | b"bip" | b"bcip" | b"backendsource" | b"backendsourceip" => &mut found.own_ip,
+            b"bp" | b"bport" | b"bcport" | b"backendsourceport" => &mut found.own_port,
             b"status" | b"st" | b"statuscode" | b"httpstatus" => &mut found.status,
             b"term" | b"termination" | b"terminationstate" | b"termstate" | b"tsc" | b"ts"
             | b"state"
@@ -96,6 +103,12 @@ pub(super) fn read(
     out.zone(zone);
     let client = e.client.and_then(text::address);
     let port = e.port.and_then(text::unsigned);
+    let own_port = e.own_port.and_then(text::unsigned);
+    let own_port = own_port.and_then(|p| u16::try_from(p).ok());
+    let own = e.own_ip.and_then(text::address).and_then(|(ip, port)| {
+        let port = own_port.or(port).filter(|p| *p != 0)?;
+        Some(Box::new(SocketAddr::new(ip, port)))
+    });
     let (method, uri) = match e.uri.and_then(text::request) {
         Some((method, uri)) => (Some(method), Some(uri)),
         None => (e.method, e.uri.and_then(text::present)),
@@ -108,6 +121,7 @@ pub(super) fn read(
         client_port: port
             .and_then(|p| u16::try_from(p).ok())
             .or_else(|| client.and_then(|(_, port)| port)),
+        upstream_local: own,
         method: method.map(text::word),
         uri: uri.map(text::word),
         status: e.status.and_then(text::any_status),

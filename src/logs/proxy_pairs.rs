@@ -176,6 +176,7 @@ impl LineReader for Reader {
             client: e.client.map(|(ip, _)| ip),
             client_port: e.client.and_then(|(_, port)| port).or(e.client_port),
             forwarded_for: Vec::new(),
+            upstream_local: None,
             upstream: e.upstream,
             method: None,
             uri: None,

@@ -89,6 +89,8 @@ pub struct TunnelLine {
     /// X-Forwarded-For, outermost client first.
     pub forwarded_for: Vec<IpAddr>,
     pub upstream: Option<SocketAddr>,
+    /// The hop's own end of its connection to the upstream: the peer that the upstream sees.
+    pub upstream_local: Option<Box<SocketAddr>>,
     pub method: Option<Word>,
     pub uri: Option<Word>,
     pub host: Option<Word>,
@@ -401,6 +403,7 @@ mod tests {
             client_port: None,
             forwarded_for: Vec::new(),
             upstream: None,
+            upstream_local: None,
             method: None,
             uri: None,
             host: None,

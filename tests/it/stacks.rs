@@ -83,3 +83,76 @@ fn tomcat_behind_nginx() {
         ],
     );
 }
+
+/// HAProxy's dates have no zone, its clients are not those of the application; its own ends are, and they tell the zone as well.
+#[test]
+fn haproxy_names_its_own_end() {
+    let line = |cport: u16, bport: u16, ms: u16, life: u32, session: &str| {
+        format!(
+            r#"{{"ts":"20/Nov/2026:10:04:11.{ms:03}","client":"192.0.2.20","cport":{cport},"srv":"n1","bip":"10.0.3.2","bport":{bport},"ta":{life},"status":101,"bytes":209,"term":"----","req":"GET /ws?session={session}"}}"#
+        )
+    };
+    let haproxy = [
+        line(41784, 37482, 100, 6_000, "aa11bb"),
+        line(41790, 37490, 140, 6_000, "cc22dd"),
+        line(41799, 37499, 180, 6_010, "ee33ff"),
+    ];
+    let app = |port: u16, time: &str, rest: &str| {
+        format!(
+            r#"{{"client_ip":"10.0.3.2","client_port":{port},{rest},"timestamp":"2026-11-20T{time}Z"}}"#
+        )
+    };
+    let (opened, closed) = (r#""event":"ws_connected""#, r#""event":"ws_disconnected""#);
+    let app = [
+        app(37482, "09:04:11.103", opened),
+        app(37490, "09:04:11.143", opened),
+        app(37499, "09:04:11.183", opened),
+        app(37499, "09:04:17.100", &format!(r#"{closed},"code":4409"#)),
+        app(37490, "09:04:17.142", &format!(r#"{closed},"code":1000"#)),
+        app(37482, "09:04:17.190", &format!(r#"{closed},"code":1001"#)),
+    ];
+    check(
+        &[
+            ("haproxy.log", &haproxy.join("\n")),
+            ("app.log", &app.join("\n")),
+        ],
+        &[
+            ("41784", "clean", "-"),
+            ("41790", "clean", "-"),
+            ("41799", "drop", "policy-close"),
+        ],
+    );
+}
+
+/// The proxy's log shows session and user, the application knows the user alone: all come from one address.
+#[test]
+fn a_user_beside_a_session() {
+    let line = |end: &str, user: &str, session: &str, life: &str| {
+        format!(
+            r#"192.0.2.9 - - [20/Nov/2026:09:04:{end} +0000] "GET /ws?user={user}&session={session} HTTP/1.1" 101 209 "-" "app" {life}"#
+        )
+    };
+    let conf = r#"http {
+  log_format timed '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time';
+  access_log access.log timed;
+  server { listen 80; location /ws { proxy_pass http://10.0.0.2; } }
+}
+"#;
+    let access = [
+        line("17", "ann", "aa11bb", "6.000"),
+        line("18", "bob", "cc22dd", "6.900"),
+    ];
+    let app = r#"{"time":"2026-11-20T09:04:11.100Z","level":"info","msg":"client connected","userId":"ann","ip":"192.0.2.9"}
+{"time":"2026-11-20T09:04:11.300Z","level":"info","msg":"client connected","userId":"bob","ip":"192.0.2.9"}
+{"time":"2026-11-20T09:04:17.100Z","level":"info","msg":"client disconnected","userId":"ann","ip":"192.0.2.9","code":1000}
+{"time":"2026-11-20T09:04:18.200Z","level":"warn","msg":"client disconnected","userId":"bob","ip":"192.0.2.9","code":4401}
+"#;
+    check(
+        &[
+            ("nginx.conf", conf),
+            ("access.log", &access.join("\n")),
+            ("app.log", app),
+        ],
+        &[("aa11bb", "clean", "-"), ("cc22dd", "drop", "policy-close")],
+    );
+}

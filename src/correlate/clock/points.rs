@@ -140,6 +140,11 @@ fn line_points(line: &Line, all: &mut Vec<Point>) {
                 if let (Some(ip), Some(port)) = (t.client, t.client_port) {
                     add(Key::Endpoint(ip, port), opening, stamp);
                 }
+                // The same as the client that the upstream's log or capture names.
+                if let Some(own) = t.upstream_local.as_deref() {
+                    let ip = own.ip().to_canonical();
+                    add(Key::Endpoint(ip, own.port()), opening, stamp);
+                }
                 if let Some(token) = &token {
                     add(named(token.clone()), opening, stamp);
                 }
