@@ -196,10 +196,12 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
         }
     }
     let behind = Behind::new(drafts, &index, &units);
+    let mut by_time = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let found = behind.candidates(drafts, unit).into_iter();
-        pairs.extend(found.map(|(cost, d)| (cost, i, d)));
+        by_time.extend(found.map(|(cost, d)| (cost, i, d)));
     }
+    pairs.extend_from_slice(&by_time);
     // Of ends that fall into one tick the order decides.
     let ended = |cost: &Cost, u: usize| units[u].close.filter(|_| cost.0 == OVER).map(|at| at.at);
     pairs.sort_unstable_by_key(|&(cost, u, d)| (cost, ended(&cost, u), u, d));
@@ -223,6 +225,9 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
         has_close[d] |= units[u].close.is_some();
         of_unit[u] = Some(d);
     }
+    for d in doubtful(&by_time, &of_unit) {
+        drafts[d].app_doubtful = true;
+    }
     let mut left = Vec::new();
     for (unit, draft) in units.into_iter().zip(of_unit) {
         match draft {
@@ -234,6 +239,40 @@ pub(super) fn join(drafts: &mut Vec<Draft>, lines: Vec<AppLine>, rest: &mut Rest
     for d in drafts {
         d.app_lines.sort_by_key(|l| (l.at, l.record));
     }
+}
+
+/// Fits that differ by less than this are equally good.
+const ALIKE_NS: i64 = 5 * MILLI_NS;
+
+/// Drafts that took by time alone what another could have taken as well: one that took nothing, or one that could have had theirs in exchange.
+fn doubtful(by_time: &[(Cost, usize, usize)], of_unit: &[Option<usize>]) -> BTreeSet<usize> {
+    let fit: HashMap<(usize, usize), Cost> = by_time.iter().map(|&(c, u, d)| ((u, d), c)).collect();
+    let taken: HashMap<usize, usize> = of_unit
+        .iter()
+        .enumerate()
+        .filter_map(|(u, d)| Some(((*d)?, u)))
+        .collect();
+    let alike = |a: Cost, b: Cost| a.0 == b.0 && a.1 <= b.1.saturating_add(ALIKE_NS);
+    let mut found = BTreeSet::new();
+    for &(other, u, beside) in by_time {
+        let Some(own) = of_unit[u].filter(|d| *d != beside) else {
+            continue;
+        };
+        let Some(&cost) = fit.get(&(u, own)) else {
+            continue;
+        };
+        let swaps = match taken.get(&beside) {
+            None => true,
+            Some(theirs) => fit
+                .get(&(*theirs, own))
+                .zip(fit.get(&(*theirs, beside)))
+                .is_some_and(|(swapped, now)| alike(*swapped, *now)),
+        };
+        if alike(other, cost) && swaps {
+            found.extend([own, beside]);
+        }
+    }
+    found
 }
 
 /// For each draft, when the connection of the same identity before it was over.

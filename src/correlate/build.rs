@@ -70,6 +70,7 @@ fn connection(draft: Draft, places: &Places) -> Connection {
         tunnels,
         hop_lines,
         app_lines,
+        app_doubtful,
     } = draft;
     for (leg, from) in chain.iter_mut().zip(from) {
         leg.from = from;
@@ -168,6 +169,7 @@ fn connection(draft: Draft, places: &Places) -> Connection {
         tunnels,
         hop_lines,
         app_lines,
+        app_doubtful,
         opened,
         closed,
         silence_ns,

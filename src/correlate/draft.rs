@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub(super) tunnels: Vec<TunnelLine>,
     pub(super) hop_lines: Vec<HopLine>,
     pub(super) app_lines: Vec<AppLine>,
+    /// They could as well be those of a connection beside it.
+    pub(super) app_doubtful: bool,
 }
 
 impl Draft {

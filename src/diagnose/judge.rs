@@ -13,9 +13,9 @@ use super::pack::Pack;
 use super::population::Population;
 use super::rule::Line;
 use crate::model::{
-    AppEvent, CaseContext, Cause, Closer, Connection, Direction, Finding, HopEvent, HopKind,
-    HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, Role, SECOND_NS, Tier,
-    TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
+    AppEvent, CaseContext, Cause, Closer, Connection, Direction, Evidence, Finding, HopEvent,
+    HopKind, HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, RecordRef, Role,
+    SECOND_NS, Strength, Tier, TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -69,7 +69,11 @@ pub fn judge_aloud(
         if taught.is_some() {
             overrides::strip(&mut row, sources);
         }
-        one(&subject, &row, composer)
+        let (mut verdict, closer) = one(&subject, &row, composer);
+        if subject.c.app_doubtful {
+            doubt(&subject, &mut verdict);
+        }
+        (verdict, closer)
     };
     let judge_some = |range: Range<usize>| {
         range
@@ -204,6 +208,28 @@ fn one(s: &Subject<'_>, row: &Row, composer: &mut Composer<'_>) -> (Verdict, Opt
     }
     let closer = closer(s, row, &verdict);
     (verdict, closer)
+}
+
+/// What the application says of this connection it may say of one beside it: what rests on that is possible at most.
+fn doubt(s: &Subject<'_>, verdict: &mut Verdict) {
+    let told = |r: RecordRef| s.c.app_lines.iter().any(|l| l.record == r);
+    let carried = |e: &Evidence| e.supports && e.strength >= Strength::Strong;
+    let by_application = verdict
+        .evidence
+        .iter()
+        .filter(|e| carried(e))
+        .any(|e| e.record.is_some_and(told));
+    let by_its_words = match verdict.outcome {
+        Outcome::Clean => s.c.close.reported_server.is_some(),
+        Outcome::Open => s.c.legs.is_empty(),
+        _ => false,
+    };
+    if by_application || by_its_words {
+        verdict.tier = verdict.tier.min(Tier::Possible);
+        verdict
+            .sentence
+            .push_str("; the application's lines could be those of another connection beside it");
+    }
 }
 
 /// No frame of it could be read: sizes and times carry a likely cause at most.

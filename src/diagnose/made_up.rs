@@ -97,6 +97,7 @@ impl Came {
                 events: Vec::new(),
                 reconnect_of: None,
                 reconnected_as: None,
+                app_doubtful: false,
                 sort_at: Moment(self.opened.saturating_mul(MILLI_NS)),
             },
             verdict: Verdict {

@@ -159,6 +159,8 @@ pub struct Connection {
     pub tunnels: Vec<TunnelLine>,
     pub hop_lines: Vec<HopLine>,
     pub app_lines: Vec<AppLine>,
+    /// Nothing but time ties them to it, and they fit a connection beside it as well.
+    pub app_doubtful: bool,
     /// When the client had its 101 (or began to ask, for a handshake that failed), in reference time.
     pub opened: Option<Stamp>,
     /// The first sign of the end, in reference time; `None` = still open when the evidence ends.

@@ -125,6 +125,7 @@ fn connection(n: u32, start: f64) -> Connection {
         events: Vec::new(),
         reconnect_of: None,
         reconnected_as: None,
+        app_doubtful: false,
         sort_at: fine(start).at,
     }
 }

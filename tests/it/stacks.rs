@@ -156,3 +156,70 @@ fn a_user_beside_a_session() {
         &[("aa11bb", "clean", "-"), ("cc22dd", "drop", "policy-close")],
     );
 }
+
+/// The proxy logs whole seconds, the application knows the proxy alone: of two that ended in one second, whose line is whose is not told.
+#[test]
+fn what_could_be_a_neighbours_is_possible_at_most() {
+    let access = |clients: &[(&str, &str)]| {
+        let line = |(ip, second): &(&str, &str)| {
+            format!(
+                r#"{ip} - - [20/Nov/2026:09:04:{second} +0000] "GET /ws HTTP/1.1" 101 209 "-" "app""#
+            )
+        };
+        clients.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let app = |port: u16, time: &str, rest: &str| {
+        format!(
+            r#"{{"time":"2026-11-20T09:04:{time}Z","level":"info",{rest},"client":"10.0.0.2:{port}"}}"#
+        )
+    };
+    let (opened, closed) = (
+        r#""msg":"client connected""#,
+        r#""msg":"client disconnected","code":"#,
+    );
+    let app = [
+        app(41001, "10.100", opened),
+        app(41002, "10.200", opened),
+        app(41003, "10.300", opened),
+        app(41004, "10.400", opened),
+        app(41001, "17.300", &format!("{closed}4401")),
+        app(41002, "17.310", &format!("{closed}1000")),
+        app(41003, "25.100", &format!("{closed}4408")),
+        app(41004, "31.100", &format!("{closed}1000")),
+    ]
+    .join("\n");
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = access(&[
+        ("192.0.2.1", "17"),
+        ("192.0.2.2", "17"),
+        ("192.0.2.3", "25"),
+        ("192.0.2.4", "31"),
+    ]);
+    fs::write(dir.path().join("access.log"), log).expect("written");
+    fs::write(dir.path().join("app.log"), app).expect("written");
+    let output = wsdrop(
+        &["report", ".", "-f", "json", "--redact", "none"],
+        dir.path(),
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let all = report["connections"].as_array().expect("a list");
+    let told = |ip: &str| {
+        let c = all.iter().find(|c| c["client"]["ip"] == ip).expect(ip);
+        let doubt = c["sentence"].as_str().unwrap_or_default();
+        (
+            c["tier"].as_str().unwrap_or_default(),
+            doubt.contains("could be those of another connection"),
+        )
+    };
+    assert_eq!(all.len(), 4, "{all:?}");
+    for ip in ["192.0.2.1", "192.0.2.2"] {
+        assert_eq!(told(ip), ("possible", true), "{ip}");
+    }
+    for ip in ["192.0.2.3", "192.0.2.4"] {
+        assert!(
+            !told(ip).1 && told(ip).0 != "possible",
+            "{ip}: {:?}",
+            told(ip)
+        );
+    }
+}

@@ -161,6 +161,7 @@ fn connection(id: &str, client: &str) -> Connection {
         ],
         reconnect_of: None,
         reconnected_as: Some("c-1b22aa".to_owned()),
+        app_doubtful: false,
         sort_at: at(0, MICRO_NS).at,
     }
 }
