@@ -59,7 +59,7 @@ pub fn run_watched(
             .name("looks".to_owned())
             .spawn_scoped(scope, || board.look_on(case, options, pack, watch));
         let closing = Closing(&board);
-        let (analysis, _) = all_stages(case, options, pack, progress, &board);
+        let (analysis, _) = all_stages(case, options, pack, (progress, &board), None);
         drop(closing);
         // A look that failed takes nothing from the result.
         if let Ok(watcher) = watcher {

@@ -129,7 +129,7 @@ impl Progress for Silent {}
 
 /// All stages: what every connection of the case came to.
 pub fn run(case: &Case, options: &Options, pack: &Pack, progress: &dyn Progress) -> Analysis {
-    all_stages(case, options, pack, progress, &Board::default()).0
+    all_stages(case, options, pack, (progress, &Board::default()), None).0
 }
 
 /// The same, each verdict told as soon as it stands; the connections of the result are without the grounds of their verdicts.
@@ -140,10 +140,14 @@ pub fn run_aloud(
     progress: &dyn Progress,
     listener: &mut (dyn Listener + Send),
 ) -> Analysis {
-    with_threads(options.jobs, || {
-        let read = read(case, options, (progress, &Board::default()), None);
-        judged(case.root(), read, options, pack, Some(listener)).0
-    })
+    all_stages(
+        case,
+        options,
+        pack,
+        (progress, &Board::default()),
+        Some(listener),
+    )
+    .0
 }
 
 /// The same, and what would have become of its drops under other circumstances.
@@ -154,7 +158,7 @@ pub fn what_if(
     changes: &Changes,
     progress: &dyn Progress,
 ) -> (Analysis, WhatIf) {
-    let (analysis, context) = all_stages(case, options, pack, progress, &Board::default());
+    let (analysis, context) = all_stages(case, options, pack, (progress, &Board::default()), None);
     let found = diagnose::whatif::what_if(&analysis.connections, &context, changes);
     (analysis, found)
 }
@@ -163,15 +167,16 @@ fn all_stages(
     case: &Case,
     options: &Options,
     pack: &Pack,
-    progress: &dyn Progress,
-    board: &Board,
+    (progress, board): (&dyn Progress, &Board),
+    listener: Option<&mut (dyn Listener + Send)>,
 ) -> (Analysis, CaseContext) {
     with_threads(options.jobs, || {
         let mut read = read(case, options, (progress, board), None);
         if progress.abandoned() {
             read.observations = Observations::default();
         }
-        judged(case.root(), read, options, pack, None)
+        let listener = listener.map(|l| l as &mut dyn Listener);
+        judged(case.root(), read, options, pack, listener)
     })
 }
 
@@ -193,7 +198,7 @@ fn judged(
         connections,
         mut findings,
         incidents,
-    } = diagnose::judge_aloud(connections, &context, pack, listener);
+    } = diagnose::judge(connections, &context, pack, listener);
     findings.extend(diagnose::socket_leaks(&sources));
     findings.sort_by(|a, b| a.code.cmp(&b.code));
     let mut analysis = Analysis {

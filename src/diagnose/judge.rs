@@ -1,24 +1,24 @@
 //! All connections of a case -> a verdict each, and what was found over many of them.
 
-use super::compose::{Composer, Names};
+use super::closer::{closer, standing_closer, taken_for_client};
+use super::compose::Composer;
 use super::eval::{self, Weighed, weigh};
 use super::extract::{self, Subject};
 use super::extract::{server, timers};
 use super::fact::{FACTS, Row};
 use super::findings::findings;
 use super::incident::incidents;
+use super::names::names;
 use super::outcome::{self, outcome};
 use super::overrides;
 use super::pack::Pack;
 use super::population::Population;
 use super::rule::Line;
 use crate::model::{
-    AppEvent, CaseContext, Cause, Closer, Connection, Direction, Evidence, Finding, HopEvent,
-    HopKind, HopLine, Incident, Judged, LegEventKind, LegObservation, Outcome, RecordRef, Role,
-    SECOND_NS, Strength, Tier, TimeoutKind, Truth, TunnelLine, Untestable, Verdict,
+    CaseContext, Cause, Closer, Connection, Evidence, Finding, Incident, Judged, Outcome,
+    RecordRef, SECOND_NS, Strength, Tier, Truth, Untestable, Verdict,
 };
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// Connections that one thread judges in turn at least: what it told before is told again from memory.
@@ -42,13 +42,8 @@ pub trait Listener {
     fn judged(&mut self, judged: &Judged) -> bool;
 }
 
-/// Judges every connection against the pack.
-pub fn judge(connections: Vec<Connection>, context: &CaseContext, pack: &Pack) -> Judgement {
-    judge_aloud(connections, context, pack, None)
-}
-
-/// The same, where someone may listen: what of a verdict was told and is nobody's business later is not kept.
-pub fn judge_aloud(
+/// Judges every connection against the pack. Where someone listens, what of a verdict was told and is nobody's business later is not kept.
+pub fn judge(
     mut connections: Vec<Connection>,
     context: &CaseContext,
     pack: &Pack,
@@ -268,11 +263,6 @@ fn gateway_alone(s: &Subject<'_>, row: &Row) -> bool {
     server::far_end_unknown(s) && !behind && !announced
 }
 
-/// The closer's address was taken for the client's; what it did over and over shows that it is a hop's.
-fn taken_for_client(s: &Subject<'_>, row: &Row) -> bool {
-    s.c.closer.role == Role::Client && outcome::word(row, "close.side") == Some("proxy")
-}
-
 fn unremarkable(s: &Subject<'_>, row: &Row, outcome: Outcome) -> Verdict {
     let sentence = match (outcome, outcome::count(row, "close.code")) {
         (Outcome::Clean, Some(1005)) => "closed by agreement, without a close code".to_owned(),
@@ -385,320 +375,5 @@ fn untold(together: Option<i64>) -> Verdict {
             needs: "the application's log with close codes, or a capture of any leg".into(),
         }],
         ..plain(Outcome::Clean)
-    }
-}
-
-fn standing_closer(s: &Subject<'_>, outcome: Outcome) -> Option<Closer> {
-    (outcome == Outcome::Open && s.c.closer.role == Role::Unknown).then_some(Closer {
-        role: Role::None,
-        hop: None,
-        address: None,
-    })
-}
-
-fn names(s: &Subject<'_>) -> Names {
-    let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
-    let hop =
-        s.c.closer
-            .hop
-            .clone()
-            .or_else(|| proxy.map(|h| h.name.clone()))
-            .map(Cow::into_owned);
-    let uri = s.c.request.uri.as_deref().unwrap_or("");
-    let mut best: Option<(i64, String)> = None;
-    let mut location: Option<(bool, String)> = None;
-    for settings in &s.context.settings {
-        let Some(route) = settings.route(uri) else {
-            continue;
-        };
-        let path = s.context.paths.get(settings.source.0 as usize);
-        if let (Some(line), Some(path)) = (route.line, path) {
-            // The place to change is that of the hop that ended it, where its settings are known.
-            let own = hop
-                .as_deref()
-                .is_some_and(|h| h.contains(settings.hop.name()));
-            if location.as_ref().is_none_or(|(known, _)| own && !known) {
-                location = Some((own, format!("{} ({path}:{line})", route.name)));
-            }
-        }
-        for t in route
-            .timeouts
-            .iter()
-            .filter(|t| t.kind == TimeoutKind::Idle)
-        {
-            if best.as_ref().is_none_or(|(ns, _)| t.value_ns < *ns) {
-                best = Some((t.value_ns, timers::name(t, path, settings.hop)));
-            }
-        }
-    }
-    let (timeout_ns, timeout_name) = best.unzip();
-    Names {
-        hop,
-        server: s
-            .c
-            .hops
-            .last()
-            .and_then(|h| h.address)
-            .map(|a| format!("the server {a}")),
-        client: s.c.client.ip.map(|ip| format!("the client {ip}")),
-        location: location.map(|(_, place)| place),
-        timeout_ns,
-        timeout_name,
-        stack: stack(s),
-    }
-}
-
-/// The library or server of the application: by its own header, else by a path that only it uses.
-fn stack(s: &Subject<'_>) -> Option<&'static str> {
-    /// A part of the `Server` header, in lower case.
-    const HEADERS: &[(&str, &str)] = &[
-        ("uvicorn", "uvicorn"),
-        ("daphne", "daphne"),
-        ("tornadoserver", "tornado"),
-        (" websockets/", "python-websockets"),
-        ("cowboy", "phoenix"),
-    ];
-    const PATHS: &[(&str, &str)] = &[("/socket.io/", "socket.io"), ("/signalr", "signalr")];
-    let uri = s.c.request.uri.as_deref().unwrap_or("");
-    let by_path = PATHS.iter().find(|(part, _)| uri.contains(part));
-    let headers = s
-        .observations()
-        .filter_map(|(_, o)| o.response.as_ref()?.server.as_deref());
-    by_path
-        .or_else(|| {
-            headers
-                .map(str::to_ascii_lowercase)
-                .find_map(|h| HEADERS.iter().find(|(part, _)| h.contains(part)))
-        })
-        .map(|(_, stack)| *stack)
-}
-
-/// Where no capture shows who ended it, the cause does.
-fn closer(s: &Subject<'_>, row: &Row, verdict: &Verdict) -> Option<Closer> {
-    let none = Closer {
-        role: Role::None,
-        hop: None,
-        address: None,
-    };
-    if s.c.closed.is_none()
-        && verdict.outcome == Outcome::Drop
-        && verdict.cause != Some(Cause::ServerCrash)
-    {
-        return Some(none);
-    }
-    if verdict.outcome == Outcome::FailedHandshake {
-        return Some(refuser(s, row, verdict.cause));
-    }
-    if taken_for_client(s, row) {
-        return Some(Closer {
-            role: Role::Proxy,
-            hop: Some(HopKind::Proxy.name().into()),
-            address: s.c.closer.address,
-        });
-    }
-    // A timer beyond an end that nothing names is more often a balancer's than an application's.
-    let timed = matches!(verdict.cause, Some(Cause::IdleTimeout | Cause::LifetimeCap));
-    let unnamed = timed && s.c.closer.role == Role::Server && stack(s).is_none();
-    if unnamed && server::far_end_unknown(s) {
-        return Some(Closer {
-            role: Role::Proxy,
-            hop: Some(HopKind::Proxy.name().into()),
-            address: s.c.closer.address,
-        });
-    }
-    if s.c.closer.role != Role::Unknown {
-        return None;
-    }
-    let proxy = || {
-        let hop = s.c.hops.iter().find(|h| h.kind.is_proxy());
-        Closer {
-            role: Role::Proxy,
-            hop: hop.map(|h| h.name.clone()),
-            address: hop.and_then(|h| h.address),
-        }
-    };
-    let server = || Closer {
-        role: Role::Server,
-        hop: None,
-        address: s.c.hops.last().and_then(|h| h.address),
-    };
-    let client = || Closer {
-        role: Role::Client,
-        hop: None,
-        address: s.c.client.ip,
-    };
-    let network = || Closer {
-        role: Role::Network,
-        hop: None,
-        address: None,
-    };
-    Some(match verdict.cause? {
-        // The application's own timer.
-        Cause::IdleTimeout
-            if s.c
-                .app_lines
-                .iter()
-                .any(|l| matches!(l.what, AppEvent::Idle | AppEvent::ReadTimedOut)) =>
-        {
-            server()
-        }
-        Cause::IdleTimeout | Cause::ProxyRestart | Cause::LifetimeCap => proxy(),
-        Cause::MissedHeartbeat
-        | Cause::ServerCrash
-        | Cause::ServerRestart
-        | Cause::ServerException
-        | Cause::PolicyClose
-        | Cause::MessageTooBig => server(),
-        Cause::SlowConsumer if waited_by_proxy(s) => proxy(),
-        Cause::SlowConsumer => server(),
-        // Who wrote of it refused it.
-        Cause::ProtocolError if told_by_server(row) => server(),
-        Cause::ClientAbort | Cause::ClientHeartbeatTimeout => client(),
-        Cause::MiddleboxExpiry | Cause::InjectedReset => network(),
-        Cause::ClientNetworkChange | Cause::ClientVanished => {
-            if outcome::is(row, "heartbeat.miss_logged") {
-                server()
-            } else if outcome::is(row, "idle.logged") || outcome::is(row, "client.tcp_gave_up") {
-                proxy()
-            } else if outcome::is(row, "client.unacked") && s.c.legs.len() > 1 {
-                // The hop that waited in vain for acknowledgements let go of its other leg.
-                proxy()
-            } else {
-                return None;
-            }
-        }
-        _ => return None,
-    })
-}
-
-/// The proxy gave up on a client that did not read: it says so, or let go of the server, which had not.
-fn waited_by_proxy(s: &Subject<'_>) -> bool {
-    let told = |h: &HopLine| h.what == HopEvent::ClientTimeout;
-    let behind = s.c.legs.last().filter(|l| l.from > 0);
-    let ended = |o: &LegObservation, d: Direction| {
-        let flow = o.flow(d);
-        flow.ended().is_some() || flow.rst.is_some()
-    };
-    s.c.hop_lines.iter().any(told)
-        || behind.is_some_and(|l| {
-            let mut seen = l.observations.iter();
-            seen.any(|o| ended(o, Direction::ToServer) && !ended(o, Direction::ToClient))
-        })
-}
-
-/// Envoy names the upstream that its answer came from.
-fn answered_behind(t: &TunnelLine) -> bool {
-    let own = |state: &str| state.contains("upgrade_failed");
-    t.hop == HopKind::Envoy && t.upstream.is_some() && !t.termination.as_deref().is_some_and(own)
-}
-
-/// A proxy answered by itself: captures hold both sides of it, and nothing of this connection behind it.
-fn unasked(s: &Subject<'_>) -> bool {
-    let [leg] = s.c.legs.as_slice() else {
-        return false;
-    };
-    s.all
-        .iter()
-        .any(|c| c.legs.len() > 1 && c.legs[0].server == leg.server)
-}
-
-/// What is known of its Close stands in the application's log.
-fn told_by_server(row: &Row) -> bool {
-    row.get("close.code")
-        .is_some_and(|r| r.witness.app_log && !r.witness.capture)
-}
-
-/// The way that a fatal TLS alert went.
-fn alerted(s: &Subject<'_>) -> Option<Direction> {
-    let mut events = s.observations().flat_map(|(_, o)| &o.events);
-    events
-        .find(|e| matches!(e.what, LegEventKind::TlsAlert { level: 2, .. }))
-        .map(|e| e.direction)
-}
-
-/// Who said no, or gave up.
-fn refuser(s: &Subject<'_>, row: &Row, cause: Option<Cause>) -> Closer {
-    let proxy = s.c.hops.iter().find(|h| h.kind.is_proxy());
-    let by_proxy = || Closer {
-        role: Role::Proxy,
-        hop: proxy.map(|h| h.name.clone()),
-        address: proxy.and_then(|h| h.address),
-    };
-    let server = || Closer {
-        role: Role::Server,
-        hop: None,
-        address: s.c.hops.last().and_then(|h| h.address),
-    };
-    let client = || Closer {
-        role: Role::Client,
-        hop: None,
-        address: s.c.client.ip,
-    };
-    let status = s.c.request.status;
-    // 502 to 504 are a proxy's own words whatever its upstream did; a crashed accept is the server's doing.
-    match status {
-        Some(499) => client(),
-        Some(502..=504) => match outcome::word(row, "handshake.upstream") {
-            Some("closed-early") => server(),
-            _ if status == Some(503) && outcome::is(row, "handshake.from_server") => server(),
-            _ if proxy.is_some() => by_proxy(),
-            // RFC 9110 15.6: 502 and 504 are a gateway's words, whether or not another source knows of one; so is a 503 for want of an
-            // upstream.
-            _ if status != Some(503) || cause == Some(Cause::UpstreamUnavailable) => by_proxy(),
-            _ => server(),
-        },
-        Some(_)
-            if proxy.is_some() && (outcome::is(row, "proxy.exhausted_logged") || unasked(s)) =>
-        {
-            by_proxy()
-        }
-        Some(_) if outcome::is(row, "handshake.from_server") || proxy.is_none() => server(),
-        Some(_)
-            if row
-                .get("handshake.from_server")
-                .is_some_and(|r| r.value.is_some()) =>
-        {
-            by_proxy()
-        }
-        // Envoy answers a refused upgrade itself; other proxies pass the server's answer on.
-        Some(_)
-            if proxy.is_some_and(|h| h.kind == HopKind::Envoy)
-                && !s.c.tunnels.iter().any(answered_behind) =>
-        {
-            by_proxy()
-        }
-        Some(_) => server(),
-        None if s.c.legs.is_empty() && s.c.hop_lines.iter().any(HopLine::is_tls) => {
-            let left = |h: &HopLine| h.what == HopEvent::TlsLeft;
-            if s.c.hop_lines.iter().any(left) {
-                client()
-            } else {
-                by_proxy()
-            }
-        }
-        None => match s.c.closer.role {
-            // Whoever sent the alert said no.
-            Role::Unknown if alerted(s).is_some() => match alerted(s) {
-                Some(Direction::ToServer) => client(),
-                _ if proxy.is_some() => by_proxy(),
-                _ => server(),
-            },
-            Role::Unknown => {
-                let reset_by_far =
-                    s.c.legs
-                        .first()
-                        .is_some_and(|l| l.observations.iter().any(|o| o.to_client.rst.is_some()));
-                if reset_by_far && proxy.is_some() {
-                    by_proxy()
-                } else {
-                    Closer {
-                        role: Role::Unknown,
-                        hop: None,
-                        address: None,
-                    }
-                }
-            }
-            _ => s.c.closer.clone(),
-        },
     }
 }

@@ -280,7 +280,8 @@ fn odd_populations_are_borne() {
         judge(
             Vec::new(),
             &CaseContext::default(),
-            &crate::diagnose::Pack::builtin()
+            &crate::diagnose::Pack::builtin(),
+            None
         )
         .incidents
         .is_empty()
