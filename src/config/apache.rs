@@ -1,5 +1,6 @@
 //! Apache httpd's configuration -> one route per proxied path, with its idle time-out and whether it passes an upgrade.
 
+use super::words::Quoting;
 use super::{ConfigSummary, duration};
 use crate::model::{
     HopKind, HopSettings, Route, SECOND_NS, SourceId, Timeout, TimeoutKind, UpgradeSetting,
@@ -41,34 +42,11 @@ pub(super) fn sniff(text: &str) -> bool {
     own >= 2
 }
 
-/// Words of a line, quotes taken off.
-fn words(line: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut chars = line.chars().peekable();
-    while let Some(&c) = chars.peek() {
-        if c.is_whitespace() {
-            chars.next();
-            continue;
-        }
-        let mut word = String::new();
-        if c == '"' || c == '\'' {
-            chars.next();
-            while let Some(n) = chars.next() {
-                match n {
-                    '\\' => word.extend(chars.next()),
-                    n if n == c => break,
-                    n => word.push(n),
-                }
-            }
-        } else {
-            while let Some(n) = chars.next_if(|n| !n.is_whitespace()) {
-                word.push(n);
-            }
-        }
-        out.push(word);
-    }
-    out
-}
+const QUOTING: Quoting = Quoting {
+    quotes: ['"', '\''],
+    escapes: |_| true,
+    comment: None,
+};
 
 /// A time-out with the line it stands on; none for httpd's default.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +94,7 @@ pub(super) fn read(source: SourceId, text: &str, summary: &mut ConfigSummary) {
         if raw.is_empty() || raw.starts_with('#') {
             continue;
         }
-        let words = words(raw);
+        let words = QUOTING.words(raw);
         let name = words
             .first()
             .map_or("", String::as_str)

@@ -1,5 +1,6 @@
 //! A Caddyfile, or Caddy's JSON -> one route per `reverse_proxy`, with the time-outs that hold there.
 
+use super::words::Quoting;
 use super::yaml::{Node, parse};
 use super::{ConfigSummary, duration};
 use crate::model::{HopKind, HopSettings, Route, SECOND_NS, SourceId, Timeout, TimeoutKind};
@@ -57,37 +58,12 @@ impl Directive {
     }
 }
 
-/// Words of a line as Caddy's lexer reads them (caddyserver.com/docs/caddyfile/concepts).
-fn words(line: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut chars = line.chars().peekable();
-    while let Some(&c) = chars.peek() {
-        if c.is_whitespace() {
-            chars.next();
-            continue;
-        }
-        if c == '#' {
-            break;
-        }
-        let mut word = String::new();
-        if c == '"' || c == '`' {
-            chars.next();
-            while let Some(n) = chars.next() {
-                match n {
-                    '\\' if c == '"' => word.extend(chars.next()),
-                    n if n == c => break,
-                    n => word.push(n),
-                }
-            }
-        } else {
-            while let Some(n) = chars.next_if(|n| !n.is_whitespace()) {
-                word.push(n);
-            }
-        }
-        out.push(word);
-    }
-    out
-}
+/// As Caddy's lexer reads a line (caddyserver.com/docs/caddyfile/concepts).
+const QUOTING: Quoting = Quoting {
+    quotes: ['"', '`'],
+    escapes: |quote| quote == '"',
+    comment: Some('#'),
+};
 
 /// Deeper than any configuration; it bounds the recursion of what reads the tree.
 const MAX_DEPTH: usize = 64;
@@ -98,7 +74,7 @@ fn directives(text: &str, summary: &mut ConfigSummary) -> Vec<Directive> {
     let mut last = 0;
     for (n, raw) in text.lines().enumerate() {
         last = n as u64 + 1;
-        let mut words = words(raw);
+        let mut words = QUOTING.words(raw);
         if words.len() == 1 && words[0] == "}" {
             match (open.len() > 1).then(|| open.pop()).flatten() {
                 Some(done) => {

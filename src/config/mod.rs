@@ -12,6 +12,7 @@ mod nginx_tree;
 #[cfg(test)]
 mod tests;
 mod traefik;
+mod words;
 mod yaml;
 
 use crate::model::{Anomaly, HopSettings, SourceId, add_anomaly};
