@@ -40,7 +40,7 @@ pub struct Told {
 
 impl Told {
     pub(super) fn word(&mut self, text: &str) -> Word {
-        self.words.of(text)
+        self.words.copy(text)
     }
 
     /// What follows is about another row.
@@ -52,7 +52,7 @@ impl Told {
     pub fn why_not(&mut self, rule: &Rule, row: &Row) -> Vec<Arc<Test>> {
         if rule.own.is_some() {
             let anew = |line: &Line| {
-                let wanted = self.words.of(&wanted(&line.condition));
+                let wanted = self.words.copy(&wanted(&line.condition));
                 Arc::new(self.test(rule, line, wanted, row))
             };
             return rule.evidence.iter().map(anew).collect();
@@ -73,7 +73,7 @@ impl Told {
         let again = !placed && (alone || value.is_none());
         let key = (rule.cause, at);
         let known = self.lines.entry(key).or_insert_with(|| Known {
-            wanted: self.words.of(&wanted(&line.condition)),
+            wanted: self.words.copy(&wanted(&line.condition)),
             answers: Vec::new(),
         });
         if again && let Some((_, test)) = known.answers.iter().find(|(v, _)| v.as_ref() == value) {
@@ -100,7 +100,7 @@ impl Told {
             seen,
             truth: eval::truth(&line.condition, row),
             required: line.required,
-            distance: distance(&line.condition, row).map(|d| self.words.of(&d.say(fact))),
+            distance: distance(&line.condition, row).map(|d| self.words.copy(&d.say(fact))),
             records,
         }
     }
@@ -112,7 +112,7 @@ impl Told {
             return (Word::clone(&known.say), Arc::clone(&known.records));
         }
         let said = eval::value(row, fact).map_or_else(|| "not observed".into(), say);
-        let say = self.words.of(&said);
+        let say = self.words.copy(&said);
         let records = row.at(fact).map_or(&[][..], |r| &r.records);
         let records: Arc<[RecordRef]> = records.iter().map(|(record, _)| *record).collect();
         self.seen.push(Seen {

@@ -38,8 +38,8 @@ pub use field_map::{FieldMap, Meaning};
 
 use crate::model::attempt::{is_meant_for_websocket, path_number};
 use crate::model::{
-    Anomaly, Attempt, HopSettings, Line, LocalZone, Moment, RecordRef, SourceId, Stamp, Zone,
-    add_anomaly,
+    Anomaly, Attempt, HopSettings, Line, LocalZone, Moment, OneCopy, RecordRef, SourceId, Stamp,
+    Zone, add_anomaly,
 };
 use crate::text::peel::Outer;
 use crate::text::records::{self, Verdict};
@@ -48,7 +48,6 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
-use words::Words;
 
 /// What the reader of logs has to know beside the bytes.
 #[derive(Debug, Clone, Default)]
@@ -179,7 +178,7 @@ pub struct Out<'a> {
     source: SourceId,
     /// `None` = failed requests are passed on, whatever their path is for.
     paths: Option<Paths>,
-    words: Words,
+    words: OneCopy,
 }
 
 /// What is known of paths while a file is read.
@@ -252,7 +251,7 @@ impl<'a> Out<'a> {
             elsewhere: None,
             source: SourceId(0),
             paths: None,
-            words: Words::default(),
+            words: OneCopy::default(),
             fields: Vec::new(),
             in_order: false,
         }
@@ -291,7 +290,7 @@ impl<'a> Out<'a> {
             }
         }
         if let Line::Tunnel(tunnel) = &mut line {
-            self.words.share(tunnel);
+            words::share(&mut self.words, tunnel);
         }
         (self.emit)(line);
     }

@@ -1,37 +1,18 @@
 //! Words of access lines -> one copy of those that many lines say: methods, hosts, browsers, the few paths that speak WebSocket.
 
-use crate::model::{TunnelLine, Word};
-use foldhash::fast::FixedState;
-use std::hash::BuildHasher;
+use crate::model::{OneCopy, TunnelLine};
 
-/// Words remembered at a time, a power of two: each new one takes the place of one that was met before.
-const PLACES: usize = 1024;
-
-#[derive(Default)]
-pub(super) struct Words {
-    places: Vec<Option<Word>>,
-    hasher: FixedState,
-}
-
-impl Words {
-    /// Ids and keys are left out: no two lines have the same.
-    pub(super) fn share(&mut self, line: &mut TunnelLine) {
-        self.places.resize(PLACES, None);
-        let said = [
-            &mut line.method,
-            &mut line.uri,
-            &mut line.host,
-            &mut line.termination,
-            &mut line.user_agent,
-        ];
-        for word in said.into_iter().flatten() {
-            let place = self.hasher.hash_one(&**word) as usize % PLACES;
-            match self.places.get_mut(place) {
-                Some(Some(known)) if known == word => word.clone_from(known),
-                Some(place) => *place = Some(Word::clone(word)),
-                None => {}
-            }
-        }
+/// Ids and keys are left out: no two lines have the same.
+pub(super) fn share(words: &mut OneCopy, line: &mut TunnelLine) {
+    let said = [
+        &mut line.method,
+        &mut line.uri,
+        &mut line.host,
+        &mut line.termination,
+        &mut line.user_agent,
+    ];
+    for word in said.into_iter().flatten() {
+        words.share(word);
     }
 }
 
@@ -39,7 +20,7 @@ impl Words {
 mod tests {
     use super::*;
     use crate::logs::access::blank;
-    use crate::model::{HopKind, RecordRef, SourceId};
+    use crate::model::{HopKind, RecordRef, SourceId, Word};
     use std::sync::Arc;
 
     #[test]
@@ -55,10 +36,10 @@ mod tests {
             uri: Some(uri.into()),
             ..blank(record, HopKind::Nginx)
         };
-        let mut words = Words::default();
+        let mut words = OneCopy::default();
         let mut lines = [line("/ws"), line("/ws?id=1"), line("/ws")];
         for line in &mut lines {
-            words.share(line);
+            share(&mut words, line);
         }
         let [a, b, c] = lines;
         let same = |x: &Option<Word>, y: &Option<Word>| {

@@ -1,15 +1,13 @@
 //! Text with addresses, tokens, cookies and payload in it -> the same text with stable stand-ins, so that rows still correlate.
 
-use crate::model::{Analysis, AppEvent, Connection, LegEventKind};
+use crate::model::{Analysis, AppEvent, Connection, LegEventKind, Recent};
 use aho_corasick::AhoCorasick;
-use foldhash::fast::FixedState;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex};
 
 /// What is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +74,9 @@ struct Given {
     cookies: BTreeMap<String, usize>,
 }
 
+/// Bytes of the longest text that is remembered.
+const LONGEST: usize = 1024;
+
 /// Takes secrets out of every text that leaves the program.
 #[derive(Debug)]
 pub struct Redactor {
@@ -85,47 +86,8 @@ pub struct Redactor {
     known_tokens: Words,
     /// Close reasons met on the wire.
     reasons: Words,
-    again: Mutex<Again>,
-}
-
-/// Texts and what became of them: advice, reasons and paths are the same for thousands of connections. It never grows beyond its places.
-#[derive(Debug)]
-struct Again {
-    places: Vec<Option<(Box<str>, Box<str>)>>,
-    hasher: FixedState,
-}
-
-impl Again {
-    const PLACES: usize = 4096;
-    /// A longer text is that of one record.
-    const LONGEST: usize = 1024;
-
-    const fn new() -> Self {
-        Self {
-            places: Vec::new(),
-            hasher: FixedState::with_seed(0),
-        }
-    }
-
-    fn place(&mut self, text: &str) -> Option<&mut Option<(Box<str>, Box<str>)>> {
-        if text.len() > Self::LONGEST {
-            return None;
-        }
-        self.places.resize(Self::PLACES, None);
-        let at = self.hasher.hash_one(text) as usize % Self::PLACES;
-        self.places.get_mut(at)
-    }
-
-    fn known(&mut self, text: &str) -> Option<String> {
-        let (plain, redacted) = self.place(text)?.as_ref()?;
-        (**plain == *text).then(|| redacted.to_string())
-    }
-
-    fn keep(&mut self, text: &str, redacted: &str) {
-        if let Some(place) = self.place(text) {
-            *place = Some((text.into(), redacted.into()));
-        }
-    }
+    /// What became of texts: advice, reasons and paths are the same for thousands of connections.
+    again: Mutex<Recent<String>>,
 }
 
 /// What is looked for in every text; made ready when the first text comes that may have it.
@@ -188,7 +150,7 @@ impl Redactor {
             }),
             known_tokens: Words { parts: Vec::new() },
             reasons: Words { parts: Vec::new() },
-            again: Mutex::new(Again::new()),
+            again: Mutex::new(Recent::new()),
         }
     }
 
@@ -314,15 +276,15 @@ impl Redactor {
         if self.what.is_none() {
             return text.to_owned();
         }
-        let known = |mut again: MutexGuard<'_, Again>| again.known(text);
-        if let Some(known) = self.again.lock().ok().and_then(known) {
-            return known;
+        // A longer text is that of one record.
+        if text.len() > LONGEST {
+            return self.redacted(text);
         }
-        let redacted = self.redacted(text);
-        if let Ok(mut again) = self.again.lock() {
-            again.keep(text, &redacted);
-        }
-        redacted
+        let known = self.again.lock().ok().and_then(|mut again| {
+            let known = again.of(text, || self.redacted(text));
+            known.cloned()
+        });
+        known.unwrap_or_else(|| self.redacted(text))
     }
 
     fn redacted(&self, text: &str) -> String {
