@@ -78,53 +78,6 @@ pub(super) fn read_log(
     (summary, lines, input.inner.problem().cloned())
 }
 
-/// Apache's combined layout is nginx's, but for the stamp: Apache's is the start. Where the case has an error log or a configuration of Apache's, and
-/// nothing else of nginx's, an access log that may be either's is Apache's.
-pub(super) fn in_their_program(
-    case: &Case,
-    sources: &mut [Source],
-    sniffed: &[Sniffed],
-    read: Vec<(SourceId, LogResult)>,
-    (options, shared, progress): (&Options, &LogOptions, &dyn Progress),
-) -> Vec<(SourceId, LogResult)> {
-    let some = |kinds: [SourceKind; 2]| sources.iter().any(|s| kinds.contains(&s.kind));
-    let apache = some([
-        SourceKind::Log("apache-error"),
-        SourceKind::Config("apache-conf"),
-    ]);
-    let nginx = some([
-        SourceKind::Log("nginx-error"),
-        SourceKind::Config("nginx-conf"),
-    ]);
-    if !apache || nginx || progress.stopped() {
-        return read;
-    }
-    let choice = logs::Choice {
-        name: "apache-access",
-    };
-    read.into_iter()
-        .map(|(id, result)| {
-            let place = id.0 as usize;
-            let Some((source, found)) = sources.get_mut(place).zip(sniffed.get(place)) else {
-                return (id, result);
-            };
-            if source.kind != SourceKind::Log("nginx-access") || found.layout.is_some() {
-                return (id, result);
-            }
-            let own = options_of(source, found, options, shared);
-            let alone = (&Quiet(progress) as &dyn Progress, &Board::default());
-            let mut again = read_log(case, source, &choice, &own, alone, false);
-            // A log in JSON, or in a format of its own, is not in the shared layout.
-            if again.0.odd > result.0.odd {
-                return (id, result);
-            }
-            options.tell_zone(source, &mut again.0.zone);
-            source.kind = SourceKind::Log(choice.name);
-            (id, again)
-        })
-        .collect()
-}
-
 /// nginx writes its error log in the host's local time without naming it, and its access log with the zone: where all that
 /// name one name the same, the error logs are read again in that zone.
 pub(super) fn in_their_zone(

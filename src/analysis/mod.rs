@@ -37,7 +37,7 @@ use beside::{read_browsers, read_hosts};
 use captures::{join_shares, read_captures, settle_captures, shares};
 use globset::GlobMatcher;
 use live::Board;
-use log_files::{LogResult, in_their_program, in_their_year, in_their_zone, options_of, read_log};
+use log_files::{LogResult, in_their_year, in_their_zone, options_of, read_log};
 use rayon::prelude::*;
 use sniff::Sniffed;
 use std::borrow::Cow;
@@ -343,6 +343,7 @@ fn read(
         .for_each(|(found, file)| {
             sniff::second_pass(found, case, file, &log_options, &options.forced)
         });
+    sniff::tell_apache(case, &mut sniffed, &log_options, &options.forced);
     for (source, found) in sources.iter_mut().zip(&sniffed) {
         sniff::settle(source, found);
     }
@@ -424,13 +425,6 @@ fn read(
     observations
         .legs
         .sort_by_key(|leg| (leg.vantage, leg.first.record, leg.first.at));
-    let lines = in_their_program(
-        case,
-        &mut sources,
-        &sniffed,
-        lines,
-        (options, &log_options, progress),
-    );
     let lines = if options.assumed_zone.is_none() {
         in_their_zone(case, &sources, &sniffed, lines, (&log_options, progress))
     } else {

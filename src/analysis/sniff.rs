@@ -164,6 +164,40 @@ pub(super) fn second_pass(
     }
 }
 
+/// Apache's combined layout is nginx's, but for the stamp: Apache's is the start. Where the case has an error log or a configuration of Apache's, and
+/// nothing else of nginx's, an access log that may be either's is Apache's.
+pub(super) fn tell_apache(
+    case: &Case,
+    sniffed: &mut [Sniffed],
+    options: &LogOptions,
+    forced: &[Forced],
+) {
+    const EITHER: &str = "nginx-access";
+    const ITS: &str = "apache-access";
+    let some = |log: &str, config: &str| {
+        sniffed.iter().any(|found| {
+            found.config == Some(config) || found.log.as_ref().is_some_and(|c| c.name == log)
+        })
+    };
+    if !some("apache-error", "apache-conf") || some("nginx-error", "nginx-conf") {
+        return;
+    }
+    for (found, file) in sniffed.iter_mut().zip(case.files()) {
+        let either = found.log.as_ref().is_some_and(|c| c.name == EITHER)
+            && found.layout.is_none()
+            && forced_for(file, forced).is_none();
+        if !either {
+            continue;
+        }
+        let (head, _) = case.head(file.id);
+        let odd = |name| logs::odd_lines(&head, options, name);
+        // A log in JSON, or in a format of its own, is not in the shared layout.
+        if odd(ITS) <= odd(EITHER) {
+            found.log = Some(Choice { name: ITS });
+        }
+    }
+}
+
 /// Writes into the source what was found.
 pub(super) fn settle(source: &mut Source, found: &Sniffed) {
     let line_format = match (&found.log, found.host) {

@@ -463,6 +463,25 @@ pub fn sniff(head: &[u8], options: &LogOptions, forced: Option<&str>) -> Option<
     best.map(|(_, name)| Choice { name })
 }
 
+/// How many of the first lines a format cannot read; `None` where there is no such format.
+pub fn odd_lines(head: &[u8], options: &LogOptions, name: &str) -> Option<usize> {
+    let mut reader = find(name)?.open(options);
+    let mut ignore = |_: Line| ();
+    let mut out = Out::new(&mut ignore);
+    let odd = |sample: &records::Sample| {
+        out.wrapped_in(&sample.outer);
+        let outcome = reader.line(sample.record, &sample.line, &mut out);
+        matches!(outcome, Outcome::Odd(_))
+    };
+    Some(
+        records::samples(head)
+            .iter()
+            .map(odd)
+            .filter(|odd| *odd)
+            .count(),
+    )
+}
+
 /// The nginx `log_format` that the first lines were written with, told by nothing but their content; `None` where it is not sure.
 pub fn infer_layout(head: &[u8]) -> Option<String> {
     own_layout::infer(head)
