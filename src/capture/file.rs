@@ -200,35 +200,67 @@ struct Run<'b, 'f> {
     end: u64,
     /// Of the packet before `rest`.
     number: u64,
+    /// Its time.
+    last: Moment,
     links: &'f mut Vec<u16>,
+}
+
+/// What is done with each record. A closure would be a call for each of them: it is written out in several loops.
+pub(super) trait Each<'b> {
+    fn take(&mut self, record: Record<'b>);
+}
+
+impl<'b> Each<'b> for Option<Record<'b>> {
+    fn take(&mut self, record: Record<'b>) {
+        *self = Some(record);
+    }
 }
 
 /// A record that lies whole in the buffer, without its place in the file, and what stands behind it.
 type Sound<'b> = (Record<'b>, &'b [u8]);
 
 impl<'b> Run<'b, '_> {
-    /// Takes `first` and what follows it; `sound` finds the record that its bytes begin with, where that is a sound packet.
+    /// Hands `first` and what follows it to `each`; `sound` finds the record that its bytes begin with, where that is a sound packet.
     #[inline(always)]
-    fn take(
+    fn hand(
         &mut self,
         first: Option<Sound<'b>>,
         most: usize,
         sound: impl Fn(&'b [u8]) -> Option<Sound<'b>>,
-        records: &mut Vec<Record<'b>>,
+        each: &mut impl Each<'b>,
     ) {
-        let mut next = first;
-        let mut left = most;
-        while let Some((mut record, behind)) = next {
-            if self.links.last() != Some(&record.link) && !self.links.contains(&record.link) {
-                self.links.push(record.link);
-            }
-            self.number += 1;
-            record.ordinal = self.number;
-            record.start = self.end - self.rest.len() as u64;
-            records.push(record);
+        let Some((record, behind)) = first else {
+            return;
+        };
+        self.first(record, behind, each);
+        for _ in 1..most {
+            let Some((record, behind)) = sound(self.rest) else {
+                return;
+            };
+            each.take(self.placed(record));
             self.rest = behind;
-            left -= 1;
-            next = if left > 0 { sound(behind) } else { None };
+        }
+    }
+
+    /// A call of its own, so that the loop over those behind it is all that is written out for each format.
+    #[inline(never)]
+    fn first(&mut self, record: Record<'b>, behind: &'b [u8], each: &mut impl Each<'b>) {
+        each.take(self.placed(record));
+        self.rest = behind;
+    }
+
+    /// The record that `rest` begins with, with its place in the file.
+    #[inline(always)]
+    fn placed(&mut self, record: Record<'b>) -> Record<'b> {
+        if self.links.last() != Some(&record.link) && !self.links.contains(&record.link) {
+            self.links.push(record.link);
+        }
+        self.number += 1;
+        self.last = record.at;
+        Record {
+            ordinal: self.number,
+            start: self.end - self.rest.len() as u64,
+            ..record
         }
     }
 }
@@ -323,9 +355,9 @@ impl<'r> PacketFile<'r> {
     /// The next packet; `None` at the end of the file, or where nothing more can be made of it.
     pub(super) fn next(&mut self) -> Option<Record<'_>> {
         self.ready();
-        let mut next = Vec::new();
+        let mut next = None;
         self.batch(1, &mut next);
-        next.pop()
+        next
     }
 
     /// Brings the next packet into the buffer; false at the end of the file, or where nothing more can be made of it.
@@ -345,8 +377,9 @@ impl<'r> PacketFile<'r> {
         self.found.is_some()
     }
 
-    /// The packet that is ready and those behind it, as many as lie in the buffer, at most `most`.
-    pub(super) fn batch<'b>(&'b mut self, most: usize, records: &mut Vec<Record<'b>>) {
+    /// Hands on the packet that is ready and those behind it, as many as lie in the buffer, at most `most`.
+    #[inline(always)]
+    pub(super) fn batch<'b>(&'b mut self, most: usize, each: &mut impl Each<'b>) {
         let Some(first) = self.found.take() else {
             return;
         };
@@ -356,6 +389,7 @@ impl<'r> PacketFile<'r> {
             rest,
             end: self.base.wrapping_add(self.to as u64),
             number: self.packets + self.numbered,
+            last: self.last,
             links: &mut self.links,
         };
         let first = first.record(rest);
@@ -363,19 +397,19 @@ impl<'r> PacketFile<'r> {
         match &self.format {
             Format::Unknown => {}
             Format::Legacy(legacy) => match legacy.order {
-                Order::Little => run.take(first, most, |b| legacy.sound(b, Order::Little), records),
-                Order::Big => run.take(first, most, |b| legacy.sound(b, Order::Big), records),
+                Order::Little => run.hand(first, most, |b| legacy.sound(b, Order::Little), each),
+                Order::Big => run.hand(first, most, |b| legacy.sound(b, Order::Big), each),
             },
             Format::Blocks { order, interfaces } => match order {
                 Order::Little => {
-                    run.take(first, most, |b| interfaces.sound(b, Order::Little), records);
+                    run.hand(first, most, |b| interfaces.sound(b, Order::Little), each);
                 }
-                Order::Big => run.take(first, most, |b| interfaces.sound(b, Order::Big), records),
+                Order::Big => run.hand(first, most, |b| interfaces.sound(b, Order::Big), each),
             },
         }
         self.from = self.to - run.rest.len();
         self.packets = run.number - self.numbered;
-        self.last = records.last().map_or(self.last, |r| r.at);
+        self.last = run.last;
         self.stamped = true;
     }
 

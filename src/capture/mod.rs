@@ -26,7 +26,7 @@ use crate::model::{
     Anomaly, Frame, LegObservation, Mark, Moment, SourceId, SourceKind, Stamp, add_anomaly, add_odd,
 };
 use ends::Seeds;
-use file::{PacketFile, Record};
+use file::{Each, PacketFile, Record};
 use fragments::Fragments;
 use packet::{Packet, Segment};
 use spot::Spot;
@@ -106,16 +106,15 @@ impl Default for Span {
 }
 
 impl Span {
-    fn take(&mut self, records: &[Record<'_>]) {
-        for record in records {
-            if record.at < self.first.at {
-                self.first = record.stamp();
-            }
-            if record.at >= self.last.at {
-                self.last = record.stamp();
-            }
+    #[inline(always)]
+    fn take(&mut self, record: &Record<'_>) {
+        if record.at < self.first.at {
+            self.first = record.stamp();
         }
-        self.met |= !records.is_empty();
+        if record.at >= self.last.at {
+            self.last = record.stamp();
+        }
+        self.met = true;
     }
 
     fn ends(&self) -> (Option<Stamp>, Option<Stamp>) {
@@ -191,19 +190,22 @@ impl Vantage {
             tracker.up.frames_wanted = on_frame.is_some();
         }
         let mut span = Span::default();
-        let mut spare: (Vec<Record<'_>>, Vec<Arrived<'_>>) =
-            (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let mut spare: Vec<Arrived<'_>> = Vec::with_capacity(BATCH);
         while file.ready() {
             if !file.secrets.is_empty() {
                 let secrets = std::mem::take(&mut file.secrets);
                 self.learn(&secrets);
             }
             // Parsing, finding the legs and using them are apart, so that the waits for memory overlap.
-            let mut records = emptied(spare.0);
-            let mut arrived = emptied(spare.1);
-            file.batch(BATCH, &mut records);
-            span.take(&records);
-            self.parse(source, &records, &mut summary, &mut arrived);
+            let mut arrived = emptied(spare);
+            let mut parser = Parser {
+                vantage: self,
+                source,
+                span: &mut span,
+                summary: &mut summary,
+                arrived: &mut arrived,
+            };
+            file.batch(BATCH, &mut parser);
             (summary.first, summary.last) = span.ends();
             tracker::prepare(&self.trackers, &mut arrived);
             for packet in &arrived {
@@ -222,7 +224,7 @@ impl Vantage {
                     }
                 }
             }
-            spare = (emptied(records), emptied(arrived));
+            spare = emptied(arrived);
             let position = file.position();
             if position - reported >= PROGRESS {
                 reported = position;
@@ -270,29 +272,6 @@ impl Vantage {
         }
     }
 
-    #[inline(never)]
-    fn parse<'b>(
-        &mut self,
-        source: SourceId,
-        records: &[Record<'b>],
-        summary: &mut FileSummary,
-        arrived: &mut Vec<Arrived<'b>>,
-    ) {
-        for record in records {
-            let plain = match record.link {
-                packet::ETHERNET => packet::plain(record.data, record.wire_len),
-                _ => None,
-            };
-            let Some(mut segment) = plain else {
-                self.parse_other(source, record, summary, arrived);
-                continue;
-            };
-            summary.used += 1;
-            segment.tap ^= record.interface << 24;
-            self.arrive(segment, record.spot(source), arrived);
-        }
-    }
-
     /// The packet of a leg that this share follows waits for its turn.
     #[inline(always)]
     fn arrive<'b>(&self, segment: Segment<'b>, spot: Spot, arrived: &mut Vec<Arrived<'b>>) {
@@ -307,7 +286,7 @@ impl Vantage {
     fn parse_other<'b>(
         &mut self,
         source: SourceId,
-        record: &Record<'b>,
+        record: Record<'b>,
         summary: &mut FileSummary,
         arrived: &mut Vec<Arrived<'b>>,
     ) {
@@ -350,6 +329,36 @@ impl Vantage {
     /// The legs that spoke WebSocket, tried to, or spoke TLS, in order of their first packet; `shares` are all of one vantage point.
     pub fn finish(shares: Vec<Self>) -> Vec<LegObservation> {
         tracker::finish(shares.into_iter().flat_map(|v| v.trackers).collect())
+    }
+}
+
+/// Parses the records of a batch.
+struct Parser<'v, 'b> {
+    vantage: &'v mut Vantage,
+    source: SourceId,
+    span: &'v mut Span,
+    summary: &'v mut FileSummary,
+    arrived: &'v mut Vec<Arrived<'b>>,
+}
+
+impl<'b> Each<'b> for Parser<'_, 'b> {
+    #[inline(always)]
+    fn take(&mut self, record: Record<'b>) {
+        self.span.take(&record);
+        let plain = match record.link {
+            packet::ETHERNET => packet::plain(record.data, record.wire_len),
+            _ => None,
+        };
+        let Some(mut segment) = plain else {
+            let (summary, arrived) = (&mut *self.summary, &mut *self.arrived);
+            self.vantage
+                .parse_other(self.source, record, summary, arrived);
+            return;
+        };
+        self.summary.used += 1;
+        segment.tap ^= record.interface << 24;
+        let spot = record.spot(self.source);
+        self.vantage.arrive(segment, spot, self.arrived);
     }
 }
 

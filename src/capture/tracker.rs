@@ -41,7 +41,7 @@ impl<'b> Arrived<'b> {
             spot,
             tracker: number,
             place: NOWHERE,
-            told: tracker.index.first(hash),
+            told: 0,
         }
     }
 }
@@ -52,23 +52,28 @@ const FEW: u32 = 500;
 /// Finds where each segment belongs, and reads what it will need, so that the processor fetches it for all of them at once.
 #[inline(never)]
 pub(super) fn prepare(trackers: &[Tracker], arrived: &mut [Arrived<'_>]) {
-    let mut sum = 0u64;
-    for packet in &mut *arrived {
-        let Some(tracker) = trackers.get(packet.tracker) else {
-            continue;
-        };
-        // The hash alone nearly always tells: no key is waited for here.
-        let place = Index::place(packet.told, packet.hash)
-            .or_else(|| tracker.index.find(packet.hash, |_| true));
-        if let Some(place) = place {
-            packet.place = place;
-            let slot = tracker.slab.get(place);
-            sum = sum.wrapping_add(slot.map_or(0, |s| s.ends.touch()));
-        }
-    }
     // What a few legs need is in the cache already.
     if trackers.iter().map(|t| t.slab.taken).sum::<u32>() < FEW {
+        for packet in arrived {
+            if let Some(tracker) = trackers.get(packet.tracker) {
+                packet.place = tracker.guess(tracker.index.first(packet.hash), packet.hash);
+            }
+        }
         return;
+    }
+    // Steps so short that the processor has the waits of many packets before it: what a packet needs next stands behind what it waits for.
+    for packet in &mut *arrived {
+        if let Some(tracker) = trackers.get(packet.tracker) {
+            packet.told = tracker.index.first(packet.hash);
+        }
+    }
+    let mut sum = 0u64;
+    for packet in &mut *arrived {
+        if let Some(tracker) = trackers.get(packet.tracker) {
+            packet.place = tracker.guess(packet.told, packet.hash);
+            let slot = tracker.slab.get(packet.place);
+            sum = sum.wrapping_add(slot.map_or(0, |s| s.ends.touch()));
+        }
     }
     let mut legs = [const { None }; BATCH];
     for (found, packet) in legs.iter_mut().zip(&*arrived) {
@@ -292,6 +297,14 @@ impl Tracker {
         slots.filter(|s| matches!(s.state, State::Idle(_))).count()
     }
 
+    /// Where the leg of such a hash probably is: that alone nearly always tells, and no key is waited for. `told` is the first that the
+    /// index says of it.
+    fn guess(&self, told: u64, hash: u32) -> u32 {
+        Index::place(told, hash)
+            .or_else(|| self.index.find(hash, |_| true))
+            .unwrap_or(NOWHERE)
+    }
+
     fn place(&self, ends: &Ends, hash: u32) -> Option<u32> {
         self.index
             .find(hash, |p| self.slab.get(p).is_some_and(|s| s.ends == *ends))
@@ -317,6 +330,13 @@ impl Tracker {
                 if !leg.upgraded() {
                     self.after(packet.place, segment.payload_len == 0);
                 }
+                return;
+            }
+            // Neither the beginning nor the end of a plain one.
+            if let State::Plain(plain) = &mut slot.state
+                && segment.flags & (SYN | FIN | RST) == 0
+            {
+                plain.packet(usize::from(segment.side), segment);
                 return;
             }
             // A place that was given back is nobody's.
