@@ -57,6 +57,9 @@ impl TimeoutOverride {
             HopKind::Nlb,
             HopKind::Elb,
             HopKind::Gcp,
+            HopKind::AppGateway,
+            HopKind::FrontDoor,
+            HopKind::Iis,
         ]
         .into_iter()
         .find(|k| k.name() == name)

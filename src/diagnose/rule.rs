@@ -259,6 +259,8 @@ pub const HOPS: &[&str] = &[
     "apache",
     "caddy",
     "gcp",
+    "app-gateway",
+    "front-door",
     "server",
 ];
 

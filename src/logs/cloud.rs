@@ -1,4 +1,4 @@
-//! Request records of Cloudflare (Logpush) and Google Cloud's load balancer, JSON lines -> tunnels.
+//! Request records of Cloudflare (Logpush), Google Cloud's load balancer, Azure's gateway and front door, JSON lines -> tunnels.
 
 use super::access::{blank, matters};
 use super::json::{self, Kind, Leaf};
@@ -10,6 +10,10 @@ pub(super) struct Cloudflare;
 
 #[derive(Debug)]
 pub(super) struct GcpLb;
+
+/// Application Gateway and Front Door, as Azure Monitor exports them.
+#[derive(Debug)]
+pub(super) struct Azure;
 
 impl LogFormat for Cloudflare {
     fn name(&self) -> &'static str {
@@ -52,6 +56,28 @@ impl LogFormat for GcpLb {
     }
 }
 
+impl LogFormat for Azure {
+    fn name(&self) -> &'static str {
+        "azure"
+    }
+    fn title(&self) -> &'static str {
+        "Azure gateway or front door access log"
+    }
+    fn samples(&self) -> &'static [&'static str] {
+        &[
+            r#"{"timeStamp":"2026-11-20T20:49:04+00:00","resourceId":"/SUBSCRIPTIONS/S/RESOURCEGROUPS/R/PROVIDERS/MICROSOFT.NETWORK/APPLICATIONGATEWAYS/GW","listenerName":"https","operationName":"ApplicationGatewayAccess","category":"ApplicationGatewayAccessLog","properties":{"instanceId":"appgw_2","clientIP":"203.0.113.7","clientPort":54516,"httpMethod":"GET","originalRequestUriWithArgs":"/ws?s=1","requestUri":"/ws","requestQuery":"s=1","userAgent":"wslab/1","httpStatus":101,"httpVersion":"HTTP/1.1","receivedBytes":412,"sentBytes":129,"timeTaken":60.012,"transactionId":"592d1649","serverRouted":"10.0.0.4:8080","serverStatus":"101","serverResponseLatency":"0.004","upstreamSourcePort":"21564","originalHost":"ws.test","host":"ws.test","error_info":"ERRORINFO_UPSTREAM_TIMED_OUT"}}"#,
+            r#"{"resourceId":"/SUBSCRIPTIONS/S/RESOURCEGROUPS/R/PROVIDERS/MICROSOFT.NETWORK/APPLICATIONGATEWAYS/GW","operationName":"ApplicationGatewayAccess","time":"2026-11-20T20:49:04Z","category":"ApplicationGatewayAccessLog","properties":{"instanceId":"ApplicationGatewayRole_IN_0","clientIP":"203.0.113.7","clientPort":54516,"httpMethod":"GET","requestUri":"/ws","requestQuery":"X-AzureApplicationGateway-CACHE-HIT=0","userAgent":"-","httpStatus":101,"httpVersion":"HTTP/1.1","receivedBytes":412,"sentBytes":129,"timeTaken":60012,"sslEnabled":"off"}}"#,
+            r#"{"time":"2026-11-20T20:49:04.1Z","resourceId":"/SUBSCRIPTIONS/S/RESOURCEGROUPS/R/PROVIDERS/MICROSOFT.CDN/PROFILES/P","category":"FrontDoorAccessLog","operationName":"Microsoft.Cdn/Profiles/AccessLog/Write","properties":{"trackingReference":"0Lk2","httpMethod":"GET","httpVersion":"1.1.0.0","requestUri":"https://ws.test:443/ws?s=1","requestBytes":"412","responseBytes":"129","userAgent":"wslab/1","clientIp":"203.0.113.7","clientPort":"54516","timeTaken":"60.012","requestProtocol":"HTTPS","httpStatusCode":"101","errorInfo":"NoError","hostName":"ws.test","originIp":"192.0.2.4:443"}}"#,
+        ]
+    }
+    fn open(&self, _: &LogOptions) -> Box<dyn LineReader> {
+        Box::new(Reader(azure))
+    }
+    fn fields(&self, _: &LogOptions, line: &[u8]) -> Vec<(String, String)> {
+        json::fields(line)
+    }
+}
+
 fn find<'a, 'l>(leaves: &'l [Leaf<'a>], name: &[u8]) -> Option<&'l Leaf<'a>> {
     leaves
         .iter()
@@ -69,6 +95,20 @@ pub(super) fn is_gcp(leaves: &[Leaf<'_>]) -> bool {
         && find(leaves, b"requestMethod").is_some()
         && (find(leaves, b"statusDetails").is_some()
             || find(leaves, b"type").is_some_and(|l| l.value == b"http_load_balancer"))
+}
+
+/// Which of both wrote it, by Azure Monitor's category.
+fn azure_hop(leaves: &[Leaf<'_>]) -> Option<HopKind> {
+    match find(leaves, b"category")?.value {
+        b"ApplicationGatewayAccessLog" => Some(HopKind::AppGateway),
+        b"FrontDoorAccessLog" | b"FrontdoorAccessLog" => Some(HopKind::FrontDoor),
+        _ => None,
+    }
+}
+
+/// Azure Monitor's entry of a request.
+pub(super) fn is_azure(leaves: &[Leaf<'_>]) -> bool {
+    azure_hop(leaves).is_some()
 }
 
 /// RFC 3339, or seconds or nanoseconds since the epoch, as the job was set up.
@@ -168,6 +208,64 @@ fn gcp(record: RecordRef, leaves: &[Leaf<'_>]) -> Option<(TunnelLine, Zone)> {
         t.upgrade_asked = Some(true);
     }
     t.end = t.start.zip(t.life_ns).map(|(at, life)| at.plus(life));
+    Some((t, zone?))
+}
+
+/// Both write a record when the request, or the WebSocket, is over, and stamp it with that moment (learn.microsoft.com, the services' logs).
+fn azure(record: RecordRef, leaves: &[Leaf<'_>]) -> Option<(TunnelLine, Zone)> {
+    let mut t = blank(record, azure_hop(leaves)?);
+    let mut zone = None;
+    let (mut query, mut whole) = (None, None);
+    // The first version of the gateway counts milliseconds, and does not name the server.
+    let millis = t.hop == HopKind::AppGateway && find(leaves, b"serverRouted").is_none();
+    for leaf in leaves.iter().filter(|l| l.kind != Kind::Tree) {
+        let text = leaf.text();
+        let value = text.as_ref();
+        match leaf.key {
+            b"time" | b"timeStamp" if leaf.depth == 1 => (t.end, zone) = time(value).unzip(),
+            b"clientIP" | b"clientIp" => t.client = text::address(value).map(|(ip, _)| ip),
+            b"clientPort" => {
+                t.client_port = text::unsigned(value).and_then(|p| u16::try_from(p).ok());
+            }
+            b"httpMethod" => t.method = text::present(value).map(text::word),
+            b"originalRequestUriWithArgs" => whole = text::present(value).map(text::word),
+            b"requestUri" => {
+                let (uri, host) = text::relative(value);
+                t.uri = text::present(uri).map(text::word);
+                t.host = host.map(text::word).or(t.host);
+            }
+            b"requestQuery" => {
+                query = text::present(value)
+                    .filter(|q| !q.is_empty() && !q.starts_with(b"X-AzureApplicationGateway"))
+                    .map(text::string);
+            }
+            b"originalHost" | b"hostName" => t.host = text::present(value).map(text::word),
+            b"userAgent" => t.user_agent = text::present(value).map(text::word),
+            b"httpStatus" | b"httpStatusCode" => t.status = text::any_status(value),
+            b"serverStatus" => t.upstream_status = text::any_status(value),
+            b"serverRouted" | b"originIp" => t.upstream = text::socket(value),
+            b"receivedBytes" | b"requestBytes" => t.bytes_to_server = text::unsigned(value),
+            b"sentBytes" | b"responseBytes" => t.bytes_to_client = text::unsigned(value),
+            b"timeTaken" => {
+                let taken = stamp::seconds(value);
+                t.life_ns = taken.map(|ns| if millis { ns / 1000 } else { ns });
+            }
+            b"transactionId" | b"trackingReference" => {
+                t.request_id = text::present(value).map(text::word);
+            }
+            b"error_info" | b"errorInfo" => {
+                t.termination = text::present(value)
+                    .filter(|e| !matches!(*e, b"NoError" | b"ERRORINFO_NO_ERROR"))
+                    .map(text::word);
+            }
+            _ => {}
+        }
+    }
+    if let (Some(uri), Some(query)) = (&t.uri, query) {
+        t.uri = Some(format!("{uri}?{query}").into());
+    }
+    t.uri = whole.or(t.uri);
+    t.start = t.end.zip(t.life_ns).map(|(at, life)| at.plus(-life));
     Some((t, zone?))
 }
 

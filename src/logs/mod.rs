@@ -18,7 +18,6 @@ mod app_words;
 mod aws;
 mod caddy;
 mod cloud;
-mod cloudfront;
 mod envoy;
 mod field_map;
 mod gate;
@@ -31,6 +30,7 @@ mod own_layout;
 mod proxy_pairs;
 mod shape;
 mod traefik;
+mod w3c;
 mod words;
 
 pub use crate::text::lines::{Block, Skimmed};
@@ -377,12 +377,14 @@ pub const FORMATS: &[&dyn LogFormat] = &[
     &apache_error::ApacheError,
     &traefik::Traefik,
     &caddy::Caddy,
-    &cloudfront::CloudFront,
+    &w3c::CloudFront,
+    &w3c::Iis,
     &aws::NlbTls,
     &aws::ClassicElb,
     &aws::AlbConnection,
     &cloud::Cloudflare,
     &cloud::GcpLb,
+    &cloud::Azure,
     &heroku::HerokuRouter,
     &app_json::AppJson,
     &app_text::AppText,
@@ -402,6 +404,7 @@ fn is_foreign_json(leaves: &[json::Leaf<'_>]) -> bool {
         || caddy::is_caddy(leaves)
         || cloud::is_cloudflare(leaves)
         || cloud::is_gcp(leaves)
+        || cloud::is_azure(leaves)
 }
 
 /// A line of another program's own shape, with a date in front as an application's may have it.
@@ -414,6 +417,7 @@ fn is_foreign_text(line: &[u8]) -> bool {
         || aws::looks(line)
         || caddy::looks(line)
         || heroku::looks(line)
+        || w3c::looks(line)
 }
 
 fn find(name: &str) -> Option<&'static dyn LogFormat> {

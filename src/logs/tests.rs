@@ -322,6 +322,47 @@ fn starts_and_ends_of_each_proxy() {
         ],
     );
     check(
+        "iis",
+        0,
+        [
+            "iis",
+            "2026-11-20T20:48:03Z",
+            "2026-11-20T20:49:04Z",
+            "101",
+            "203.0.113.7",
+            "",
+            "/hub?id=1",
+        ],
+    );
+    for (sample, upstream, uri) in [(0, "10.0.0.4:8080", "/ws?s=1"), (1, "", "/ws")] {
+        check(
+            "azure",
+            sample,
+            [
+                "app-gateway",
+                "2026-11-20T20:48:03Z",
+                "2026-11-20T20:49:04Z",
+                "101",
+                "203.0.113.7:54516",
+                upstream,
+                uri,
+            ],
+        );
+    }
+    check(
+        "azure",
+        2,
+        [
+            "front-door",
+            "2026-11-20T20:48:04.088Z",
+            "2026-11-20T20:49:04.100Z",
+            "101",
+            "203.0.113.7:54516",
+            "192.0.2.4:443",
+            "/ws?s=1",
+        ],
+    );
+    check(
         "nlb-tls",
         0,
         [
@@ -447,6 +488,13 @@ fn idle_is_only_what_a_proxy_calls_so() {
     assert_eq!(ended("heroku-router", 1), None);
     assert_eq!(ended("gcp-lb", 0), None);
     assert_eq!(ended("cloudfront", 0), None);
+    assert_eq!(ended("azure", 0), Some(true));
+    assert_eq!(ended("azure", 1), None);
+    assert_eq!(ended("iis", 0), None);
+    let came = |sample: &str| tunnel(sample).end_came();
+    let iis = samples("iis")[0];
+    assert_eq!(came(iis), Some(crate::model::Direction::ToServer));
+    assert_eq!(came(&iis.replace(" 64 ", " 0 ")), None);
 }
 
 #[test]

@@ -31,6 +31,12 @@ pub enum HopKind {
     Elb,
     /// Google Cloud's Application Load Balancer.
     Gcp,
+    /// Azure's Application Gateway.
+    AppGateway,
+    /// Azure's Front Door.
+    FrontDoor,
+    /// Microsoft's web server.
+    Iis,
     /// A load balancer or proxy whose program is not known.
     Proxy,
     /// A NAT, firewall or connection table: it passes packets on, and is neither an end nor a proxy.
@@ -55,6 +61,9 @@ impl HopKind {
             Self::Nlb => "nlb",
             Self::Elb => "elb",
             Self::Gcp => "gcp",
+            Self::AppGateway => "app-gateway",
+            Self::FrontDoor => "front-door",
+            Self::Iis => "iis",
             Self::Proxy => "proxy",
             Self::Firewall => "firewall",
             Self::Server => "server",
@@ -64,7 +73,14 @@ impl HopKind {
     pub const fn is_edge(self) -> bool {
         matches!(
             self,
-            Self::CloudFront | Self::Cloudflare | Self::Gcp | Self::Heroku | Self::Nlb | Self::Elb
+            Self::CloudFront
+                | Self::Cloudflare
+                | Self::Gcp
+                | Self::AppGateway
+                | Self::FrontDoor
+                | Self::Heroku
+                | Self::Nlb
+                | Self::Elb
         )
     }
     pub const fn is_proxy(self) -> bool {
@@ -130,7 +146,7 @@ impl TunnelLine {
     }
 
     /// Which way the end came to this hop, where its log says so: HAProxy `C` and `S` in the data phase (configuration manual, 8.5),
-    /// Envoy `DC` and `UC`. It tells which TCP side ended first, and nothing of why.
+    /// Envoy `DC` and `UC`, the system's word in IIS's log. It tells which TCP side ended first, and nothing of why.
     pub fn end_came(&self) -> Option<Direction> {
         let state = self.termination.as_deref()?;
         let flag = |f: &str| state.split([' ', ',']).any(|w| w == f);
@@ -141,6 +157,10 @@ impl TunnelLine {
             HopKind::Envoy if state.contains("local_disconnect") => None,
             HopKind::Envoy if flag("DC") => Some(Direction::ToServer),
             HopKind::Envoy if flag("UC") => Some(Direction::ToClient),
+            // ERROR_NETNAME_DELETED: the client's connection is no more.
+            HopKind::Iis if state.ends_with(" 64") => Some(Direction::ToServer),
+            HopKind::AppGateway if state.contains("CLIENT_CLOSED") => Some(Direction::ToServer),
+            HopKind::AppGateway if state.contains("UPSTREAM_CLOSED") => Some(Direction::ToClient),
             _ => None,
         }
     }
@@ -169,9 +189,13 @@ impl TunnelLine {
             | HopKind::Heroku
             | HopKind::Nlb
             | HopKind::Elb
-            | HopKind::Gcp => {
+            | HopKind::Gcp
+            | HopKind::FrontDoor
+            | HopKind::Iis => {
                 return state.to_ascii_lowercase().contains("idle").then_some(true);
             }
+            // Its time-out for requests is nginx's for reading, and holds for WebSockets as well.
+            HopKind::AppGateway => state.contains("UPSTREAM_TIMED_OUT"),
             HopKind::Haproxy => state.starts_with("cD") || state.starts_with("sD"),
             HopKind::Envoy => {
                 state.contains("stream_idle_timeout") || state.split([' ', ',']).any(|f| f == "SI")
