@@ -12,13 +12,14 @@ use super::names::names;
 use super::outcome::{self, outcome};
 use super::overrides;
 use super::pack::Pack;
-use super::population::Population;
+use super::population::{Population, round_to_timer, to_the_millisecond};
 use super::rule::Line;
 use crate::model::{
-    CaseContext, Cause, Closer, Connection, Evidence, Finding, Incident, Judged, Outcome,
-    RecordRef, SECOND_NS, Strength, Tier, Truth, Untestable, Verdict,
+    CaseContext, Cause, Closer, Connection, Evidence, Finding, Incident, Judged, MILLI_NS, Outcome,
+    RecordRef, SECOND_NS, Strength, Tier, Truth, Untestable, Verdict, say_duration,
 };
 use rayon::prelude::*;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// Connections that one thread judges in turn at least: what it told before is told again from memory.
@@ -165,7 +166,7 @@ fn one(s: &Subject<'_>, row: &Row, composer: &mut Composer<'_>) -> (Verdict, Opt
                 Some(Cause::ClientAbort | Cause::ClientHeartbeatTimeout | Cause::ServerRestart)
             );
         if weighed.best.is_none() || beside.is_some() || left {
-            return (untold(beside), None);
+            return (untold(s, beside), None);
         }
     }
     let names = names(s);
@@ -358,15 +359,36 @@ fn only_beside(pack: &Pack, row: &Row, weighed: &Weighed) -> Option<i64> {
     most.filter(|_| alone)
 }
 
+/// Lives this near to one another are those of one timer.
+const ALIKE_NS: i64 = 60 * MILLI_NS;
+/// So many lives alike are told of.
+const MANY_ALIKE: usize = 5;
+
+/// How many connections lived as long as this one, where its hop logs lives to the millisecond, and how long that is.
+fn lived_alike(s: &Subject<'_>) -> Option<(usize, i64)> {
+    let life = s.c.tunnels.iter().find_map(to_the_millisecond)?;
+    let count = s.population.lived(life - ALIKE_NS, life + ALIKE_NS);
+    (count >= MANY_ALIKE).then_some((count, life))
+}
+
 /// A proxy's line says that a tunnel was over, and never how: without a sign of a fault that is no drop.
-fn untold(together: Option<i64>) -> Verdict {
-    let sentence = match together {
-        Some(n) if n > 1 => format!(
-            "it ended in the same moment as {} more, and no source tells how: not counted as a drop",
+fn untold(s: &Subject<'_>, together: Option<i64>) -> Verdict {
+    let alike = lived_alike(s);
+    let mut sentence = match (together, alike) {
+        (Some(n), _) if n > 1 => format!(
+            "it ended in the same moment as {} more, and no source tells how",
             n - 1
         ),
-        _ => "it ended, and no source tells how: not counted as a drop".to_owned(),
+        _ => "it ended, and no source tells how".to_owned(),
     };
+    if let Some((count, life)) = alike {
+        let life = say_duration(round_to_timer(life));
+        let _ = write!(
+            sentence,
+            ", though {count} connections here lived for {life}: a time-out would end silent ones so"
+        );
+    }
+    sentence.push_str(": not counted as a drop");
     Verdict {
         tier: Tier::Undecided,
         sentence,

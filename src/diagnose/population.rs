@@ -469,8 +469,12 @@ pub(super) fn process_lines<'a>(
 
 /// The life of an upgraded request by a hop that logs it to the millisecond and never says that a timer of its own ended it.
 pub(super) fn to_the_millisecond(t: &TunnelLine) -> Option<i64> {
-    let tells = matches!(t.hop, HopKind::Nginx | HopKind::Alb) && t.status == Some(101);
-    t.life_ns.filter(|_| tells && t.termination.is_none())
+    let tells = matches!(
+        t.hop,
+        HopKind::Nginx | HopKind::Alb | HopKind::AppGateway | HopKind::Iis
+    );
+    let silent = t.status == Some(101) && t.termination.is_none();
+    t.life_ns.filter(|_| tells && silent)
 }
 
 fn place(c: &Connection) -> Place {

@@ -341,10 +341,42 @@ pub struct Summary {
     pub connections: usize,
     pub drops: usize,
     pub clean: usize,
+    /// Of the clean ones, those that ended in a way which no source tells.
+    pub untold: usize,
     pub open: usize,
     pub failed_handshakes: usize,
     /// Drops and failed handshakes by cause, most frequent first, ties by code.
     pub by_cause: Vec<(Cause, usize)>,
+}
+
+impl Verdict {
+    /// It ended, and no source tells how: it counts as clean for want of any sign that it was not.
+    pub fn is_untold(&self) -> bool {
+        self.outcome == Outcome::Clean && self.tier == Tier::Undecided
+    }
+}
+
+impl Summary {
+    /// That nothing dropped, as far as that is known.
+    pub const fn no_drop(&self) -> &'static str {
+        if self.untold > 0 {
+            "none known to have dropped"
+        } else {
+            "none dropped"
+        }
+    }
+
+    /// What became of those that did not drop, in a few words; empty where all did.
+    pub fn others(&self) -> String {
+        let all = [
+            (self.clean - self.untold, "closed as wanted"),
+            (self.untold, "ended, and no source tells how"),
+            (self.open, "still open when the evidence ends"),
+        ];
+        let told = all.iter().filter(|(n, _)| *n > 0);
+        let said: Vec<String> = told.map(|(n, what)| format!("{n} {what}")).collect();
+        said.join(if self.untold > 0 { "; " } else { ", " })
+    }
 }
 
 impl Analysis {
@@ -374,7 +406,10 @@ impl Analysis {
         for Judged { verdict, .. } in &self.connections {
             match verdict.outcome {
                 Outcome::Drop => s.drops += 1,
-                Outcome::Clean => s.clean += 1,
+                Outcome::Clean => {
+                    s.clean += 1;
+                    s.untold += usize::from(verdict.is_untold());
+                }
                 Outcome::Open => s.open += 1,
                 Outcome::FailedHandshake => s.failed_handshakes += 1,
             }

@@ -99,7 +99,11 @@ fn dropped(summary: &Summary, selected: Option<&Selected>) -> String {
             }
             _ => "no WebSocket connection found".to_owned(),
         },
-        (n, 0, 0) => format!("{}, none dropped", plural(n, "WebSocket connection")),
+        (n, 0, 0) => format!(
+            "{}, {}",
+            plural(n, "WebSocket connection"),
+            summary.no_drop()
+        ),
         (n, 0, f) => format!(
             "{f} of {} failed in the handshake",
             plural(n, "WebSocket connection")
@@ -156,7 +160,8 @@ pub(super) fn span(analysis: &Analysis, zone: Zone, dash: &str) -> Option<String
 pub(super) fn needs(analysis: &Analysis) -> Vec<(&str, usize)> {
     let mut needs: BTreeMap<&str, usize> = BTreeMap::new();
     for judged in &analysis.connections {
-        if is_drop(judged) && judged.verdict.tier < Tier::Likely {
+        let untold = judged.verdict.is_untold();
+        if untold || is_drop(judged) && judged.verdict.tier < Tier::Likely {
             let mut own: Vec<&str> = judged
                 .verdict
                 .untestable

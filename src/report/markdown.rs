@@ -156,12 +156,9 @@ impl Page<'_> {
                 plural(rest, "drop")
             )?;
         }
-        if summary.clean + summary.open > 0 {
-            writeln!(
-                out,
-                "\n{} closed as wanted, {} still open when the evidence ends.",
-                summary.clean, summary.open
-            )?;
+        let others = summary.others();
+        if !others.is_empty() {
+            writeln!(out, "\n{others}.")?;
         }
         Ok(())
     }
@@ -336,7 +333,7 @@ impl Page<'_> {
         }
         writeln!(out, "\n### What would settle the rest\n")?;
         for (need, n) in needs.iter().take(LINES) {
-            writeln!(out, "- {} ({})", self.text(need), plural(*n, "drop"))?;
+            writeln!(out, "- {} ({})", self.text(need), plural(*n, "connection"))?;
         }
         self.more(needs.len(), out)
     }

@@ -46,10 +46,10 @@ pub fn write(
     }
     if summary.drops + summary.failed_handshakes > 0 {
         page.causes(out)?;
-        page.settle(out)?;
     } else {
         page.nothing(&summary, out)?;
     }
+    page.settle(out)?;
     page.beside(out)?;
     page.not_understood(out)?;
     page.adapted(out)?;
@@ -80,7 +80,7 @@ impl Page<'_> {
         let stalled = !crate::model::stalled(&self.analysis.findings).is_empty();
         let bad = drops + failed_handshakes > 0 || stalled;
         let wide = width_of(&answer);
-        let answer = if bad || connections == 0 {
+        let answer = if bad || connections == 0 || summary.untold > 0 {
             self.look.bold(&answer)
         } else {
             self.look.green(&answer)
@@ -183,13 +183,11 @@ impl Page<'_> {
             );
             writeln!(out, "{}", self.look.dim(&more))?;
         }
-        let Summary { clean, open, .. } = self.analysis.summary();
-        let rest = match (clean, open) {
-            (0, 0) => return Ok(()),
-            (c, 0) => format!("  {} closed as wanted", c),
-            (0, o) => format!("  {o} still open when the evidence ends"),
-            (c, o) => format!("  {c} closed as wanted, {o} still open when the evidence ends"),
-        };
+        let others = self.analysis.summary().others();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let rest = format!("  {others}");
         writeln!(out, "{}", self.look.dim(&rest))
     }
 
@@ -236,7 +234,7 @@ impl Page<'_> {
         } else {
             3
         }) {
-            let said = format!("{} ({})", self.text(need), plural(*n, "drop"));
+            let said = format!("{} ({})", self.text(need), plural(*n, "connection"));
             for (n, line) in wrap(&said, self.look.width.saturating_sub(4))
                 .iter()
                 .enumerate()
@@ -253,11 +251,7 @@ impl Page<'_> {
         let sources = &self.analysis.sources;
         if summary.connections > 0 {
             writeln!(out, "\n{}", self.look.bold("What was checked"))?;
-            writeln!(
-                out,
-                "  {} closed as wanted, {} still open when the evidence ends",
-                summary.clean, summary.open
-            )?;
+            writeln!(out, "  {}", summary.others())?;
         }
         let mut kinds: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
         for source in sources.iter().filter(|s| s.used > 0) {

@@ -1,4 +1,4 @@
-//! Captures of what a hop's timer does to connections -> what the verdicts say of that timer.
+//! Captures and logs of what a hop's timer does to connections -> what the verdicts say of that timer.
 
 use crate::samples::wsdrop;
 use serde_json::Value;
@@ -149,4 +149,59 @@ fn unlike_silences_are_no_timer() {
     });
     let report = report(clients.collect());
     assert!(!causes(&report).contains(&"middlebox-expiry"), "{report:#}");
+}
+
+/// Causes and sentences of the tunnels in an access log, of `lives` (milliseconds).
+fn of_log(lives: &[u64], line: fn(usize, u64) -> String) -> Vec<(String, String)> {
+    let dir = tempfile::tempdir().unwrap();
+    let log: String = lives
+        .iter()
+        .enumerate()
+        .map(|(n, ms)| line(n, *ms))
+        .collect();
+    fs::write(dir.path().join("access.log"), log).unwrap();
+    let output = wsdrop(&["report", "-f", "json", "access.log"], dir.path());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let all = report["connections"].as_array().unwrap();
+    all.iter()
+        .map(|c| (text(&c["cause"]), text(&c["sentence"])))
+        .collect()
+}
+
+fn nginx(n: usize, ms: u64) -> String {
+    let (minute, second) = (n % 60, n * 7 % 60);
+    format!(
+        "203.0.113.{n} - - [29/Nov/2026:10:{minute:02}:{second:02} +0000] \"GET /ws HTTP/1.1\" 101 230 \"-\" \"-\" rt={}.{:03}\n",
+        ms / 1000,
+        ms % 1000
+    )
+}
+
+fn google(n: usize, ms: u64) -> String {
+    let (minute, second) = (n % 60, n * 7 % 60);
+    let (s, ms) = (ms / 1000, ms % 1000);
+    format!(
+        r#"{{"httpRequest":{{"requestMethod":"GET","requestUrl":"https://a.test/ws","status":101,"remoteIp":"203.0.113.{n}","latency":"{s}.{ms:03}s"}},"resource":{{"type":"http_load_balancer"}},"timestamp":"2026-11-29T10:{minute:02}:{second:02}.1Z","jsonPayload":{{"statusDetails":"websocket_closed"}}}}
+"#
+    )
+}
+
+/// nginx has timers for silences alone, and its log does not tell whether there was one; Google's balancer ends what flows as well.
+#[test]
+fn equal_lives_in_an_access_log_are_told_of() {
+    let alike = [45_012, 45_003, 45_021, 45_017, 45_008, 45_030, 4_312];
+    let odd = [45_012, 31_003, 12_021, 77_017, 8_008, 5_030, 4_312];
+    let told = |found: &[(String, String)]| {
+        let lived =
+            |(_, say): &&(String, String)| say.contains("6 connections here lived for 45 s");
+        assert!(found.iter().all(|(cause, _)| cause.is_empty()), "{found:?}");
+        found.iter().filter(lived).count()
+    };
+    assert_eq!(told(&of_log(&alike, nginx)), 6);
+    assert_eq!(told(&of_log(&odd, nginx)), 0);
+    assert_eq!(told(&of_log(&alike[2..], nginx)), 0, "four are too few");
+    let capped = of_log(&alike, google);
+    let of_it = |(cause, _): &&(String, String)| cause == "lifetime-cap";
+    assert_eq!(capped.iter().filter(of_it).count(), 6, "{capped:?}");
 }

@@ -158,12 +158,9 @@ impl Page<'_> {
             }
             writeln!(out, "</ol>")?;
         }
-        if summary.clean + summary.open > 0 {
-            writeln!(
-                out,
-                "<p>{} closed as wanted, {} still open when the evidence ends.</p>",
-                summary.clean, summary.open
-            )?;
+        let others = summary.others();
+        if !others.is_empty() {
+            writeln!(out, "<p>{others}.</p>")?;
         }
         writeln!(out, "</section>")
     }
@@ -358,7 +355,12 @@ impl Page<'_> {
         }
         writeln!(out, "<section>\n<h2>What would settle the rest</h2>\n<ul>")?;
         for (need, n) in needs.iter().take(20) {
-            writeln!(out, "<li>{} ({})</li>", self.text(need), plural(*n, "drop"))?;
+            writeln!(
+                out,
+                "<li>{} ({})</li>",
+                self.text(need),
+                plural(*n, "connection")
+            )?;
         }
         writeln!(out, "</ul>\n</section>")
     }

@@ -32,16 +32,15 @@ pub(super) fn draw_answer(buffer: &mut Buffer, area: Rect, analysis: &Analysis, 
 /// What became of the connections of a case without a drop.
 fn calm(state: &State) -> String {
     let s = &state.summary;
-    let mut said = format!("None of {} connections dropped", s.connections);
-    if s.clean > 0 {
-        said.push_str(&format!(": {} closed as wanted", s.clean));
-    }
-    if s.open > 0 {
-        let lead = if s.clean > 0 { "," } else { ":" };
-        said.push_str(&format!(
-            "{lead} {} still open when the evidence ends",
-            s.open
-        ));
+    let dropped = if s.untold > 0 {
+        "is known to have dropped"
+    } else {
+        "dropped"
+    };
+    let mut said = format!("None of {} connections {dropped}", s.connections);
+    let others = s.others();
+    if !others.is_empty() {
+        said.push_str(&format!(": {others}"));
     }
     said
 }

@@ -292,7 +292,7 @@ fn empty(buffer: &mut Buffer, area: Rect, analysis: &Analysis, state: &State) {
         ]
     } else if state.filter.is_empty() {
         vec![
-            format!("{} connections, none dropped", s.connections),
+            format!("{} connections, {}", s.connections, s.no_drop()),
             "c shows them · 3 shows what was read".to_owned(),
         ]
     } else {

@@ -238,7 +238,7 @@ fn headline(analysis: &Analysis, state: &State, columns: u16) -> String {
                 format!(", {stalled}")
             };
             (
-                format!("{n} connections, none dropped{besides}"),
+                format!("{n} connections, {}{besides}", s.no_drop()),
                 String::new(),
             )
         }
