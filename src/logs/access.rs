@@ -312,9 +312,10 @@ impl AccessState {
         ))
     }
 
-    /// Turns the values into a record. nginx stamps a request when it is over (nginx.org ngx_http_log_module).
+    /// Turns the values into a record of that hop. nginx stamps a request when it is over (nginx.org ngx_http_log_module).
     pub(super) fn record(
         &mut self,
+        hop: HopKind,
         values: &Values<'_>,
         record: RecordRef,
         out: &mut Out<'_>,
@@ -425,7 +426,7 @@ impl AccessState {
         }
         out.emit(Line::Tunnel(TunnelLine {
             record,
-            hop: HopKind::Nginx,
+            hop,
             start: life_ns.map(|life| end.plus(-life)),
             end: Some(end),
             life_ns,

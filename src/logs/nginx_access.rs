@@ -8,7 +8,7 @@ use super::{
     LineReader, LogFormat, LogOptions, Out, Outcome, apache_access, gate, is_line, json, shape,
     text, traefik,
 };
-use crate::model::RecordRef;
+use crate::model::{HopKind, RecordRef};
 use layout::Layout;
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
@@ -178,7 +178,7 @@ impl Reader {
                 hot, state, shapes, ..
             } = self;
             *hot = i;
-            let outcome = state.record(&values, record, out);
+            let outcome = state.record(HopKind::Nginx, &values, record, out);
             if line.first() == Some(&b'{') && is_plain(&values) {
                 let mut leaves = Vec::new();
                 if json::scan(line, &mut leaves) {
@@ -209,7 +209,8 @@ impl Reader {
                 values.fill(var, value);
             }
         }
-        let outcome = self.state.record(&values, record, out);
+        let hop = whose(&leaves);
+        let outcome = self.state.record(hop, &values, record, out);
         if is_plain(&values) {
             learn(&mut self.shapes, line, &leaves, &values);
         }
@@ -367,7 +368,8 @@ impl Reader {
         if let Some((word, _)) = longest {
             values.fill(Var::RequestTime, word);
         }
-        Some(self.state.record(&values, record, out))
+        let hop = HopKind::Nginx;
+        Some(self.state.record(hop, &values, record, out))
     }
 }
 
@@ -411,6 +413,46 @@ fn kind_by_content(var: Var, value: &[u8]) -> Var {
         _ => true,
     };
     if fits { var } else { Var::Gap }
+}
+
+/// Whose record this is, where no configuration told: nginx's by one of its own variables, or by a time in one of its notations, else that of
+/// some proxy. A shipper may have changed the time, and somebody the names.
+fn whose(leaves: &[json::Leaf<'_>]) -> HopKind {
+    let own = |leaf: &json::Leaf<'_>| {
+        let name = leaf.key.strip_prefix(b"$").unwrap_or(leaf.key);
+        let variable = name.starts_with(b"upstream_")
+            || matches!(
+                name,
+                b"remote_addr"
+                    | b"remote_user"
+                    | b"time_local"
+                    | b"time_iso8601"
+                    | b"body_bytes_sent"
+                    | b"bytes_sent"
+                    | b"request_time"
+                    | b"http_user_agent"
+                    | b"http_referer"
+                    | b"http_x_forwarded_for"
+                    | b"http_upgrade"
+                    | b"msec"
+            );
+        let noted = |value: &[u8]| match value {
+            // `29/Nov/2026:10:00:00 +0000`
+            [_, _, b'/', _, _, _, b'/', ..] => true,
+            // `2026-11-29T10:00:00+00:00`: whole seconds, and the zone with a colon.
+            [_, _, _, _, b'-', _, _, b'-', _, _, b'T', rest @ ..] => {
+                rest.len() == 14 && matches!(rest, [.., b'+' | b'-', _, _, b':', _, _])
+            }
+            // `1795946400.123`
+            seconds => seconds.len() == 14 && seconds.get(10) == Some(&b'.'),
+        };
+        let time = matches!(Var::of_key(leaf.key), Var::Time | Var::Msec);
+        variable || time && noted(leaf.value)
+    };
+    match leaves.iter().any(own) {
+        true => HopKind::Nginx,
+        false => HopKind::Proxy,
+    }
 }
 
 /// A request, a status and a time, and nothing that makes it an application's record.

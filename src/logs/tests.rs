@@ -482,6 +482,31 @@ fn starts_and_ends_of_each_proxy() {
 }
 
 #[test]
+fn json_of_nobody_known_is_some_proxys() {
+    let hop = |time: &str, more: &str| {
+        let line = format!(
+            r#"{{"time":"{time}","client_ip":"203.0.113.7","method":"GET","url":"/ws","status":101,"duration":"60.012"{more}}}"#
+        );
+        tunnel(&line).hop
+    };
+    for (time, more, whose) in [
+        ("2026-11-29T10:00:00+0000", "", HopKind::Proxy),
+        ("2026-11-29T10:00:00Z", "", HopKind::Proxy),
+        ("2026-11-29T10:00:00.123+00:00", "", HopKind::Proxy),
+        ("2026-11-29T10:00:00+00:00", "", HopKind::Nginx),
+        ("29/Nov/2026:10:00:00 +0000", "", HopKind::Nginx),
+        ("1795946400.123", "", HopKind::Nginx),
+        (
+            "2026-11-29T10:00:00Z",
+            r#","upstream_addr":"10.0.0.4:8080""#,
+            HopKind::Nginx,
+        ),
+    ] {
+        assert_eq!(hop(time, more), whose, "{time} {more}");
+    }
+}
+
+#[test]
 fn idle_is_only_what_a_proxy_calls_so() {
     let ended = |name: &str, sample: usize| tunnel(samples(name)[sample]).ended_by_timer();
     assert_eq!(ended("heroku-router", 0), Some(true));
